@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package mail is the vocabulary of Postroad: envelope, address, recipient,
+// header, verdict, reply and outcome, as values. It imports only the standard
+// library; every room of the relay imports it, and it imports none of them.
+//
+// Terms are those of RFC 5321 (SMTP), RFC 5322 (message format) and RFC 3463
+// (enhanced status codes). A word means the same thing here, in pipeline.hcl,
+// in logs, in metrics and in the SDKs.
+package mail
+
+import (
+	"io"
+	"net/netip"
+	"time"
+)
+
+// Client is the peer that handed a message to us, as the SMTP session knows it.
+type Client struct {
+	Addr          netip.AddrPort // the peer's address and port
+	Name          string         // verified reverse DNS name, empty if unknown
+	Helo          string         // argument of EHLO or HELO
+	Protocol      string         // "SMTP", "ESMTP", "ESMTPS", … (RFC 3848)
+	TLSVersion    string         // "TLS1.3", empty on a plain connection
+	TLSCipher     string         // IANA name, empty on a plain connection
+	User          string         // authenticated user, empty if none
+	Listener      string         // name of the listener in pipeline.hcl
+	SessionID     string         // one id for the connection, for logs
+	Authenticated bool           // true after a successful AUTH
+}
+
+// Envelope is what SMTP says about a message apart from its content
+// (RFC 5321 §2.3.1), with the facts that Postroad adds. Sender and Recipients
+// are current; the Original fields are as the client gave them.
+type Envelope struct {
+	ID             string // one id from accept to outcome: 26 characters, sortable by time
+	Sender         Address
+	OriginalSender Address
+	Recipients     []Recipient // index is the recipient's stable id: entries are never removed or moved
+	Client         Client
+	Received       time.Time // when the transaction began
+	DeclaredSize   int64     // SIZE= of MAIL, 0 if absent
+	SMTPUTF8       bool      // MAIL said SMTPUTF8 (RFC 6531)
+	EightBit       bool      // MAIL said BODY=8BITMIME (RFC 6152)
+	Tenant         string    // for limits, indexes and fairness; empty if none
+	Campaign       string
+	Meta           map[string]string // what stages noted, kept with the queued message
+}
+
+// Recipient is one forward-path of an envelope.
+type Recipient struct {
+	Address  Address // current
+	Original Address // as RCPT gave it; empty when a stage added this recipient
+	Route    string  // name of the route a stage chose; empty: routing decides
+	NextHop  string  // raw next hop "host:port" a stage chose; empty: the route decides
+	Removed  bool    // a stage deleted it, or a verdict settled it
+}
+
+// Live reports the number of recipients that are not removed.
+func (e *Envelope) Live() int {
+	n := 0
+	for i := range e.Recipients {
+		if !e.Recipients[i].Removed {
+			n++
+		}
+	}
+	return n
+}
+
+// Clone returns a deep copy: no slice or map is shared with e.
+func (e *Envelope) Clone() *Envelope {
+	c := *e
+	c.Recipients = append([]Recipient(nil), e.Recipients...)
+	if e.Meta != nil {
+		c.Meta = make(map[string]string, len(e.Meta))
+		for k, v := range e.Meta {
+			c.Meta[k] = v
+		}
+	}
+	return &c
+}
+
+// Body is the content of a message behind the header's empty line: CRLF line
+// ends, no dot-stuffing. It does not change and may be read by many at once.
+type Body interface {
+	io.ReaderAt
+	Size() int64 // in octets
+}
+
+// BytesBody is a Body held in memory.
+type BytesBody []byte
+
+// ReadAt implements io.ReaderAt.
+func (b BytesBody) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 || off >= int64(len(b)) {
+		return 0, io.EOF
+	}
+	n := copy(p, b[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Size implements Body.
+func (b BytesBody) Size() int64 { return int64(len(b)) }
