@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config turns the text of pipeline.hcl into checked, frozen values.
+//
+// [Load] and [Parse] read, evaluate, default and check a whole configuration
+// and report every fault at once as [Diagnostics], each with file, line and
+// column, the source line, what was expected and the nearest valid name. The
+// values that come out are complete: every default is filled in, every
+// reference leads to something, every `when` is compiled, every plugin's
+// `config` block has passed the plugin's own schema and is JSON.
+//
+// The package alone knows HCL. What a block may contain stands in one table
+// (blocks.go); the reference in core/docs/config.md is printed from it.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is a complete configuration. It is not changed after Load returned
+// it and may be read by many goroutines.
+type Config struct {
+	File      string // the file's name as it was given
+	Server    Server
+	Admin     Admin
+	Resolver  Resolver
+	Listeners []Listener // in text order, as everything below
+	Plugins   []Plugin
+	Stores    []Store
+	Buckets   []Bucket
+	Pipelines []Pipeline
+	Rules     []Rule // the last one matches every domain
+	Routes    []Route
+	Warnings  Diagnostics // what is suspicious but does not stop the load
+
+	root *node // the checked text, for Dump
+}
+
+// Server holds what the whole process needs.
+type Server struct {
+	Hostname     string // our name in greetings, Received and reports
+	DataDir      string // absolute path
+	LogFormat    string // "text" or "json"
+	LogLevel     string // "trace", "debug", "info", "warn" or "error"
+	DrainTimeout time.Duration
+}
+
+// Admin is the HTTP listener for metrics and health.
+type Admin struct {
+	Address string // host:port; empty: no such listener
+}
+
+// Resolver says whom to ask for DNS records.
+type Resolver struct {
+	Servers []string // host:port each; empty: the system's
+}
+
+// Listener is one door for mail.
+type Listener struct {
+	Kind      string // "smtp"
+	Name      string
+	Address   string         // host:port; empty: switched off
+	Pipeline  string         // name; empty: none
+	RelayFrom []netip.Prefix // clients that may send to any domain
+	OnMixed   string         // "tempfail", "accept_and_bounce" or "accept_and_drop"
+	TLS       *TLS           // nil: no STARTTLS
+	Limits    ListenerLimits
+	Pos       string // "file:line"
+}
+
+// TLS names the certificate of a listener; both are absolute paths of PEM files.
+type TLS struct {
+	Cert string
+	Key  string
+}
+
+// ListenerLimits bounds what one client and all clients of a listener may ask.
+type ListenerLimits struct {
+	MessageSize          int64 // octets
+	Recipients           int   // per message
+	Connections          int   // at once
+	ConnectionsPerClient int   // at once, per client address
+	LineLength           int   // octets of one line of a message
+	HeaderSize           int   // octets
+	CommandTimeout       time.Duration
+	DataTimeout          time.Duration // for the next octets of a message
+	TransactionTime      time.Duration // from MAIL to the reply to the message
+	Hops                 int           // Received fields before a message counts as looping
+}
+
+// Plugin is code that stages run.
+type Plugin struct {
+	Name   string
+	Source string // "builtin:NAME", "native:NAME" or the file as written
+	Path   string // absolute path of the module; empty for builtin and native
+	SHA256 string // lower-case hex; empty: not pinned
+	Phases []string
+	Grant  Grant // effective: wanted and granted, "*" expanded to names
+	Limits PluginLimits
+	Pos    string
+}
+
+// Grant is what a plugin may touch, in the one spelling of manifest and HCL.
+type Grant struct {
+	Read     []string // of "envelope", "headers", "body", "auth"
+	Write    []string // of "headers", "body", "recipients", "sender"
+	Routes   []string // names
+	NextHops []string // patterns of host:port
+	Stores   []string // names; `kv` in manifest and HCL
+	Buckets  []string // names
+}
+
+// PluginLimits is what a plugin may cost.
+type PluginLimits struct {
+	Memory          int64 // octets per instance
+	Fuel            int64 // units per hook of a session phase
+	MessageFuel     int64 // units per message hook, before the part that grows with the message
+	Deadline        time.Duration
+	MessageDeadline time.Duration
+	Depth           int    // call depth, frames
+	Instances       int    // at once
+	Isolation       string // "call" or "fresh"
+}
+
+// Store is a key-value store that plugins can be granted.
+type Store struct {
+	Name   string
+	Engine string        // "pebble"
+	TTL    time.Duration // 0: entries stay until deleted
+}
+
+// Bucket is a family of token buckets: one per key.
+type Bucket struct {
+	Name  string
+	Rate  int           // tokens per Per
+	Per   time.Duration // > 0
+	Burst int           // capacity
+}
+
+// Pipeline is an ordered chain of stages.
+type Pipeline struct {
+	Name   string
+	Stages []Stage
+}
+
+// Stage is one use of a plugin in a pipeline.
+type Stage struct {
+	Name    string
+	Plugin  string     // name of a Plugin
+	When    *Condition // nil: always
+	OnError string     // "tempfail", "skip", "reject" or "quarantine"
+	Config  []byte     // JSON object, checked and with defaults
+	Always  bool       // runs even after an accept
+	Pos     string
+}
+
+// Rule sends the recipients of some domains to a route.
+type Rule struct {
+	Domains []string // lower case; ".example.org": its subdomains; empty: all
+	Accept  bool     // take mail for these domains from anyone
+	Route   string   // name of a Route
+	Pos     string
+}
+
+// Route is a way out.
+type Route struct {
+	Name      string
+	Kind      string // "mx", "smarthost", "maildir" or "discard"
+	Maildir   Maildir
+	MX        MX
+	Smarthost Smarthost
+	Retry     []time.Duration // the last one repeats
+	Expire    time.Duration
+	DSN       bool // send a bounce when a message fails for good
+	Pos       string
+}
+
+// Maildir delivers into folders of this machine.
+type Maildir struct {
+	Root      string   // absolute path
+	Create    bool     // make a mailbox when its first message comes
+	Mailboxes []string // addresses that have a mailbox
+}
+
+// MX delivers to the hosts that DNS names for the recipient's domain.
+type MX struct {
+	TLS          string // "opportunistic", "required" or "off"
+	Port         int
+	AllowPrivate bool // loopback and private addresses may be next hops
+	Connections  int  // at once, per next hop
+}
+
+// Smarthost delivers everything to fixed hosts, the first that answers.
+type Smarthost struct {
+	Hosts       []string // host:port each
+	TLS         string   // as MX.TLS
+	Connections int
+}
