@@ -27,6 +27,8 @@ type Client struct {
 	Listener      string         // name of the listener in pipeline.hcl
 	SessionID     string         // one id for the connection, for logs
 	Authenticated bool           // true after a successful AUTH
+
+	Notes map[string]string // what stages noted about the session; one goroutine at a time
 }
 
 // Envelope is what SMTP says about a message apart from its content

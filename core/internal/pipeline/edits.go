@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/sdk/abi"
+)
+
+// Limits of what stages may leave behind.
+const (
+	maxReplyText = 450       // octets, so that the line stays under 512 (RFC 5321 §4.5.3.1.5)
+	maxMetaBytes = 64 << 10  // octets of all notes of a message, and of a session
+	maxFields    = 10_000    // header fields a message may grow to
+	maxEdits     = 1_000_000 // entries in a journal
+)
+
+// SetReply sets the reply that goes with a reject or a tempfail: code 400-599,
+// and one line of printable text, which is UTF-8. It may be called again.
+func (h *Hook) SetReply(code int, enh mail.Enhanced, text string) error {
+	r, err := makeReply(code, enh, text)
+	if err == nil {
+		h.reply = r
+	}
+	return err
+}
+
+func makeReply(code int, enh mail.Enhanced, text string) (*mail.Reply, error) {
+	class := code / 100
+	if class < 2 || class > 5 || class == 3 || len(text) > maxReplyText || !printable(text) {
+		return nil, abi.ErrBadArgument
+	}
+	if enh == (mail.Enhanced{}) {
+		enh = mail.Enhanced{class, 7, 1}
+	}
+	if enh[0] != class || enh[1] < 0 || enh[1] > 999 || enh[2] < 0 || enh[2] > 999 {
+		return nil, abi.ErrBadArgument
+	}
+	return mail.NewReply(code, enh, text), nil
+}
+
+func printable(s string) bool {
+	for _, r := range s {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return false
+		}
+	}
+	return true
+}
+
+// SetRecipientVerdict decides for one recipient in phase message: any verdict
+// but accept. A nil reply means the usual one.
+func (h *Hook) SetRecipientVerdict(idx int, v mail.Verdict, r *mail.Reply) error {
+	if h.phase != mail.PhaseMessage {
+		return abi.ErrWrongPhase
+	}
+	if !h.Visible(idx) {
+		return abi.ErrNotFound
+	}
+	if v == mail.Accept || !h.phase.Allowed(v) {
+		return abi.ErrBadArgument
+	}
+	if r != nil {
+		var err error
+		if r, err = makeReply(r.Code, r.Enhanced, r.Text); err != nil {
+			return err
+		}
+		if v == mail.Reject && !r.Permanent() || v == mail.Tempfail && !r.Temporary() {
+			return abi.ErrBadArgument
+		}
+	}
+	if h.rcpts == nil {
+		h.rcpts = map[int]fate{}
+	}
+	h.rcpts[idx] = fate{verdict: v, reply: replyOr(r, v), stage: h.step.Name}
+	return h.note("rcpt_verdict", strconv.Itoa(idx), v.String())
+}
+
+// AddHeader puts a new header field at pos: abi.HdrTop, abi.HdrEnd, 1+2·id in
+// front of the field with that id, 2+2·id behind it. It returns the new id. The
+// value is folded here; CR, LF and NUL are refused.
+func (h *Hook) AddHeader(pos int32, name, value string) (int, error) {
+	hd, err := h.editHeader(len(name) + len(value))
+	if err != nil {
+		return -1, err
+	}
+	var id int
+	switch {
+	case pos == 0:
+		id, err = hd.InsertTop(name, value)
+	case pos == -1:
+		id, err = hd.Append(name, value)
+	case pos < -1:
+		err = abi.ErrBadArgument
+	case pos%2 == 1:
+		id, err = hd.InsertBefore(int(pos-1)/2, name, value)
+	default:
+		id, err = hd.InsertAfter(int(pos-2)/2, name, value)
+	}
+	if err != nil {
+		return -1, headerErr(err)
+	}
+	return id, h.note("hdr_add", name, value)
+}
+
+// SetHeader replaces the value of a header field. Our own Received field and a
+// line without a name cannot be changed.
+func (h *Hook) SetHeader(id int, value string) error {
+	if h.b.own == id+1 {
+		return abi.ErrDenied
+	}
+	hd, err := h.editHeader(len(value))
+	if err != nil {
+		return err
+	}
+	if err := hd.Set(id, value); err != nil {
+		return headerErr(err)
+	}
+	f, _ := hd.Field(id)
+	return h.note("hdr_set", f.Name(), value)
+}
+
+// DeleteHeader takes a header field out. Our own Received field stays.
+func (h *Hook) DeleteHeader(id int) error {
+	if h.b.own == id+1 {
+		return abi.ErrDenied
+	}
+	hd, err := h.editHeader(0)
+	if err != nil {
+		return err
+	}
+	f, _ := hd.Field(id)
+	if err := hd.Delete(id); err != nil {
+		return headerErr(err)
+	}
+	return h.note("hdr_del", f.Name(), "")
+}
+
+// editHeader returns the hook's own copy of the header, with room for more
+// octets.
+func (h *Hook) editHeader(more int) (*mail.Header, error) {
+	if h.phase != mail.PhaseMessage {
+		return nil, abi.ErrWrongPhase
+	}
+	if h.header.Len() >= maxFields || h.header.Size()+int64(more) > h.p.o.MaxHeader {
+		return nil, abi.ErrLimit
+	}
+	if h.header == &h.b.header {
+		c := h.b.header.Clone()
+		h.header = &c
+	}
+	h.shared = true
+	return h.header, nil
+}
+
+func headerErr(err error) error {
+	switch {
+	case errors.Is(err, mail.ErrNoField):
+		return abi.ErrNotFound
+	case errors.Is(err, mail.ErrFieldName), errors.Is(err, mail.ErrFieldValue):
+		return abi.ErrBadArgument
+	}
+	return err
+}
+
+// editEnvelope returns the hook's own copy of the envelope.
+func (h *Hook) editEnvelope() *mail.Envelope {
+	if h.env == h.b.env {
+		h.env = h.b.env.Clone()
+	}
+	return h.env
+}
+
+// AddRecipient adds a recipient in phase message and returns its index.
+func (h *Hook) AddRecipient(a mail.Address) (int, error) {
+	if h.phase != mail.PhaseMessage {
+		return -1, abi.ErrWrongPhase
+	}
+	if len(h.env.Recipients) >= h.p.o.MaxRcpt {
+		return -1, abi.ErrLimit
+	}
+	if err := h.checkAddress(a); err != nil {
+		return -1, err
+	}
+	e := h.editEnvelope()
+	e.Recipients = append(e.Recipients, mail.Recipient{Address: a})
+	idx := len(e.Recipients) - 1
+	return idx, h.note("rcpt_add", strconv.Itoa(idx), string(a))
+}
+
+// SetRecipient changes a recipient's address in phase rcpt (its own) or message.
+func (h *Hook) SetRecipient(idx int, a mail.Address) error {
+	if err := h.mayEditRecipient(idx); err != nil {
+		return err
+	}
+	if err := h.checkAddress(a); err != nil {
+		return err
+	}
+	h.editEnvelope().Recipients[idx].Address = a
+	return h.note("rcpt_set", strconv.Itoa(idx), string(a))
+}
+
+// RemoveRecipient takes a recipient out of the envelope in phase message.
+func (h *Hook) RemoveRecipient(idx int) error {
+	if h.phase != mail.PhaseMessage {
+		return abi.ErrWrongPhase
+	}
+	if err := h.mayEditRecipient(idx); err != nil {
+		return err
+	}
+	h.editEnvelope().Recipients[idx].Removed = true
+	return h.note("rcpt_del", strconv.Itoa(idx), "")
+}
+
+func (h *Hook) mayEditRecipient(idx int) error {
+	switch {
+	case h.phase != mail.PhaseRcpt && h.phase != mail.PhaseMessage:
+		return abi.ErrWrongPhase
+	case !h.Visible(idx):
+		return abi.ErrNotFound
+	case h.phase == mail.PhaseRcpt && idx != h.arg:
+		return abi.ErrWrongPhase
+	}
+	return nil
+}
+
+func (h *Hook) checkAddress(a mail.Address) error {
+	if _, err := mail.ParseAddress(string(a), h.env.SMTPUTF8); err != nil {
+		return abi.ErrBadArgument
+	}
+	return nil
+}
+
+// SetSender changes the envelope's sender in phase mail or message; the empty
+// address is the null reverse-path.
+func (h *Hook) SetSender(a mail.Address) error {
+	if h.phase != mail.PhaseMail && h.phase != mail.PhaseMessage {
+		return abi.ErrWrongPhase
+	}
+	if !a.IsNull() {
+		if err := h.checkAddress(a); err != nil {
+			return err
+		}
+	}
+	h.editEnvelope().Sender = a
+	h.shared = true
+	return h.note("sender_set", "", string(a))
+}
+
+// SetRoute chooses a route by name, or a raw next hop "host:port", for the
+// recipient with index idx, or for all visible ones when idx is -1.
+func (h *Hook) SetRoute(idx int, route, nextHop string) error {
+	if h.phase != mail.PhaseRcpt && h.phase != mail.PhaseMessage {
+		return abi.ErrWrongPhase
+	}
+	if idx >= 0 && !h.Visible(idx) {
+		return abi.ErrNotFound
+	}
+	if idx < -1 || (route == "") == (nextHop == "") || !printable(route+nextHop) {
+		return abi.ErrBadArgument
+	}
+	e := h.editEnvelope()
+	for i := range e.Recipients {
+		if !e.Recipients[i].Removed && (idx == -1 || idx == i) {
+			e.Recipients[i].Route, e.Recipients[i].NextHop = route, nextHop
+		}
+	}
+	return h.note("route_set", strconv.Itoa(idx), route+nextHop)
+}
+
+// SetMeta notes value under "stage.key". An empty value takes the note away.
+func (h *Hook) SetMeta(scope int, key, value string) error {
+	if key == "" || strings.ContainsAny(key, "\x00\r\n") {
+		return abi.ErrBadArgument
+	}
+	own := h.step.Name + "." + key
+	switch scope {
+	case ScopeMessage:
+		if metaBytes(h.env.Meta)+len(own)+len(value) > maxMetaBytes {
+			return abi.ErrLimit
+		}
+		e := h.editEnvelope()
+		if e.Meta == nil {
+			e.Meta = map[string]string{}
+		}
+		e.Meta[own] = value
+		h.shared = true
+	case ScopeSession:
+		if metaBytes(h.env.Client.Notes)+metaBytes(h.notes)+len(own)+len(value) > maxMetaBytes {
+			return abi.ErrLimit
+		}
+		if h.env.Client.Notes == nil {
+			return abi.ErrUnsupported
+		}
+		if h.notes == nil {
+			h.notes = map[string]string{}
+		}
+		h.notes[own] = value
+	default:
+		return abi.ErrBadArgument
+	}
+	return h.note("meta_set", own, value)
+}
+
+func metaBytes(m map[string]string) int {
+	n := 0
+	for k, v := range m {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
+// WriteBody appends to the new body in phase message; with restart it begins a
+// new one. Line ends are repaired to CRLF; NUL is refused.
+func (h *Hook) WriteBody(p []byte, restart bool) error {
+	if h.phase != mail.PhaseMessage {
+		return abi.ErrWrongPhase
+	}
+	if h.p.o.NewBody == nil {
+		return abi.ErrUnsupported
+	}
+	if h.body == nil || restart {
+		if h.body != nil {
+			h.body.w.Abort()
+		}
+		h.body = &bodyEdit{w: h.p.o.NewBody(), room: h.p.o.MaxBody}
+		if err := h.note("body_write", "", ""); err != nil {
+			return err
+		}
+	}
+	h.shared = true
+	return h.body.write(p)
+}
+
+// OnCommit puts f off until the hook is committed; its error makes the stage
+// fail. It is for effects outside the journal, such as writes to a store.
+func (h *Hook) OnCommit(f func() error) { h.onCommit = append(h.onCommit, f) }
+
+func (h *Hook) note(op, target, value string) error {
+	if len(h.edits) >= maxEdits {
+		return abi.ErrLimit
+	}
+	h.edits = append(h.edits, Edit{op, target, value})
+	return nil
+}
