@@ -251,7 +251,7 @@ func (h *Hook) drop() {
 	if h.body != nil {
 		h.body.w.Abort()
 	}
-	if r, ok := h.newBody.(interface{ Release() }); ok {
+	if r, ok := h.newBody.(releaser); ok {
 		r.Release()
 	}
 	h.newBody, h.rcpts, h.edits = nil, nil, nil

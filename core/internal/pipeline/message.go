@@ -63,9 +63,11 @@ func (t *Transaction) Message(ctx context.Context, header mail.Header, body mail
 }
 
 func (t *Transaction) keep(r Result) {
-	t.kept = map[mail.Body]bool{}
+	t.kept = map[releaser]bool{}
 	for _, m := range r.Messages {
-		t.kept[m.Body] = true
+		if b, ok := m.Body.(releaser); ok {
+			t.kept[b] = true
+		}
 	}
 }
 

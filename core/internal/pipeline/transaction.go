@@ -13,9 +13,12 @@ import (
 type Transaction struct {
 	p      *Pipeline
 	root   *branch
-	bodies []mail.Body // every body made on the way
-	kept   map[mail.Body]bool
+	bodies []releaser // every body made on the way
+	kept   map[releaser]bool
 }
+
+// releaser is a body that holds something until it is released.
+type releaser interface{ Release() }
 
 // Begin starts a transaction for env, which the transaction then owns.
 func (p *Pipeline) Begin(env *mail.Envelope) *Transaction {
@@ -104,16 +107,16 @@ func selects(c Condition, fact func(string) (any, bool)) (bool, error) {
 // Close drops every body that the result did not hand over.
 func (t *Transaction) Close() {
 	for _, b := range t.bodies {
-		if r, ok := b.(interface{ Release() }); ok && !t.kept[b] {
-			r.Release()
+		if !t.kept[b] {
+			b.Release()
 		}
 	}
 	t.bodies = nil
 }
 
 func (t *Transaction) own(b mail.Body) {
-	if b != nil {
-		t.bodies = append(t.bodies, b)
+	if r, ok := b.(releaser); ok {
+		t.bodies = append(t.bodies, r)
 	}
 }
 
