@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package testkit_test
+package clock_test
 
 import (
 	"testing"
@@ -8,12 +8,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/postroad-mail/postroad/core/internal/testkit"
+	"github.com/postroad-mail/postroad/core/internal/clock"
 )
 
 func TestClockRunsCallbacksInDueOrder(t *testing.T) {
 	start := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
-	c := testkit.NewClock(start)
+	c := clock.NewFake(start)
 	var got []string
 	note := func(name string) func() {
 		return func() { got = append(got, name+" "+c.Now().Sub(start).String()) }

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Metrics are the relay's figures. The rooms of the relay call its methods
+// through the observers that they declare. It is safe for use by many
+// goroutines.
+type Metrics struct {
+	reg         *prometheus.Registry
+	accepted    *prometheus.CounterVec
+	refused     *prometheus.CounterVec
+	connections *prometheus.CounterVec
+	open        *prometheus.GaugeVec
+	acceptTime  *prometheus.HistogramVec
+	verdicts    *prometheus.CounterVec
+	stageTime   *prometheus.HistogramVec
+	failures    *prometheus.CounterVec
+	outcomes    *prometheus.CounterVec
+	attempts    *prometheus.CounterVec
+	faults      *prometheus.CounterVec
+}
+
+// latency buckets: from 50 µs to 10 s.
+var latency = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// NewMetrics returns figures at zero, with those of the Go runtime and the
+// process.
+func NewMetrics() *Metrics {
+	m := &Metrics{reg: prometheus.NewRegistry()}
+	m.accepted = m.counter("postroad_messages_accepted_total", "Messages answered with 250 after the sync.", "listener")
+	m.refused = m.counter("postroad_refused_total", "Commands and messages refused, by the reply's enhanced status code.", "listener", "reason")
+	m.connections = m.counter("postroad_connections_total", "Connections accepted.", "listener")
+	m.open = m.gauge("postroad_connections_open", "Connections open now.", "listener")
+	m.acceptTime = m.histogram("postroad_accept_seconds", "Time from the end of data to the 250: stages, queue and sync.", "listener")
+	m.verdicts = m.counter("postroad_stage_verdicts_total", "Verdicts of stages.", "stage", "phase", "verdict")
+	m.stageTime = m.histogram("postroad_stage_seconds", "Time that a call of a stage took.", "stage", "phase")
+	m.failures = m.counter("postroad_plugin_failures_total", "Calls of stages that failed, by cause.", "stage", "cause")
+	m.outcomes = m.counter("postroad_deliveries_total", "Recipients settled by an attempt, by status.", "route", "status")
+	m.attempts = m.counter("postroad_delivery_attempts_total", "Delivery attempts: one transaction with one next hop.", "route")
+	m.faults = m.counter("postroad_faults_total", "Faults on our side that were contained, by room.", "room")
+	m.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.reg.MustRegister(c)
+	return c
+}
+
+func (m *Metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	c := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	m.reg.MustRegister(c)
+	return c
+}
+
+func (m *Metrics) histogram(name, help string, labels ...string) *prometheus.HistogramVec {
+	c := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: latency}, labels)
+	m.reg.MustRegister(c)
+	return c
+}
+
+// Accepted counts a message that got its 250, took after the end of data.
+func (m *Metrics) Accepted(listener string, took time.Duration) {
+	m.accepted.WithLabelValues(listener).Inc()
+	m.acceptTime.WithLabelValues(listener).Observe(took.Seconds())
+}
+
+// Refused counts a command or message that was answered with r.
+func (m *Metrics) Refused(listener string, r *mail.Reply) {
+	m.refused.WithLabelValues(listener, r.Enhanced.String()).Inc()
+}
+
+// ConnectionOpened counts a connection that was accepted.
+func (m *Metrics) ConnectionOpened(listener string) {
+	m.connections.WithLabelValues(listener).Inc()
+	m.open.WithLabelValues(listener).Inc()
+}
+
+// ConnectionClosed counts the end of a connection that ConnectionOpened counted.
+func (m *Metrics) ConnectionClosed(listener string) { m.open.WithLabelValues(listener).Dec() }
+
+// StageDone counts one call of a stage; cause is empty unless it failed.
+func (m *Metrics) StageDone(stage string, p mail.Phase, v mail.Verdict, took time.Duration, cause string) {
+	m.stageTime.WithLabelValues(stage, p.String()).Observe(took.Seconds())
+	if cause != "" {
+		m.failures.WithLabelValues(stage, cause).Inc()
+		return
+	}
+	m.verdicts.WithLabelValues(stage, p.String(), v.String()).Inc()
+}
+
+// Attempt counts one transaction with a next hop of route.
+func (m *Metrics) Attempt(route string) { m.attempts.WithLabelValues(route).Inc() }
+
+// Outcome counts one recipient of an attempt.
+func (m *Metrics) Outcome(route string, s mail.Status) {
+	m.outcomes.WithLabelValues(route, s.String()).Inc()
+}
+
+// Fault counts a fault of ours that was contained, such as a recovered panic.
+func (m *Metrics) Fault(room string) { m.faults.WithLabelValues(room).Inc() }
+
+// QueueState is the size of one state of the queue.
+type QueueState struct {
+	State                string
+	Messages, Recipients int
+	Bytes                int64
+}
+
+// WatchQueue makes size and syncs part of the figures: both are called at each
+// scrape.
+func (m *Metrics) WatchQueue(size func() []QueueState, syncs func() uint64) {
+	m.reg.MustRegister(&queueCollector{size: size, syncs: syncs})
+}
+
+type queueCollector struct {
+	size  func() []QueueState
+	syncs func() uint64
+}
+
+func (c *queueCollector) descs() [4]*prometheus.Desc {
+	state := []string{"state"}
+	return [4]*prometheus.Desc{
+		prometheus.NewDesc("postroad_queue_messages", "Messages in the queue, by state.", state, nil),
+		prometheus.NewDesc("postroad_queue_recipients", "Recipients in the queue, by state.", state, nil),
+		prometheus.NewDesc("postroad_queue_bytes", "Octets of queued messages, by state.", state, nil),
+		prometheus.NewDesc("postroad_wal_syncs_total", "Syncs of the write-ahead log.", nil, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs() {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
+	d := c.descs()
+	for _, s := range c.size() {
+		ch <- prometheus.MustNewConstMetric(d[0], prometheus.GaugeValue, float64(s.Messages), s.State)
+		ch <- prometheus.MustNewConstMetric(d[1], prometheus.GaugeValue, float64(s.Recipients), s.State)
+		ch <- prometheus.MustNewConstMetric(d[2], prometheus.GaugeValue, float64(s.Bytes), s.State)
+	}
+	ch <- prometheus.MustNewConstMetric(d[3], prometheus.CounterValue, float64(c.syncs()))
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+type fake struct{ did []Action }
+
+func (f *fake) Info(context.Context) (Info, error) { return Info{Version: "v", PID: 7}, nil }
+func (f *fake) Reload(context.Context) error       { return errors.New("pipeline.hcl:3: no such plugin") }
+func (f *fake) List(_ context.Context, q Filter) ([]Message, error) {
+	return []Message{{ID: "1", Sender: q.Sender}}, nil
+}
+func (f *fake) Show(_ context.Context, id string) (Message, error) { return Message{ID: id}, nil }
+func (f *fake) Act(_ context.Context, a Action) (int, error) {
+	f.did = append(f.did, a)
+	return len(a.IDs), nil
+}
+
+func TestClientAndServer(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), SocketName)
+	if err := os.WriteFile(path, nil, 0o644); err != nil { // what a killed relay left
+		t.Fatal(err)
+	}
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+	f := &fake{}
+	s := NewServer(f)
+	s.Serve(l)
+	c := Dial(path)
+	if i, err := c.Info(ctx); err != nil || i.PID != 7 {
+		t.Errorf("info %+v, %v", i, err)
+	}
+	if err := c.Reload(ctx); err == nil || !strings.Contains(err.Error(), "pipeline.hcl:3") {
+		t.Errorf("reload said %v", err)
+	}
+	if ms, err := c.List(ctx, Filter{Sender: "a@b.test"}); err != nil || len(ms) != 1 || ms[0].Sender != "a@b.test" {
+		t.Errorf("list %+v, %v", ms, err)
+	}
+	if m, err := c.Show(ctx, "x"); err != nil || m.ID != "x" {
+		t.Errorf("show %+v, %v", m, err)
+	}
+	if n, err := c.Act(ctx, Action{Verb: "drop", IDs: []string{"1", "2"}}); err != nil || n != 2 || f.did[0].Verb != "drop" {
+		t.Errorf("act %d, %v", n, err)
+	}
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Info(ctx); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("a stopped relay gave %v", err)
+	}
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+// Server serves the socket.
+type Server struct {
+	http *http.Server
+	done chan error
+}
+
+// Listen opens the socket at path, 0600. A socket that a dead relay left is
+// replaced; the data directory's lock has told already that no other relay
+// runs.
+func Listen(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket %s: %w", path, err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("control socket %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// NewServer returns a server of s. It does not listen yet.
+func NewServer(s Service) *Server {
+	mux := http.NewServeMux()
+	handle(mux, "info", func(ctx context.Context, _ struct{}) (Info, error) { return s.Info(ctx) })
+	handle(mux, "reload", func(ctx context.Context, _ struct{}) (struct{}, error) { return struct{}{}, s.Reload(ctx) })
+	handle(mux, "list", s.List)
+	handle(mux, "show", s.Show)
+	handle(mux, "act", s.Act)
+	return &Server{http: &http.Server{Handler: mux, ReadTimeout: 10 * time.Second}, done: make(chan error, 1)}
+}
+
+// Serve answers on l until Shutdown; it returns at once.
+func (s *Server) Serve(l net.Listener) {
+	go func() {
+		err := s.http.Serve(l)
+		if errors.Is(err, http.ErrServerClosed) {
+			err = nil
+		}
+		s.done <- err
+	}()
+}
+
+// Shutdown ends the server that Serve started and waits for it. The socket
+// disappears.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		s.http.Close()
+	}
+	return errors.Join(err, <-s.done)
+}
+
+// reply is what travels back: a value or an error's text.
+type reply[T any] struct {
+	Value T
+	Error string `json:",omitempty"`
+}
+
+const maxRequest = 1 << 20
+
+func handle[Q, A any](mux *http.ServeMux, verb string, f func(context.Context, Q) (A, error)) {
+	mux.HandleFunc("POST /v1/"+verb, func(w http.ResponseWriter, r *http.Request) {
+		var q Q
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&q); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		a, err := f(r.Context(), q)
+		out := reply[A]{Value: a}
+		if err != nil {
+			out.Error = err.Error()
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(out) //nolint:errcheck // the client is gone
+	})
+}
