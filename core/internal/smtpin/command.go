@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package smtpin
+
+import (
+	"strings"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// split cuts a command line into its verb in upper case and its argument.
+func split(line string) (verb, arg string) {
+	verb, arg, _ = strings.Cut(line, " ")
+	return strings.ToUpper(verb), strings.TrimRight(arg, " ")
+}
+
+// dispatch answers a command, or returns what go-smtp has to be told.
+func (s *session) dispatch(line string) (handed string) {
+	verb, arg := split(line)
+	s.count(verb)
+	if bad := s.unfit(line, verb); bad != nil {
+		s.end(bad)
+		return ""
+	}
+	switch verb {
+	case "EHLO", "HELO":
+		return s.greet(verb, arg)
+	case "MAIL":
+		return s.mail(arg)
+	case "RCPT":
+		return s.recipient(arg)
+	case "DATA":
+		return s.data(arg)
+	case "BDAT":
+		return s.firstChunk(arg)
+	case "RSET", "QUIT":
+		return s.plain(verb, arg)
+	case "STARTTLS":
+		s.startTLS(arg)
+	default:
+		s.answer(line, verb, arg)
+	}
+	return ""
+}
+
+// between answers a command that stands between two chunks of a message. It
+// reports whether the message is aborted: then the command is still to be
+// answered.
+func (s *session) between(line, verb, arg string) (aborted bool) {
+	switch verb {
+	case "EHLO", "HELO", "RSET", "QUIT":
+		s.line, s.hasLine = line, true
+		return true
+	case "MAIL", "RCPT", "DATA", "STARTTLS":
+		s.count(verb)
+		s.refuse(outOfOrder("not between two chunks of a message"))
+	default:
+		s.count(verb)
+		s.answer(line, verb, arg)
+	}
+	return false
+}
+
+// nextChunk answers commands until there is a BDAT.
+func (s *session) nextChunk() (chunk, error) {
+	for !s.ended {
+		s.spoken = false
+		line, err := s.readLine()
+		if err != nil {
+			return chunk{}, err
+		}
+		verb, arg := split(line)
+		if verb == "BDAT" {
+			s.count(verb)
+			return s.parseChunk(arg)
+		}
+		if s.between(line, verb, arg) {
+			return chunk{}, errAborted
+		}
+	}
+	return chunk{}, errAborted
+}
+
+// parseChunk is the function of that name, for an error that ends the session.
+func (s *session) parseChunk(arg string) (chunk, error) {
+	c, bad := parseChunk(arg)
+	if bad != nil {
+		s.end(bad)
+		return c, errAborted
+	}
+	return c, nil
+}
+
+// unfit finds reasons to end the session at a command. A client that talks
+// HTTP is a browser made to attack us: its headers must not be tried as
+// commands one by one.
+func (s *session) unfit(line, verb string) *refusal {
+	if s.tx == nil && s.draining.Load() && verb != "QUIT" {
+		return goingDown()
+	}
+	switch verb {
+	case "GET", "POST", "PUT", "CONNECT", "OPTIONS", "HEAD":
+		return refuse(ReasonUnknown, 421, 7, 0, "this is SMTP, closing")
+	}
+	return nil
+}
+
+// answer gives the reply to commands that change nothing.
+func (s *session) answer(line, verb, arg string) {
+	switch {
+	case !clean(line):
+		s.refuse(refuse(ReasonSyntax, 500, 5, 2, "control character in a command"))
+	case verb == "NOOP":
+		s.say(ok())
+	case verb == "HELP":
+		s.say(mail.NewReply(214, mail.Enhanced{2, 0, 0}, "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP STARTTLS QUIT; see RFC 5321"))
+	case verb == "VRFY" && arg == "":
+		s.refuse(refuse(ReasonSyntax, 501, 5, 4, "syntax: VRFY address"))
+	case verb == "VRFY":
+		s.say(mail.NewReply(252, mail.Enhanced{2, 1, 5}, "not verified, send mail and see"))
+	case verb == "EXPN":
+		s.refuse(refuse(ReasonUnknown, 502, 5, 1, "EXPN not supported"))
+	default:
+		s.refuse(refuse(ReasonUnknown, 500, 5, 1, "command not known"))
+	}
+}
+
+// clean reports whether s is free of control characters.
+func clean(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *session) greet(verb, arg string) string {
+	if !validHelo(arg) {
+		s.refuse(refuse(ReasonSyntax, 501, 5, 4, "syntax: "+verb+" hostname"))
+		return ""
+	}
+	s.greeted = true
+	s.client.Helo = arg
+	s.client.Protocol = protocol(verb == "EHLO", s.client.TLSVersion != "")
+	s.sayHello(verb == "EHLO")
+	return "EHLO peer\r\n"
+}
+
+// protocol names the session as a Received field does (RFC 3848).
+func protocol(extended, tls bool) string {
+	switch {
+	case extended && tls:
+		return "ESMTPS"
+	case extended:
+		return "ESMTP"
+	}
+	return "SMTP"
+}
+
+func (s *session) sayHello(extended bool) {
+	s.spoken = true
+	switch {
+	case !extended:
+		s.say(mail.NewReply(250, mail.Enhanced{2, 0, 0}, s.server.opts.Hostname))
+	case s.client.TLSVersion != "":
+		s.out = append(s.out, s.server.helloTLS...)
+	default:
+		s.out = append(s.out, s.server.hello...)
+	}
+}
+
+func (s *session) mail(arg string) string {
+	switch {
+	case !s.greeted:
+		s.refuse(outOfOrder("EHLO first"))
+		return ""
+	case s.tx != nil:
+		s.refuse(outOfOrder("nested MAIL, end the transaction or RSET first"))
+		return ""
+	}
+	c, bad := parseMail(arg, &s.server.opts)
+	if bad != nil {
+		s.refuse(bad)
+		return ""
+	}
+	s.pending = c
+	return "MAIL FROM:<>\r\n"
+}
+
+func (s *session) recipient(arg string) string {
+	if s.tx == nil {
+		s.refuse(outOfOrder("MAIL first"))
+		return ""
+	}
+	to, bad := parseRcpt(arg, s.utf8, &s.server.opts)
+	s.tried = true
+	switch {
+	case bad != nil:
+		s.refuse(bad)
+		return ""
+	case s.rcpts >= s.server.opts.Limits.Recipients:
+		s.refuse(refuse(ReasonRecipients, 452, 5, 3, "too many recipients"))
+		return ""
+	}
+	s.rcpt = to
+	return "RCPT TO:<rcpt@peer>\r\n"
+}
+
+func (s *session) data(arg string) string {
+	if arg != "" {
+		s.refuse(refuse(ReasonSyntax, 501, 5, 4, "DATA takes no argument"))
+		return ""
+	}
+	if bad := s.mayNotSend(); bad != nil {
+		s.refuse(bad)
+		return ""
+	}
+	s.bdat = nil
+	s.say(mail.NewReply(354, mail.Enhanced{}, "end data with <CR><LF>.<CR><LF>"))
+	return "DATA\r\n"
+}
+
+// mayNotSend says why content is not welcome now (RFC 5321 §3.3).
+func (s *session) mayNotSend() *refusal {
+	switch {
+	case s.tx == nil:
+		return outOfOrder("MAIL first")
+	case s.rcpts == 0 && s.tried:
+		return refuse(ReasonRecipients, 554, 5, 1, "no valid recipients")
+	case s.rcpts == 0:
+		return outOfOrder("RCPT first")
+	}
+	return nil
+}
+
+// firstChunk begins a message that comes by BDAT. A chunk that is not welcome
+// is passed over (RFC 3030 §2).
+func (s *session) firstChunk(arg string) string {
+	if !s.server.opts.offers("CHUNKING") {
+		s.end(refuse(ReasonUnknown, 502, 5, 1, "BDAT not offered, closing"))
+		return ""
+	}
+	c, err := s.parseChunk(arg)
+	if err != nil {
+		return ""
+	}
+	if bad := s.mayNotSend(); bad != nil {
+		s.skipped(s.skipChunk(c.size), bad)
+		return ""
+	}
+	s.bdat = &c
+	s.spoken = true // go-smtp's 354 is not for the client
+	return "DATA\r\n"
+}
+
+// skipped replies bad behind content that was passed over, or failed to be.
+func (s *session) skipped(err error, bad *refusal) {
+	switch {
+	case err == nil:
+		s.refuse(bad)
+	case err == errSkip:
+		s.end(bad)
+	default:
+		s.lost(err)
+	}
+}
+
+func (s *session) plain(verb, arg string) string {
+	switch {
+	case arg != "":
+		s.refuse(refuse(ReasonSyntax, 501, 5, 4, verb+" takes no argument"))
+		return ""
+	case verb == "QUIT":
+		s.say(mail.NewReply(221, mail.Enhanced{2, 0, 0}, s.server.opts.Hostname+" closing"))
+		return "QUIT\r\n"
+	}
+	s.say(ok())
+	return "RSET\r\n"
+}
+
+func outOfOrder(text string) *refusal { return refuse(ReasonSequence, 503, 5, 1, text) }
+
+// count reports a command. The names are a closed set.
+func (s *session) count(verb string) {
+	switch verb {
+	case "EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "QUIT", "STARTTLS", "NOOP", "HELP", "VRFY", "EXPN":
+		s.server.opts.Observer.Command(verb)
+	default:
+		s.server.opts.Observer.Command("other")
+	}
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package smtpin
+
+import (
+	"bufio"
+	"crypto/tls"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDialogues plays testdata/*.txt against a server. Lines of a file:
+//
+//	# comment
+//	> text          send the text and CRLF
+//	>> "text"       send the octets of a Go string
+//	< text          expect a reply line that begins with text
+//	tls             do a TLS handshake
+//	close           expect the server to close the connection
+//	message "text"  expect the backend to have got a message, in order
+//	none            expect the backend to have got no further message
+func TestDialogues(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no dialogues", err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			play(t, f)
+		})
+	}
+}
+
+func play(t *testing.T, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &backend{}
+	_, addr := serve(t, Options{
+		Backend: b,
+		TLS:     serverTLS(t),
+		Limits:  Limits{MessageSize: 1000, Recipients: 3, LineLength: 200, Errors: 8, DataTimeout: time.Minute},
+	})
+	d := &dialogue{client: dial(t, addr), b: b}
+	for i, line := range strings.Split(string(text), "\n") {
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if fault := d.step(line); fault != "" {
+			t.Fatalf("%s:%d: %s: %s", file, i+1, line, fault)
+		}
+	}
+	if d.seen != len(b.bodies()) {
+		t.Errorf("%s: backend got more than expected: %q", file, b.bodies()[d.seen:])
+	}
+}
+
+type dialogue struct {
+	*client
+	b    *backend
+	seen int
+}
+
+func (d *dialogue) step(line string) (fault string) {
+	op, arg, _ := strings.Cut(line, " ")
+	switch op {
+	case ">":
+		d.send(arg + "\r\n")
+	case ">>":
+		text, err := strconv.Unquote(arg)
+		if err != nil {
+			return err.Error()
+		}
+		d.send(text)
+	case "<":
+		got, err := d.r.ReadString('\n')
+		if err != nil || !strings.HasPrefix(got, arg) || !strings.HasSuffix(got, "\r\n") {
+			return "got " + strconv.Quote(got)
+		}
+	case "tls":
+		c := tls.Client(d.c, &tls.Config{InsecureSkipVerify: true})
+		if err := c.Handshake(); err != nil {
+			return err.Error()
+		}
+		d.c, d.r = c, bufio.NewReader(c)
+	case "close":
+		d.closed()
+	case "message":
+		return d.message(arg)
+	case "none":
+		if n := len(d.b.bodies()); n != d.seen {
+			return "backend got " + strconv.Itoa(n)
+		}
+	default:
+		return "unknown line"
+	}
+	return ""
+}
+
+func (d *dialogue) message(arg string) string {
+	want, err := strconv.Unquote(arg)
+	if err != nil {
+		return err.Error()
+	}
+	got := d.b.bodies()
+	if len(got) <= d.seen {
+		return "no message"
+	}
+	d.seen++
+	if got[d.seen-1] != want {
+		return "got " + strconv.Quote(got[d.seen-1])
+	}
+	return ""
+}

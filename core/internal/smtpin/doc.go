@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package smtpin is the front door: SMTP sessions (RFC 5321) on
+// emersion/go-smtp, behind a thin wire layer of ours. It hands envelopes and
+// message streams to a Backend and knows nothing of stages, queues or files.
+//
+// # The form of the layer
+//
+// go-smtp is held like the filling of a sandwich. One type, session, is what
+// go-smtp sees on both sides: below it is the net.Conn that go-smtp reads
+// commands from, above it is the smtp.Session that go-smtp calls. All of it
+// runs on the one goroutine that go-smtp starts per connection.
+//
+//		socket [- TLS] - session.Read - go-smtp - session.Mail/Rcpt/Data - Backend
+//
+//	  - Read takes one strict line off the wire, checks it, and answers at once
+//	    what go-smtp cannot (STARTTLS, BDAT, VRFY, HELP, faults of syntax, order
+//	    and limits). Only a sound command in the right order goes on to go-smtp,
+//	    and in a canonical form: the addresses and parameters stay with the
+//	    session, because go-smtp's parser drops the quotes of a local part.
+//	    One command per Read keeps go-smtp's own buffer empty.
+//	  - DATA: session.Data leaves go-smtp's reader alone and takes the message
+//	    in runs straight out of the read buffer, then pushes ".CRLF" back for
+//	    go-smtp to see the end it waits for.
+//	  - BDAT: go-smtp is told DATA. The chunks are followed in the same place by
+//	    the same goroutine; go-smtp would need a pipe and a second one.
+//	  - Write drops what go-smtp says where the session has spoken, so each reply
+//	    is made by our own mapping and internal text has no way out. Replies are
+//	    collected and sent when the next input has to be waited for, which is
+//	    where RFC 2920 wants them.
+//	  - STARTTLS swaps the connection below the session. The layer sits above
+//	    TLS, so it sees plaintext on both kinds of connection.
+//
+// Why this form: go-smtp has no hook for the banner, the EHLO list, a refusal
+// before 354, nested MAIL, unknown parameters or VRFY; it accepts a bare LF as
+// a line end and reads DATA an octet at a time. A fork or a server of our own
+// would be as fast and no faster (bench_test.go has the comparison with plain
+// go-smtp), so the library keeps what it does well and will be needed for: the
+// accept loop with its back-off, the life of a session, the order of a
+// transaction as a second opinion, and AUTH and LMTP to come.
+//
+// # What is refused, and how
+//
+// A command line ends in CRLF. A bare CR or LF or a line above the limit is
+// answered with 500 and ends the connection, as nobody can say where the next
+// command starts. In message content only CRLF.CRLF is the end; content with a
+// bare CR or LF, or a line above Limits.LineLength, is read to its end and
+// answered with 554 5.6.0. NUL is content like any other octet, but never part
+// of a command. A BDAT whose size cannot be read ends the connection.
+//
+// A fault of ours is 451 4.3.0 or, after a panic, 421 4.3.0; never 5xx.
+//
+// Times are wall-clock times of the socket; there is no fake clock here.
+package smtpin

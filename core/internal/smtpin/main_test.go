@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package smtpin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// received is one message as the test backend got it.
+type received struct {
+	client mail.Client
+	from   mail.Address
+	params MailParams
+	to     []mail.Address
+	body   []byte
+	err    error // of reading it
+}
+
+// backend records what reaches it. Local parts steer it: "reject" is 550,
+// "defer" 451, "panic" panics; as sender, "early" answers DATA unread with 550,
+// "discard" with 250, and "busy" with 421.
+type backend struct {
+	mu       sync.Mutex
+	messages []received // Data returned 250
+	mails    int        // calls of Mail that opened a transaction
+	datas    int        // calls of Data
+	closes   int
+	entered  chan struct{} // if set: told when Data begins
+	release  chan struct{} // if set: Data waits for it
+}
+
+type transaction struct {
+	b *backend
+	m received
+}
+
+func (b *backend) Mail(_ context.Context, c *mail.Client, from mail.Address, p MailParams) (Transaction, *mail.Reply) {
+	if r := steer(from, 7); r != nil {
+		return nil, r
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mails++
+	return &transaction{b, received{client: *c, from: from, params: p}}, nil
+}
+
+func (t *transaction) Rcpt(_ context.Context, to mail.Address) *mail.Reply {
+	if r := steer(to, 1); r != nil {
+		return r
+	}
+	t.m.to = append(t.m.to, to)
+	return nil
+}
+
+func steer(a mail.Address, subject int) *mail.Reply {
+	switch a.Local() {
+	case "reject":
+		return mail.NewReply(550, mail.Enhanced{5, subject, 1}, "no\r\n250 yes")
+	case "defer":
+		return mail.OurFault(io.ErrNoProgress)
+	case "nonsense":
+		return mail.NewReply(0, mail.Enhanced{}, "secret")
+	case "panic":
+		panic("test: asked to")
+	}
+	return nil
+}
+
+func (t *transaction) Data(ctx context.Context, r io.Reader) *mail.Reply {
+	t.b.mu.Lock()
+	t.b.datas++
+	t.b.mu.Unlock()
+	if t.b.entered != nil {
+		t.b.entered <- struct{}{}
+	}
+	if t.b.release != nil {
+		select {
+		case <-t.b.release:
+		case <-ctx.Done():
+		}
+	}
+	switch t.m.from.Local() {
+	case "early":
+		return mail.NewReply(550, mail.Enhanced{5, 7, 1}, "early")
+	case "discard":
+		return mail.NewReply(250, mail.Enhanced{2, 0, 0}, "discarded")
+	case "busy":
+		return mail.NewReply(421, mail.Enhanced{4, 3, 2}, "busy")
+	case "nil":
+		return nil
+	case "datapanic":
+		panic("test: asked to")
+	}
+	t.m.body, t.m.err = io.ReadAll(r)
+	if t.m.err == nil {
+		t.b.mu.Lock()
+		defer t.b.mu.Unlock()
+		t.b.messages = append(t.b.messages, t.m)
+	}
+	return mail.NewReply(250, mail.Enhanced{2, 0, 0}, "queued") // even after an error: smtpin has to know better
+}
+
+func (t *transaction) Close() {
+	t.b.mu.Lock()
+	defer t.b.mu.Unlock()
+	t.b.closes++
+}
+
+func (b *backend) bodies() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var s []string
+	for _, m := range b.messages {
+		s = append(s, string(m.body))
+	}
+	return s
+}
+
+// observer counts.
+type observer struct {
+	mu       sync.Mutex
+	open     int
+	commands map[string]int
+	refused  map[string]int
+	panics   int
+}
+
+func newObserver() *observer {
+	return &observer{commands: map[string]int{}, refused: map[string]int{}}
+}
+
+func (o *observer) Connected()       { o.mu.Lock(); o.open++; o.mu.Unlock() }
+func (o *observer) Disconnected()    { o.mu.Lock(); o.open--; o.mu.Unlock() }
+func (o *observer) Command(v string) { o.mu.Lock(); o.commands[v]++; o.mu.Unlock() }
+func (o *observer) Refused(r string, c int) {
+	o.mu.Lock()
+	o.refused[fmt.Sprint(c, " ", r)]++
+	o.mu.Unlock()
+}
+func (o *observer) Panicked() { o.mu.Lock(); o.panics++; o.mu.Unlock() }
+
+func (o *observer) count(m map[string]int, key string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return m[key]
+}
+
+// serve runs a server for the test on loopback and returns its address.
+func serve(t testing.TB, o Options) (*Server, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Hostname = "mx.example.org"
+	o.Name = "test"
+	s := NewServer(o)
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		_ = s.Shutdown(ctx) // connections that a test left open are cut
+		if err := <-done; err != ErrServerClosed {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return s, l.Addr().String()
+}
+
+// client is a raw SMTP client.
+type client struct {
+	t testing.TB
+	c net.Conn
+	r *bufio.Reader
+}
+
+func dial(t testing.TB, addr string) *client {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return newClient(t, c)
+}
+
+func newClient(t testing.TB, c net.Conn) *client {
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second)) // a test that hangs shall say where
+	return &client{t, c, bufio.NewReader(c)}
+}
+
+func (c *client) send(s string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.c, s); err != nil {
+		c.t.Fatalf("send %.60q: %v", s, err)
+	}
+}
+
+// reply reads one reply, of any number of lines.
+func (c *client) reply() (string, error) {
+	var b strings.Builder
+	for {
+		line, err := c.r.ReadString('\n')
+		b.WriteString(line)
+		if err != nil {
+			return b.String(), err
+		}
+		if len(line) < 5 || line[3] != '-' {
+			return b.String(), nil
+		}
+	}
+}
+
+func (c *client) expect(prefix string) string {
+	c.t.Helper()
+	got, err := c.reply()
+	if err != nil || !strings.HasPrefix(got, prefix) {
+		c.t.Fatalf("want %q, got %q, %v", prefix, got, err)
+	}
+	return got
+}
+
+func (c *client) cmd(line, prefix string) string {
+	c.t.Helper()
+	c.send(line + "\r\n")
+	return c.expect(prefix)
+}
+
+func (c *client) hello() *client {
+	c.t.Helper()
+	c.expect("220 mx.example.org ESMTP")
+	c.cmd("EHLO client.example", "250-mx.example.org\r\n")
+	return c
+}
+
+// envelope opens a transaction with one recipient.
+func (c *client) envelope() *client {
+	c.t.Helper()
+	c.cmd("MAIL FROM:<a@example.com>", "250 2.1.0")
+	c.cmd("RCPT TO:<b@example.org>", "250 2.1.5")
+	return c
+}
+
+// closed expects the server to have closed, after nothing more.
+func (c *client) closed() {
+	c.t.Helper()
+	rest, err := io.ReadAll(c.r)
+	if len(rest) > 0 || err != nil && !strings.Contains(err.Error(), "reset") {
+		c.t.Fatalf("want the connection closed, got %q, %v", rest, err)
+	}
+}
+
+func equal(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if g, w := fmt.Sprintf("%q", got), fmt.Sprintf("%q", want); g != w {
+		t.Errorf("%s: got %.300s, want %.300s", what, g, w)
+	}
+}
+
+func lines(n, length int) []byte {
+	return bytes.Repeat(append(bytes.Repeat([]byte("x"), length-2), '\r', '\n'), n)
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package smtpin
+
+import (
+	"cmp"
+	"crypto/tls"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Options says what a Server is. Backend is required; the zero value of every
+// other field works.
+type Options struct {
+	Name     string  // of the listener, for logs and mail.Client.Listener
+	Hostname string  // our name in banner and replies, and domain of <postmaster>
+	Backend  Backend // decides about transactions
+	Logger   hclog.Logger
+	Observer Observer
+	Limits   Limits
+	TLS      *tls.Config // nil: no STARTTLS
+	Withhold []string    // extensions not to offer, e.g. "CHUNKING"; they are then refused too
+}
+
+// Limits bound what one client, and all of them, can cost. Zero means the
+// default in brackets; there is no "unlimited".
+type Limits struct {
+	MessageSize          int64         // octets of one message (25 MiB)
+	Recipients           int           // accepted recipients of one transaction (1,000)
+	LineLength           int           // octets of one body line without its CRLF (1 MiB)
+	CommandLine          int           // octets of one command line with its CRLF, 512 to 65,536 (2,048)
+	Connections          int           // open at once (1,000)
+	ConnectionsPerClient int           // open at once from one address (100)
+	Errors               int           // nonsense commands between two messages (20)
+	CommandTimeout       time.Duration // for one whole command line, one write, the TLS handshake (5 min)
+	DataTimeout          time.Duration // for the next octets of content (5 min)
+	TransactionTime      time.Duration // from MAIL to the end of content (1 h)
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		MessageSize:          cmp.Or(l.MessageSize, 25<<20),
+		Recipients:           cmp.Or(l.Recipients, 1000),
+		LineLength:           cmp.Or(l.LineLength, 1<<20),
+		CommandLine:          min(max(cmp.Or(l.CommandLine, 2048), minCommandLine), bigBuffer),
+		Connections:          cmp.Or(l.Connections, 1000),
+		ConnectionsPerClient: cmp.Or(l.ConnectionsPerClient, 100),
+		Errors:               cmp.Or(l.Errors, 20),
+		CommandTimeout:       cmp.Or(l.CommandTimeout, 5*time.Minute),
+		DataTimeout:          cmp.Or(l.DataTimeout, 5*time.Minute),
+		TransactionTime:      cmp.Or(l.TransactionTime, time.Hour),
+	}
+}
+
+// minCommandLine is what RFC 5321 §4.5.3.1.4 demands of every server.
+const minCommandLine = 512
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	o.Hostname = cmp.Or(o.Hostname, "localhost")
+	o.Limits = o.Limits.withDefaults()
+	return o
+}
+
+// offers reports whether the extension is on the EHLO list of a plain
+// connection.
+func (o *Options) offers(extension string) bool {
+	for _, w := range o.Withhold {
+		if strings.EqualFold(w, extension) {
+			return false
+		}
+	}
+	return extension != "STARTTLS" || o.TLS != nil
+}

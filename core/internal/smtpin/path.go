@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package smtpin
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+var (
+	errPath  = errors.New("path needs angle brackets")
+	errRoute = errors.New("source route is not valid")
+)
+
+// cutPath splits "<path> parameters" at the path's closing bracket, which may
+// not be the first one: a quoted local part can hold brackets.
+func cutPath(s string) (path, rest string, err error) {
+	s = strings.TrimLeft(s, " ")
+	if s == "" || s[0] != '<' {
+		return "", "", errPath
+	}
+	quoted := false
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == '\\' && quoted:
+			i++
+		case s[i] == '>' && !quoted:
+			return endPath(s[1:i], s[i+1:])
+		}
+	}
+	return "", "", errPath
+}
+
+func endPath(path, rest string) (string, string, error) {
+	if rest != "" && rest[0] != ' ' {
+		return "", "", errPath
+	}
+	return path, rest, nil
+}
+
+// stripRoute drops the source route "@a,@b:" in front of a mailbox, as
+// RFC 5321 §4.1.1.3 and appendix C tell a server to.
+func stripRoute(path string) (string, error) {
+	if path == "" || path[0] != '@' {
+		return path, nil
+	}
+	end := routeEnd(path)
+	if end < 0 {
+		return "", errRoute
+	}
+	for _, hop := range strings.Split(path[:end], ",") {
+		if hop == "" || hop[0] != '@' {
+			return "", errRoute
+		}
+		if _, err := mail.ParseAddress("x"+hop, true); err != nil {
+			return "", errRoute
+		}
+	}
+	return path[end+1:], nil
+}
+
+// routeEnd finds the colon behind a source route; those within an address
+// literal do not count.
+func routeEnd(path string) int {
+	literal := false
+	for i := 0; i < len(path); i++ {
+		switch {
+		case path[i] == '[':
+			literal = true
+		case path[i] == ']':
+			literal = false
+		case path[i] == ':' && !literal:
+			return i
+		}
+	}
+	return -1
+}
+
+// parseMailbox checks what stood in angle brackets. A fault of the sender has
+// detail 7, one of a recipient 3 (RFC 3463 §3.2).
+func parseMailbox(path string, utf8 bool, detail int) (mail.Address, *refusal) {
+	box, err := stripRoute(path)
+	if err != nil {
+		return "", refuse(ReasonSyntax, 501, 1, detail, err.Error())
+	}
+	a, err := mail.ParseAddress(box, utf8)
+	switch {
+	case errors.Is(err, mail.ErrNotASCII):
+		return "", refuse(ReasonUTF8, 553, 6, 7, err.Error())
+	case err != nil:
+		return "", refuse(ReasonSyntax, 501, 1, detail, err.Error())
+	}
+	return a, nil
+}
+
+// mailCommand is a MAIL command, checked.
+type mailCommand struct {
+	from   mail.Address
+	params MailParams
+}
+
+// parseMail reads the argument of MAIL (RFC 5321 §4.1.1.2).
+func parseMail(arg string, o *Options) (mailCommand, *refusal) {
+	var c mailCommand
+	path, rest, bad := cutArgument(arg, "FROM:", 7)
+	if bad != nil {
+		return c, bad
+	}
+	if c.params, bad = parseParams(rest, o); bad != nil {
+		return c, bad
+	}
+	if path == "" {
+		return c, nil
+	}
+	c.from, bad = parseMailbox(path, c.params.SMTPUTF8, 7)
+	return c, bad
+}
+
+// parseRcpt reads the argument of RCPT (RFC 5321 §4.1.1.3). <postmaster>
+// without a domain is ours (RFC 5321 §4.5.1).
+func parseRcpt(arg string, utf8 bool, o *Options) (mail.Address, *refusal) {
+	path, rest, bad := cutArgument(arg, "TO:", 3)
+	if bad != nil {
+		return "", bad
+	}
+	if strings.Trim(rest, " ") != "" {
+		return "", refuse(ReasonSyntax, 555, 5, 4, "RCPT parameter not supported")
+	}
+	if strings.EqualFold(path, "postmaster") {
+		path += "@" + o.Hostname
+	}
+	return parseMailbox(path, utf8, 3)
+}
+
+func cutArgument(arg, keyword string, detail int) (path, rest string, bad *refusal) {
+	if len(arg) < len(keyword) || !strings.EqualFold(arg[:len(keyword)], keyword) {
+		return "", "", refuse(ReasonSyntax, 501, 5, 4, "syntax: "+keyword+"<address>")
+	}
+	path, rest, err := cutPath(arg[len(keyword):])
+	if err != nil {
+		return "", "", refuse(ReasonSyntax, 501, 1, detail, err.Error())
+	}
+	return path, rest, nil
+}
+
+// parseParams reads the parameters of MAIL. One that belongs to no extension
+// we offer is 555 (RFC 5321 §4.1.1.11).
+func parseParams(s string, o *Options) (p MailParams, bad *refusal) {
+	seen := make([]string, 0, 4)
+	for _, f := range strings.Fields(s) {
+		key, value, _ := strings.Cut(f, "=")
+		key = strings.ToUpper(key)
+		for _, k := range seen {
+			if k == key {
+				return p, refuse(ReasonSyntax, 501, 5, 4, "parameter given twice")
+			}
+		}
+		seen = append(seen, key)
+		if bad = p.set(key, value, strings.Contains(f, "="), o); bad != nil {
+			return p, bad
+		}
+	}
+	return p, nil
+}
+
+func (p *MailParams) set(key, value string, hasValue bool, o *Options) *refusal {
+	switch {
+	case key == "SIZE" && o.offers("SIZE"):
+		return p.setSize(value, o.Limits.MessageSize)
+	case key == "BODY" && o.offers("8BITMIME"):
+		return p.setBody(value)
+	case key == "SMTPUTF8" && o.offers("SMTPUTF8") && !hasValue:
+		p.SMTPUTF8 = true
+		return nil
+	}
+	return refuse(ReasonSyntax, 555, 5, 4, "MAIL parameter not supported")
+}
+
+// setSize reads SIZE=, one to twenty digits (RFC 1870 §3).
+func (p *MailParams) setSize(value string, limit int64) *refusal {
+	n, err := strconv.ParseUint(value, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange) && len(value) <= 20 || err == nil && n > uint64(limit):
+		return tooBig(limit)
+	case err != nil || len(value) > 20:
+		return refuse(ReasonSyntax, 501, 5, 4, "SIZE is not a number")
+	}
+	p.Size = int64(n)
+	return nil
+}
+
+func (p *MailParams) setBody(value string) *refusal {
+	switch strings.ToUpper(value) {
+	case "7BIT":
+		return nil
+	case "8BITMIME":
+		p.EightBit = true
+		return nil
+	}
+	return refuse(ReasonSyntax, 555, 5, 4, "BODY value not supported")
+}
+
+func tooBig(limit int64) *refusal {
+	return refuse(ReasonSize, 552, 3, 4, "message is larger than "+strconv.FormatInt(limit, 10)+" octets")
+}
+
+// validHelo reports whether s can be a domain or an address literal. It is
+// lenient about names (RFC 5321 §4.1.4 forbids refusing a wrong one) but
+// strict about characters, because s ends up in a Received field.
+func validHelo(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && strings.IndexByte(".-_:[]", c) < 0 {
+			return false
+		}
+	}
+	return s != "" && len(s) <= mail.MaxDomain
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package smtpin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"github.com/hashicorp/go-hclog"
+)
+
+// ErrServerClosed is returned by Serve after Shutdown has begun.
+var ErrServerClosed = errors.New("smtpin: server closed")
+
+// abortGrace is how long Shutdown waits for sessions whose connection it closed
+// under them: as long as a Backend takes to notice that its context has ended.
+const abortGrace = 5 * time.Second
+
+// Server serves the sessions of one listener.
+type Server struct {
+	opts     Options
+	smtp     *smtp.Server
+	banner   string
+	hello    string    // EHLO reply on a plain connection
+	helloTLS string    // EHLO reply above TLS
+	pool     sync.Pool // of *[]byte, read buffers for content
+
+	ctx      context.Context // of all Backend calls; ends with abort
+	cancel   context.CancelFunc
+	draining atomic.Bool
+	running  sync.WaitGroup // sessions
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	sessions  map[*session]struct{}
+	perClient map[netip.Addr]int
+}
+
+// NewServer returns a server that serves nothing yet. It panics without a
+// Backend.
+func NewServer(o Options) *Server {
+	if o.Backend == nil {
+		panic("smtpin: Options.Backend is nil")
+	}
+	o = o.withDefaults()
+	s := &Server{
+		opts:      o,
+		banner:    "220 " + o.Hostname + " ESMTP Postroad\r\n",
+		hello:     hello(&o, false),
+		helloTLS:  hello(&o, true),
+		listeners: make(map[net.Listener]struct{}),
+		sessions:  make(map[*session]struct{}),
+		perClient: make(map[netip.Addr]int),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.pool.New = func() any { b := make([]byte, bigBuffer); return &b }
+	s.smtp = goSMTP(o)
+	return s
+}
+
+// goSMTP returns the library's server with all of its own limits and
+// extensions off: the session enforces them before a command gets there.
+func goSMTP(o Options) *smtp.Server {
+	g := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		return c.Conn().(*session), nil
+	}))
+	g.Domain = o.Hostname
+	g.MaxLineLength = 0
+	g.ErrorLog = errorLog{o.Logger}
+	return g
+}
+
+// hello returns the EHLO reply: the extensions that are offered.
+func hello(o *Options, tls bool) string {
+	lines := []string{o.Hostname}
+	for _, e := range []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "STARTTLS"} {
+		if o.offers(e) && !(tls && e == "STARTTLS") {
+			lines = append(lines, e)
+		}
+	}
+	if o.offers("SIZE") {
+		lines = append(lines, fmt.Sprintf("SIZE %d", o.Limits.MessageSize))
+	}
+	last := len(lines) - 1
+	return "250-" + strings.Join(lines[:last], "\r\n250-") + "\r\n250 " + lines[last] + "\r\n"
+}
+
+// Serve accepts connections on l until Shutdown, and owns l. It returns
+// ErrServerClosed after Shutdown, else the listener's error. It does not wait
+// for the sessions; Shutdown does.
+func (s *Server) Serve(l net.Listener) error {
+	if !s.listen(l) {
+		_ = l.Close()
+		return ErrServerClosed
+	}
+	err := s.smtp.Serve(gate{l, s})
+	if s.draining.Load() {
+		return ErrServerClosed
+	}
+	return err
+}
+
+func (s *Server) listen(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+// Shutdown stops accepting, sends 421 to the clients that are outside a
+// transaction, and waits for the transactions that are under way. When ctx ends
+// first, it ends the context of the Backend calls, closes all connections and
+// returns ctx's error. A second call waits like the first.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.drain()
+	done := make(chan struct{})
+	go func() { // ends with the last session
+		s.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		s.cancel()
+		return nil
+	case <-ctx.Done():
+	}
+	s.abort()
+	select {
+	case <-done:
+	case <-time.After(abortGrace):
+	}
+	return ctx.Err()
+}
+
+// drain closes the listeners and wakes the sessions that wait for a command.
+func (s *Server) drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining.Store(true)
+	for l := range s.listeners {
+		_ = l.Close() // it may be closed already
+	}
+	for p := range s.sessions {
+		p.wake()
+	}
+}
+
+func (s *Server) abort() {
+	s.cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.sessions {
+		p.abort()
+	}
+}
+
+// gate is a listener that admits connections as sessions.
+type gate struct {
+	net.Listener
+	server *Server
+}
+
+// Accept returns the next session that is within the limits.
+func (g gate) Accept() (net.Conn, error) {
+	for {
+		c, err := g.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		p := newSession(g.server, c)
+		bad := g.server.enter(p)
+		if bad == nil {
+			return p, nil
+		}
+		turnAway(p, bad)
+	}
+}
+
+// enter registers a session, or says why it may not begin.
+func (s *Server) enter(p *session) *refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ip := p.client.Addr.Addr()
+	switch {
+	case s.draining.Load():
+		return goingDown()
+	case len(s.sessions) >= s.opts.Limits.Connections:
+		return refuse(ReasonConnections, 421, 7, 0, "too many connections, try again later")
+	case ip.IsValid() && s.perClient[ip] >= s.opts.Limits.ConnectionsPerClient:
+		return refuse(ReasonConnections, 421, 7, 0, "too many connections from you, try again later")
+	}
+	s.sessions[p] = struct{}{}
+	s.perClient[ip]++
+	s.running.Add(1)
+	s.opts.Observer.Connected()
+	p.logger.Debug("connected")
+	return nil
+}
+
+// leave is called once by each session that entered, as its last act.
+func (s *Server) leave(p *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ip := p.client.Addr.Addr()
+	delete(s.sessions, p)
+	if s.perClient[ip]--; s.perClient[ip] == 0 {
+		delete(s.perClient, ip)
+	}
+	s.opts.Observer.Disconnected()
+	p.logger.Debug("disconnected")
+	s.running.Done()
+}
+
+// turnAway sends bad instead of the banner. It runs in the accept loop and must
+// not wait for the client: the reply fits into an empty socket buffer.
+func turnAway(p *session, bad *refusal) {
+	p.note(bad)
+	_ = p.raw.SetDeadline(time.Now().Add(time.Second))
+	_, _ = p.raw.Write(appendReply(nil, bad.reply))
+	_ = p.raw.Close()
+}
+
+// errorLog is what go-smtp logs to: accept errors and panics.
+type errorLog struct{ logger hclog.Logger }
+
+func (l errorLog) Printf(format string, v ...any) {
+	l.logger.Error("go-smtp", "error", fmt.Sprintf(format, v...))
+}
+func (l errorLog) Println(v ...any) { l.logger.Error("go-smtp", "error", fmt.Sprintln(v...)) }

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package smtpin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// session is one connection, and what go-smtp sees of it on both sides: the
+// net.Conn below (this file) and the smtp.Session above (transaction.go).
+type session struct {
+	wire
+	server *Server
+	client mail.Client
+	logger hclog.Logger
+
+	greeted bool   // EHLO or HELO was accepted
+	line    string // a command read too early, to be answered next; empty if none
+	hasLine bool
+	handed  string // what go-smtp still has to read
+	spoken  bool   // the current command has its reply
+	faults  int    // of protocol, since the last accepted message
+	ended   bool   // nothing more will be read
+	closed  bool
+
+	tx      Transaction // nil outside a transaction
+	pending mailCommand // of the MAIL or RCPT that go-smtp is being told of
+	rcpt    mail.Address
+	utf8    bool      // the transaction is SMTPUTF8
+	tried   bool      // a RCPT was answered in this transaction
+	rcpts   int       // recipients accepted
+	expires time.Time // end of the transaction's time
+	bdat    *chunk    // first chunk of a message; nil for DATA
+}
+
+func newSession(s *Server, c net.Conn) *session {
+	l := &s.opts.Limits
+	small := make([]byte, l.CommandLine)
+	p := &session{
+		wire:   wire{raw: c, conn: c, timeout: l.CommandTimeout, draining: &s.draining, pool: &s.pool, in: small, small: small},
+		server: s,
+		client: mail.Client{Addr: addrPort(c), Listener: s.opts.Name, SessionID: ulid.Make().String()},
+	}
+	p.logger = s.opts.Logger.With("session", p.client.SessionID, "peer", c.RemoteAddr().String())
+	p.out = append(p.out, s.banner...)
+	p.spoken = true
+	return p
+}
+
+// addrPort returns the peer's address, the zero value on other networks than TCP.
+func addrPort(c net.Conn) netip.AddrPort {
+	a, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := a.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// Read gives go-smtp its next command, one per call, in canonical form. What
+// go-smtp cannot answer is answered here. io.EOF ends the session.
+func (s *session) Read(p []byte) (n int, err error) {
+	defer s.rescue(&err)
+	if s.handed == "" {
+		s.handed = s.nextCommand()
+	}
+	if s.handed == "" {
+		return 0, io.EOF
+	}
+	n = copy(p, s.handed)
+	s.handed = s.handed[n:]
+	return n, nil
+}
+
+// Write takes go-smtp's reply. It is sent only where the session has not
+// spoken.
+func (s *session) Write(p []byte) (int, error) {
+	if !s.spoken && !s.ended {
+		s.out = append(s.out, p...)
+	}
+	return len(p), nil
+}
+
+// Close ends the connection. go-smtp may call it more than once.
+func (s *session) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed, s.ended, s.handed = true, true, ""
+	err := s.close()
+	s.server.leave(s)
+	return err
+}
+
+// LocalAddr, RemoteAddr and the deadlines complete net.Conn; the wire keeps
+// time itself, and go-smtp is configured not to.
+func (s *session) LocalAddr() net.Addr              { return s.raw.LocalAddr() }
+func (s *session) RemoteAddr() net.Addr             { return s.raw.RemoteAddr() }
+func (s *session) SetDeadline(time.Time) error      { return nil }
+func (s *session) SetReadDeadline(time.Time) error  { return nil }
+func (s *session) SetWriteDeadline(time.Time) error { return nil }
+
+func (s *session) ctx() context.Context { return s.server.ctx }
+
+// nextCommand answers commands until there is one for go-smtp. An empty string
+// is the end of the session.
+func (s *session) nextCommand() string {
+	for !s.ended {
+		s.spoken = false
+		line, err := s.readLine()
+		if err != nil {
+			s.lost(err)
+			return ""
+		}
+		if handed := s.dispatch(line); handed != "" {
+			return handed
+		}
+	}
+	return ""
+}
+
+// readLine returns the next command line without its CRLF. The whole line has
+// to come within the command timeout.
+func (s *session) readLine() (string, error) {
+	if s.hasLine {
+		s.hasLine = false
+		return s.line, nil
+	}
+	s.shrink()
+	var until time.Time
+	for {
+		line, n, bad := cutLine(s.unread(), s.server.opts.Limits.CommandLine)
+		if bad != nil {
+			return "", bad
+		}
+		if n > 0 {
+			text := string(line)
+			s.take(n)
+			return text, nil
+		}
+		if until.IsZero() {
+			until = s.deadline(s.server.opts.Limits.CommandTimeout)
+		}
+		if err := s.fill(until, s.tx == nil); err != nil {
+			return "", err
+		}
+	}
+}
+
+// fillContent waits for more octets of a message.
+func (s *session) fillContent() error {
+	s.grow()
+	return s.fill(s.deadline(s.server.opts.Limits.DataTimeout), false)
+}
+
+// deadline is d from now, or the end of the transaction's time.
+func (s *session) deadline(d time.Duration) time.Time {
+	t := time.Now().Add(d)
+	if s.tx != nil && t.After(s.expires) {
+		return s.expires
+	}
+	return t
+}
+
+// skipLimit is how much refused content is read for the sake of giving a
+// proper reply at its end.
+func (s *session) skipLimit() int64 { return max(2*s.server.opts.Limits.MessageSize, 64<<20) }
+
+// skipChunk passes over n octets.
+func (s *session) skipChunk(n int64) error {
+	if n > s.skipLimit() {
+		return errSkip
+	}
+	for n > 0 {
+		if len(s.unread()) == 0 {
+			if err := s.fillContent(); err != nil {
+				return err
+			}
+		}
+		n -= int64(len(s.take(int(min(n, int64(len(s.unread())))))))
+	}
+	return nil
+}
+
+// say gives the current command its reply.
+func (s *session) say(r *mail.Reply) {
+	s.spoken = true
+	s.out = appendReply(s.out, r)
+	if len(s.out) < flushAbove {
+		return
+	}
+	if err := s.flush(); err != nil {
+		s.ended = true
+	}
+}
+
+// refuse gives the current command a negative reply; 421 ends the session. A
+// client that does nothing but talk nonsense is sent away.
+func (s *session) refuse(r *refusal) {
+	s.note(r)
+	s.say(r.reply)
+	if r.reply.Code == 421 {
+		s.ended = true
+	}
+	if r.reason != ReasonSyntax && r.reason != ReasonUnknown {
+		return
+	}
+	if s.faults++; s.faults >= s.server.opts.Limits.Errors {
+		s.end(refuse(ReasonErrors, 421, 7, 0, "too many errors, closing"))
+	}
+}
+
+// note reports a negative reply.
+func (s *session) note(r *refusal) {
+	s.server.opts.Observer.Refused(r.reason, r.reply.Code)
+	s.logger.Info("refused", "reason", r.reason, "reply", r.reply.Line(), "cause", r.reply.Cause)
+}
+
+// end gives a last reply and ends the session. A nil r ends it silently.
+func (s *session) end(r *refusal) {
+	if s.ended {
+		return
+	}
+	if r != nil {
+		s.note(r)
+		s.say(r.reply)
+	}
+	s.ended = true
+}
+
+// lost ends the session because of a failed read.
+func (s *session) lost(err error) {
+	var bad *refusal
+	switch {
+	case errors.As(err, &bad):
+		s.end(bad)
+	case errors.Is(err, errDraining):
+		s.end(goingDown())
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.end(refuse(ReasonTimeout, 421, 4, 2, "timeout, closing"))
+	default:
+		s.end(nil)
+	}
+}
+
+func goingDown() *refusal {
+	return refuse(ReasonShutdown, 421, 3, 2, "going down, try again later")
+}
+
+// rescue turns a panic into the end of this session.
+func (s *session) rescue(err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s.server.opts.Observer.Panicked()
+	s.logger.Error("panic in session", "panic", p, "stack", string(debug.Stack()))
+	s.end(refuse(ReasonFault, 421, 3, 0, "internal error, closing"))
+	*err = io.EOF
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package smtpin
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Mail implements smtp.Session. What go-smtp was told is a placeholder; the
+// real command is in s.pending.
+func (s *session) Mail(string, *smtp.MailOptions) (err error) {
+	defer s.rescue(&err)
+	c := s.pending
+	tx, reply := s.server.opts.Backend.Mail(s.ctx(), s.sender(c.params), c.from, c.params)
+	reply = checked(reply, ok(1, 0))
+	if reply.Positive() {
+		s.open(tx, c)
+	}
+	return s.decided(reply)
+}
+
+// sender returns a copy of the client for one transaction. Its protocol says
+// that the transaction is SMTPUTF8 (RFC 6531 §4.3).
+func (s *session) sender(p MailParams) *mail.Client {
+	c := s.client
+	switch {
+	case p.SMTPUTF8 && c.TLSVersion != "":
+		c.Protocol = "UTF8SMTPS"
+	case p.SMTPUTF8:
+		c.Protocol = "UTF8SMTP"
+	}
+	return &c
+}
+
+func (s *session) open(tx Transaction, c mailCommand) {
+	s.tx = tx
+	s.utf8 = c.params.SMTPUTF8
+	s.tried = false
+	s.rcpts = 0
+	s.expires = time.Now().Add(s.server.opts.Limits.TransactionTime)
+}
+
+// Rcpt implements smtp.Session. The real recipient is in s.rcpt.
+func (s *session) Rcpt(string, *smtp.RcptOptions) (err error) {
+	defer s.rescue(&err)
+	reply := checked(s.tx.Rcpt(s.ctx(), s.rcpt), ok(1, 5))
+	if reply.Positive() {
+		s.rcpts++
+	}
+	return s.decided(reply)
+}
+
+// Data implements smtp.Session. It reads the message off the wire itself and
+// then lets go-smtp find the end of its own, empty one.
+func (s *session) Data(io.Reader) (err error) {
+	defer s.rescue(&err)
+	m := s.message()
+	reply := checked(s.tx.Data(s.ctx(), m), mail.OurFault(errors.New("no reply from the backend")))
+	s.handed = ".\r\n"
+	return s.settle(m, reply)
+}
+
+func (s *session) message() *message {
+	l := &s.server.opts.Limits
+	m := &message{lines: lineCheck{limit: l.LineLength}, limit: l.MessageSize}
+	if s.bdat != nil {
+		m.framer = &chunks{s: s, chunk: *s.bdat}
+		return m
+	}
+	m.framer = &dots{s: s}
+	return m
+}
+
+// settle brings the message to its end and gives the one reply to it: that of
+// the Backend, or ours if the message broke the rules.
+func (s *session) settle(m *message, reply *mail.Reply) error {
+	if m.err == nil && reply.Positive() {
+		m.rest()
+	}
+	var bad *refusal
+	switch {
+	case m.err == io.EOF:
+		s.faults = 0
+		return s.decided(reply)
+	case errors.As(m.err, &bad):
+		s.skipped(m.framer.skip(), bad)
+	case m.err == nil: // the Backend refused half way
+		s.skipped(m.framer.skip(), blame(reply))
+	case m.err != errAborted:
+		s.lost(m.err)
+	}
+	s.spoken = true // go-smtp has nothing to add
+	return smtpError(mail.OurFault(m.err))
+}
+
+// decided gives the Backend's reply and returns it as go-smtp wants it.
+func (s *session) decided(r *mail.Reply) error {
+	if r.Positive() {
+		s.say(r)
+		return nil
+	}
+	s.refuse(blame(r))
+	return smtpError(r)
+}
+
+// blame tells the Backend's refusals from our faults.
+func blame(r *mail.Reply) *refusal {
+	if r.Code == 451 && r.Enhanced == (mail.Enhanced{4, 3, 0}) {
+		return &refusal{ReasonFault, r}
+	}
+	return &refusal{ReasonBackend, r}
+}
+
+// Reset implements smtp.Session: the transaction is over.
+func (s *session) Reset() {
+	var err error
+	defer s.rescue(&err)
+	tx := s.tx
+	s.tx, s.rcpts, s.tried, s.bdat = nil, 0, false, nil
+	if tx != nil {
+		tx.Close()
+	}
+}
+
+// Logout implements smtp.Session: the connection is over.
+func (s *session) Logout() error {
+	s.Reset()
+	return nil
+}

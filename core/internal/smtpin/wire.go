@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package smtpin
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// errDraining is what a wait for input ends with when the server is going down.
+var errDraining = errors.New("smtpin: shutting down")
+
+// bigBuffer is the size of the pooled read buffers that content is read into,
+// and flushAbove the number of collected reply octets sent without waiting for
+// a pipelining point.
+const (
+	bigBuffer  = 64 << 10
+	flushAbove = 4 << 10
+)
+
+// wire moves octets: it reads into a buffer, collects replies, and keeps time.
+// Only the session's goroutine uses it, save wake and abort.
+type wire struct {
+	raw      net.Conn // the accepted connection
+	conn     net.Conn // raw, or TLS above it
+	timeout  time.Duration
+	draining *atomic.Bool
+	pool     *sync.Pool // of *[]byte, bigBuffer long
+
+	in    []byte  // read buffer: small or *big
+	small []byte  // of our own, one command line long
+	big   *[]byte // borrowed from pool; nil when in is small
+	r, w  int     // in[r:w] is unread
+	out   []byte  // replies not sent yet
+
+	mu   sync.Mutex
+	idle bool // waiting for input outside a transaction
+}
+
+// unread returns the octets read from the peer and not taken yet. It is valid
+// until the next fill.
+func (w *wire) unread() []byte { return w.in[w.r:w.w] }
+
+// take removes n octets from the unread ones and returns them. They are valid
+// until the next fill.
+func (w *wire) take(n int) []byte {
+	p := w.in[w.r : w.r+n]
+	w.r += n
+	return p
+}
+
+// fill sends the collected replies and waits until at least one more octet has
+// come. idle says that a shutdown may interrupt the wait. There must be room:
+// a caller takes what it can before it asks for more.
+func (w *wire) fill(until time.Time, idle bool) error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	w.w = copy(w.in, w.in[w.r:w.w])
+	w.r = 0
+	if err := w.arm(until, idle); err != nil {
+		return err
+	}
+	n, err := w.conn.Read(w.in[w.w:])
+	w.w += n
+	return w.disarm(n, err)
+}
+
+// arm sets the deadline of the next wait, unless we are going down.
+func (w *wire) arm(until time.Time, idle bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if idle && w.draining.Load() {
+		return errDraining
+	}
+	w.idle = idle
+	return w.conn.SetReadDeadline(until)
+}
+
+// disarm judges the end of a wait: octets that came are used first.
+func (w *wire) disarm(n int, err error) error {
+	w.mu.Lock()
+	idle := w.idle
+	w.idle = false
+	w.mu.Unlock()
+	switch {
+	case n > 0:
+		return nil
+	case err != nil && idle && w.draining.Load():
+		return errDraining
+	}
+	return err
+}
+
+// wake interrupts a wait for input outside a transaction; draining is set.
+// It may be called from any goroutine.
+func (w *wire) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.idle {
+		_ = w.raw.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed connection, which needs no waking
+	}
+}
+
+// abort closes the connection under whatever the session does. It may be
+// called from any goroutine.
+func (w *wire) abort() { _ = w.raw.Close() }
+
+// flush sends the collected replies.
+func (w *wire) flush() error {
+	if len(w.out) == 0 {
+		return nil
+	}
+	if err := w.conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+		return err
+	}
+	_, err := w.conn.Write(w.out)
+	w.out = w.out[:0]
+	return err
+}
+
+// grow borrows a big buffer for content. Unread octets move along.
+func (w *wire) grow() {
+	if w.big != nil {
+		return
+	}
+	w.big = w.pool.Get().(*[]byte)
+	w.w = copy(*w.big, w.unread())
+	w.in, w.r = *w.big, 0
+}
+
+// shrink gives the big buffer back once it is empty, so that an idle
+// connection does not hold one.
+func (w *wire) shrink() {
+	if w.big == nil || w.r != w.w {
+		return
+	}
+	w.pool.Put(w.big)
+	w.in, w.big, w.r, w.w = w.small, nil, 0, 0
+}
+
+// close sends what is left and closes the connection. The buffers must not be
+// used afterwards.
+func (w *wire) close() error {
+	_ = w.flush() // the peer may be gone
+	err := w.conn.Close()
+	w.r, w.w = 0, 0
+	w.shrink()
+	return err
+}
