@@ -183,6 +183,9 @@ func (c *sinkConn) starttls() error {
 		return err
 	}
 	if c.s.o.BadTLS {
+		if _, err := c.r.Peek(1); err != nil {
+			return err
+		}
 		c.w.WriteString("this is not a TLS handshake\r\n")
 		return errOver
 	}

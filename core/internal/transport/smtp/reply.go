@@ -70,10 +70,8 @@ func (r *reply) addText(text []byte) {
 	if len(r.text) > 0 && len(text) > 0 {
 		r.text = append(r.text, ' ')
 	}
-	if room := maxReplyText - len(r.text); len(text) > room {
-		text = text[:max(room, 0)]
-	}
 	r.text = append(r.text, text...)
+	r.text = r.text[:min(len(r.text), maxReplyText)]
 }
 
 // cutEnhanced cuts an enhanced status code off the front of text (RFC 2034 §4):
