@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Records are a version octet and then fields in a fixed order: numbers as
+// varints, strings and octets with their length in front, times as nanoseconds
+// since 1970 (0 for none), truths as bits. A record must be used up to its last
+// octet; a change of the layout is a new version.
+const version = 1
+
+// ErrDamaged is in the chain of the error for a record that cannot be read.
+var ErrDamaged = errors.New("damaged record")
+
+const (
+	maxText       = 1000    // octets of a reply or reason that are kept
+	maxCode       = 999     // of a reply, or of a part of an enhanced status code
+	maxRecipients = 1 << 20 // sanity bound of the decoder
+)
+
+// record is an envelope as it is stored.
+type record struct {
+	env    *mail.Envelope
+	header int   // octets of the header in the content record
+	body   int64 // octets of the body, wherever it is
+	onFile bool
+}
+
+const (
+	flagUTF8 = 1 << iota
+	flagEightBit
+	flagAuthenticated
+	flagOnFile
+)
+
+const (
+	flagRemoved = 1 << iota
+	flagSameOriginal
+	flagRouted
+)
+
+func appendEnvelope(b []byte, r *record) []byte {
+	e := r.env
+	b = append(b, version, bits(e.SMTPUTF8, e.EightBit, e.Client.Authenticated, r.onFile))
+	b = binary.AppendUvarint(b, uint64(r.header))
+	b = binary.AppendUvarint(b, uint64(r.body))
+	b = appendTime(b, e.Received)
+	b = binary.AppendVarint(b, e.DeclaredSize)
+	b = appendString(b, string(e.Sender))
+	b = appendString(b, string(e.OriginalSender))
+	b = appendString(b, e.Tenant)
+	b = appendString(b, e.Campaign)
+	b = appendClient(b, &e.Client)
+	b = binary.AppendUvarint(b, uint64(len(e.Recipients)))
+	for i := range e.Recipients {
+		b = appendRecipient(b, &e.Recipients[i])
+	}
+	return appendMeta(b, e.Meta)
+}
+
+func appendClient(b []byte, c *mail.Client) []byte {
+	addr, _ := c.Addr.MarshalBinary() // never fails
+	b = appendString(b, string(addr))
+	for _, s := range [...]string{c.Name, c.Helo, c.Protocol, c.TLSVersion, c.TLSCipher, c.User, c.Listener, c.SessionID} {
+		b = appendString(b, s)
+	}
+	return b
+}
+
+func appendRecipient(b []byte, r *mail.Recipient) []byte {
+	routed := r.Route != "" || r.NextHop != ""
+	b = append(b, bits(r.Removed, r.Original == r.Address, routed))
+	b = appendString(b, string(r.Address))
+	if r.Original != r.Address {
+		b = appendString(b, string(r.Original))
+	}
+	if routed {
+		b = appendString(b, r.Route)
+		b = appendString(b, r.NextHop)
+	}
+	return b
+}
+
+func appendMeta(b []byte, meta map[string]string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(meta)))
+	for _, k := range slices.Sorted(maps.Keys(meta)) {
+		b = appendString(b, k)
+		b = appendString(b, meta[k])
+	}
+	return b
+}
+
+// readEnvelope decodes an envelope record. The id is the key's.
+func readEnvelope(id string, b []byte) (*record, error) {
+	d := newDecoder(b)
+	flags := d.byte()
+	r := &record{env: &mail.Envelope{ID: id}, onFile: flags&flagOnFile != 0}
+	e := r.env
+	r.header = d.count(math.MaxInt32)
+	r.body = int64(d.count(math.MaxInt64))
+	e.SMTPUTF8, e.EightBit = flags&flagUTF8 != 0, flags&flagEightBit != 0
+	e.Received = d.time()
+	e.DeclaredSize = d.varint()
+	e.Sender = mail.Address(d.string())
+	e.OriginalSender = mail.Address(d.string())
+	e.Tenant = d.string()
+	e.Campaign = d.string()
+	e.Client = d.client()
+	e.Client.Authenticated = flags&flagAuthenticated != 0
+	e.Recipients = d.recipients()
+	e.Meta = d.meta()
+	return r, d.end("envelope")
+}
+
+func appendState(b []byte, s *State) []byte {
+	b = append(b, version, byte(s.Status), bits(s.Last.Remote))
+	b = binary.AppendUvarint(b, uint64(s.Attempts))
+	b = appendTime(b, s.Next)
+	b = appendTime(b, s.FirstTry)
+	r := &s.Last.Reply
+	for _, n := range [...]int{int(s.Last.Status), r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2]} {
+		b = binary.AppendUvarint(b, uint64(min(max(n, 0), maxCode)))
+	}
+	b = appendString(b, cut(r.Text))
+	b = appendString(b, cut(s.Last.NextHop))
+	b = appendString(b, cut(s.Last.Address))
+	return appendString(b, cut(s.Last.TLS))
+}
+
+// readState decodes the state of recipient number rcpt.
+func readState(rcpt int, b []byte) (State, error) {
+	d := newDecoder(b)
+	s := State{Status: d.status(d.byte())}
+	s.Last.Remote = d.byte()&1 != 0
+	s.Last.Recipient = rcpt
+	s.Attempts = d.count(math.MaxUint16)
+	s.Next = d.time()
+	s.FirstTry = d.time()
+	s.Last.Status = d.status(byte(d.count(math.MaxUint8)))
+	s.Last.Reply.Code = d.count(maxCode)
+	for i := range s.Last.Reply.Enhanced {
+		s.Last.Reply.Enhanced[i] = d.count(maxCode)
+	}
+	s.Last.Reply.Text = d.string()
+	s.Last.NextHop = d.string()
+	s.Last.Address = d.string()
+	s.Last.TLS = d.string()
+	return s, d.end("recipient state")
+}
+
+func appendHold(b []byte, h *Hold) []byte {
+	b = append(b, version)
+	b = appendString(b, h.Kind)
+	b = appendString(b, cut(h.Reason))
+	b = appendString(b, cut(h.By))
+	b = appendTime(b, h.Until)
+	return appendTime(b, h.Since)
+}
+
+func readHold(b []byte) (*Hold, error) {
+	d := newDecoder(b)
+	h := &Hold{Kind: d.string(), Reason: d.string(), By: d.string(), Until: d.time(), Since: d.time()}
+	if h.Kind != Quarantine && h.Kind != OnHold {
+		d.fail("hold of kind %q", h.Kind)
+	}
+	return h, d.end("hold")
+}
+
+func bits(truths ...bool) (b byte) {
+	for i, t := range truths {
+		if t {
+			b |= 1 << i
+		}
+	}
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, 0)
+	}
+	return binary.AppendVarint(b, nanos(t))
+}
+
+// nanos is t.UnixNano for every t: times outside its range become its ends.
+func nanos(t time.Time) int64 {
+	switch year := t.Year(); {
+	case year < 1678:
+		return math.MinInt64
+	case year > 2261:
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+// cut returns at most maxText octets of s, and no half character.
+func cut(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	n := maxText
+	for n > maxText-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// decoder reads fields off the front of b. After the first fault it yields
+// zero values and remembers the fault.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func newDecoder(b []byte) *decoder {
+	d := &decoder{b: b}
+	if v := d.byte(); d.err == nil && v != version {
+		d.fail("version %d, this program knows %d", v, version)
+	}
+	return d
+}
+
+func (d *decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: "+format, append([]any{ErrDamaged}, args...)...)
+	}
+	d.b = nil
+}
+
+// end returns the fault, if any, naming the record; left-over octets are one.
+func (d *decoder) end(what string) error {
+	if d.err == nil && len(d.b) > 0 {
+		d.fail("%d octets too many", len(d.b))
+	}
+	if d.err != nil {
+		return fmt.Errorf("%s: %w", what, d.err)
+	}
+	return nil
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) == 0 {
+		d.fail("too short")
+		return 0
+	}
+	c := d.b[0]
+	d.b = d.b[1:]
+	return c
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.fail("bad number")
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// count reads a number from 0 to limit.
+func (d *decoder) count(limit uint64) int {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 || v > limit {
+		d.fail("bad number")
+		return 0
+	}
+	d.b = d.b[n:]
+	return int(v)
+}
+
+func (d *decoder) string() string {
+	n := d.count(math.MaxInt32)
+	if n > len(d.b) {
+		d.fail("text of %d octets where %d are left", n, len(d.b))
+		return ""
+	}
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
+}
+
+func (d *decoder) time() time.Time {
+	if ns := d.varint(); ns != 0 {
+		return time.Unix(0, ns).UTC()
+	}
+	return time.Time{}
+}
+
+func (d *decoder) status(b byte) mail.Status {
+	if mail.Status(b) > mail.Failed {
+		d.fail("status %d", b)
+		return mail.Deferred
+	}
+	return mail.Status(b)
+}
+
+func (d *decoder) client() (c mail.Client) {
+	var addr netip.AddrPort
+	if err := addr.UnmarshalBinary([]byte(d.string())); err != nil {
+		d.fail("client address")
+		return c
+	}
+	c.Addr = addr
+	for _, s := range [...]*string{&c.Name, &c.Helo, &c.Protocol, &c.TLSVersion, &c.TLSCipher, &c.User, &c.Listener, &c.SessionID} {
+		*s = d.string()
+	}
+	return c
+}
+
+// recipients allocates no more than the octets that are left can fill: a
+// recipient takes two at least.
+func (d *decoder) recipients() []mail.Recipient {
+	n := d.count(maxRecipients)
+	if n > len(d.b)/2 {
+		d.fail("%d recipients in %d octets", n, len(d.b))
+		return nil
+	}
+	rs := make([]mail.Recipient, n)
+	for i := range rs {
+		d.recipient(&rs[i])
+	}
+	return rs
+}
+
+func (d *decoder) recipient(r *mail.Recipient) {
+	flags := d.byte()
+	r.Removed = flags&flagRemoved != 0
+	r.Address = mail.Address(d.string())
+	r.Original = r.Address
+	if flags&flagSameOriginal == 0 {
+		r.Original = mail.Address(d.string())
+	}
+	if flags&flagRouted != 0 {
+		r.Route, r.NextHop = d.string(), d.string()
+	}
+}
+
+func (d *decoder) meta() map[string]string {
+	n := d.count(math.MaxInt32)
+	if n > len(d.b)/2 {
+		d.fail("%d notes in %d octets", n, len(d.b))
+	}
+	if n == 0 || d.err != nil {
+		return nil
+	}
+	m := make(map[string]string, n)
+	for range n {
+		k := d.string()
+		m[k] = d.string()
+	}
+	return m
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// unreadable is how long a message rests whose content could not be read.
+const unreadable = time.Minute
+
+// Due leases the recipients that are due at now, of at most limit messages,
+// first due first; nil when there are none. A lease is kept in memory only: it
+// ends with Settle, Return or Postpone, or with the process. Holds that have
+// ended by now are ended here: quarantined messages are dropped, others
+// delivered. A message that cannot be read is logged and left for later.
+func (q *Queue) Due(now time.Time, limit int) []Lease {
+	var leases []Lease
+	for len(leases) < limit {
+		e, rcpts := q.take(nanos(now))
+		if e == nil {
+			break
+		}
+		if rcpts == nil {
+			q.endHold(e.id, now)
+			continue
+		}
+		if lease, err := q.lease(e, rcpts); err == nil {
+			leases = append(leases, lease)
+		} else {
+			q.unreadable(e, rcpts, err)
+		}
+	}
+	return leases
+}
+
+// NextDue returns when Due will next have work, and false when only an enqueue
+// or an operator can bring some. The time may be past.
+func (q *Queue) NextDue() (time.Time, bool) {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	if q.index.closed || len(q.index.due) == 0 {
+		return time.Time{}, false
+	}
+	return stamp(q.index.due[0].dueAt), true
+}
+
+// take leases the due recipients of the message that is due first. It returns
+// no recipients for a message whose hold has ended.
+func (q *Queue) take(now int64) (*entry, []int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.index.closed || len(q.index.due) == 0 || q.index.due[0].dueAt > now {
+		return nil, nil
+	}
+	e := q.index.due[0]
+	if e.hold != nil {
+		return e, nil
+	}
+	rcpts := make([]int, 0, len(e.slots))
+	for i := range e.slots {
+		if s := &e.slots[i]; s.waiting() && !s.is(leased) && s.next <= now {
+			s.flags |= leased
+			rcpts = append(rcpts, i)
+		}
+	}
+	q.index.stats.Leased += len(rcpts)
+	q.index.arm(e)
+	return e, rcpts
+}
+
+// lease reads the message unless it is in memory.
+func (q *Queue) lease(e *entry, rcpts []int) (Lease, error) {
+	m, err := q.load(e)
+	return Lease{Message: m, Recipients: rcpts}, err
+}
+
+// load makes the outside view of a message.
+func (q *Queue) load(e *entry) (*Queued, error) {
+	m, fresh, tried := q.view(e)
+	if tried {
+		if err := q.readStates(m, e.id); err != nil {
+			return nil, err
+		}
+	}
+	if fresh != nil {
+		m.Envelope, m.Header, m.body = fresh.env, fresh.header, fresh.body
+	} else if err := q.readMessage(m, e); err != nil {
+		return nil, err
+	}
+	if e.onFile {
+		m.spool = q.store.Spool()
+	}
+	return m, nil
+}
+
+// view copies what memory knows, and reports whether there are state records.
+func (q *Queue) view(e *entry) (m *Queued, fresh *content, tried bool) {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	m = &Queued{States: make([]State, len(e.slots)), size: e.size}
+	if e.hold != nil {
+		hold := *e.hold
+		m.Hold = &hold
+	}
+	for i := range e.slots {
+		m.States[i] = e.slots[i].state()
+		tried = tried || e.slots[i].is(stored)
+	}
+	return m, e.fresh, tried
+}
+
+// readStates adds what only the records know: the last outcomes.
+func (q *Queue) readStates(m *Queued, id string) error {
+	var fault error
+	from, to := statesOf(id)
+	err := q.store.Scan(from, to, func(k, v []byte) bool {
+		_, rcpt, err := splitKey(k)
+		if err == nil && rcpt >= len(m.States) {
+			err = fmt.Errorf("%w: state of recipient %d of %d", ErrDamaged, rcpt, len(m.States))
+		}
+		var st State
+		if err == nil {
+			st, err = readState(rcpt, v)
+		}
+		if fault = err; err == nil {
+			m.States[rcpt].Last = st.Last
+		}
+		return err == nil
+	})
+	if err == nil {
+		err = fault
+	}
+	return err
+}
+
+// readMessage reads envelope and content from disk.
+func (q *Queue) readMessage(m *Queued, e *entry) error {
+	var r *record
+	err := q.get(kindEnvelope, e.id, func(v []byte) (err error) {
+		r, err = readEnvelope(e.id, v)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	m.Envelope = r.env
+	return q.get(kindContent, e.id, func(v []byte) error {
+		if r.header > len(v) || !r.onFile && r.body != int64(len(v)-r.header) {
+			return fmt.Errorf("%w: content of %d octets", ErrDamaged, len(v))
+		}
+		v = append([]byte(nil), v...)
+		m.Header, m.body = v[:r.header:r.header], v[r.header:]
+		return nil
+	})
+}
+
+func (q *Queue) get(k kind, id string, f func([]byte) error) error {
+	ok, err := q.store.Get(key(k, id), f)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: record %q is missing", ErrDamaged, k)
+	}
+	return err
+}
+
+// unreadable gives back a lease that could not be made. A damaged message goes
+// on hold where an operator sees it; any other fault is tried again later.
+func (q *Queue) unreadable(e *entry, rcpts []int, err error) {
+	if _, gone := q.live(e.id); gone != nil {
+		return // dropped meanwhile
+	}
+	q.log.Error("queued message cannot be read", "id", e.id, "error", err)
+	q.unlease(e.id, rcpts, q.clock.Now().Add(unreadable))
+	if errors.Is(err, ErrDamaged) {
+		q.damaged(e.id, err)
+	}
+}
+
+// Return gives leased recipients of a message back untried: they are due again
+// at once. It is not an attempt.
+func (q *Queue) Return(id string, rcpts []int) { q.unlease(id, rcpts, time.Time{}) }
+
+// Postpone gives leased recipients of a message back untried: they are not due
+// before until. It is not an attempt, and a restart forgets it.
+func (q *Queue) Postpone(id string, rcpts []int, until time.Time) { q.unlease(id, rcpts, until) }
+
+func (q *Queue) unlease(id string, rcpts []int, until time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.index.byID[id]
+	if e == nil {
+		return
+	}
+	q.index.update(e, func() {
+		for _, i := range rcpts {
+			if i < 0 || i >= len(e.slots) {
+				continue
+			}
+			s := &e.slots[i]
+			s.flags &^= leased
+			if !until.IsZero() && s.waiting() {
+				s.next = max(s.next, nanos(until))
+			}
+		}
+	})
+	q.signal()
+}
+
+// live returns the entry of a message that is queued.
+func (q *Queue) live(id string) (*entry, error) {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	if q.index.closed {
+		return nil, ErrClosed
+	}
+	e := q.index.byID[id]
+	if e == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	return e, nil
+}
+
+// Show returns a queued message with the states of its recipients.
+func (q *Queue) Show(id string) (*Queued, error) {
+	e, err := q.live(id)
+	if err != nil {
+		return nil, err
+	}
+	m, err := q.load(e)
+	if err == nil {
+		return m, nil
+	}
+	if _, gone := q.live(id); gone != nil {
+		return nil, gone
+	}
+	return nil, fmt.Errorf("queue: show %s: %w", id, err)
+}

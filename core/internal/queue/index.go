@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import (
+	"container/heap"
+	"math"
+	"time"
+	"unique"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// never is the due time of what only an operator can set going.
+const never = math.MaxInt64
+
+// index is what the queue knows in memory. Queue.mu guards it.
+type index struct {
+	byID   map[string]*entry
+	due    dueHeap
+	stats  Stats
+	hot    int64 // octets of content in memory
+	hotMax int64
+	closed bool
+}
+
+// entry is one queued message in memory. What has a record on disk (hold,
+// status, attempts) changes only under Queue.change and Queue.mu both; leases,
+// postponements and the place in the heap under Queue.mu.
+type entry struct {
+	id       string
+	sender   mail.Address
+	received int64 // nanoseconds since 1970, like all times here
+	size     int64 // octets of header and body
+	content  uint32
+	onFile   bool
+	hold     *Hold
+	slots    []slot
+	fresh    *content // set while it is handed over in memory
+
+	dueAt int64
+	at    int // in the heap; -1: not there
+}
+
+// slot is one recipient in memory.
+type slot struct {
+	domain   unique.Handle[string]
+	route    unique.Handle[string]
+	next     int64
+	firstTry uint32 // seconds since 1970
+	attempts uint16
+	status   mail.Status
+	flags    slotFlags
+}
+
+type slotFlags uint8
+
+const (
+	leased slotFlags = 1 << iota
+	stored           // there is a state record
+	urgent           // told to retry now: counts as ready again
+)
+
+// content is a message in memory between accept and delivery.
+type content struct {
+	env    *mail.Envelope
+	header []byte
+	body   []byte
+}
+
+func newIndex(hot int64) index {
+	return index{byID: make(map[string]*entry), hotMax: max(hot, 0)}
+}
+
+func newEntry(r *record, contentLen int) *entry {
+	e := &entry{
+		id:       r.env.ID,
+		sender:   r.env.Sender,
+		received: nanos(r.env.Received),
+		size:     int64(r.header) + r.body,
+		content:  uint32(contentLen),
+		onFile:   r.onFile,
+		slots:    make([]slot, len(r.env.Recipients)),
+		dueAt:    never,
+		at:       -1,
+	}
+	for i := range e.slots {
+		e.slots[i] = newSlot(&r.env.Recipients[i], e.received)
+	}
+	return e
+}
+
+func newSlot(r *mail.Recipient, due int64) slot {
+	s := slot{domain: unique.Make(r.Address.Domain()), route: unique.Make(r.Route), next: due}
+	if r.Removed {
+		s.status = mail.Delivered
+	}
+	return s
+}
+
+func (s *slot) waiting() bool       { return s.status == mail.Deferred }
+func (s *slot) is(f slotFlags) bool { return s.flags&f != 0 }
+
+// ready reports a recipient that waits for its first attempt, or was told to
+// retry now.
+func (s *slot) ready() bool { return s.attempts == 0 || s.is(urgent) }
+
+// state is the slot as the outside sees it; Last comes from the record.
+func (s *slot) state() State {
+	st := State{Status: s.status, Attempts: int(s.attempts), Next: stamp(s.next), Leased: s.is(leased)}
+	if s.firstTry != 0 {
+		st.FirstTry = time.Unix(int64(s.firstTry), 0).UTC()
+	}
+	return st
+}
+
+// load takes a state over from its record.
+func (s *slot) load(st State) {
+	s.status, s.attempts, s.next = st.Status, uint16(st.Attempts), nanos(st.Next)
+	s.flags |= stored
+	if !st.FirstTry.IsZero() {
+		s.firstTry = uint32(st.FirstTry.Unix())
+	}
+}
+
+func stamp(ns int64) time.Time {
+	if ns == never {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
+}
+
+// waiting returns the number of recipients that are not settled.
+func (e *entry) waiting() int {
+	n := 0
+	for i := range e.slots {
+		if e.slots[i].waiting() {
+			n++
+		}
+	}
+	return n
+}
+
+// nextDue is when something has to be done about the message: its hold ends,
+// or a recipient that nobody has leased is due.
+func (e *entry) nextDue() int64 {
+	if e.hold != nil {
+		return e.hold.end()
+	}
+	due := int64(never)
+	for i := range e.slots {
+		if s := &e.slots[i]; s.waiting() && !s.is(leased) {
+			due = min(due, s.next)
+		}
+	}
+	return due
+}
+
+func (h *Hold) end() int64 {
+	if h.Until.IsZero() {
+		return never
+	}
+	return nanos(h.Until)
+}
+
+// put adds a message.
+func (x *index) put(e *entry) {
+	x.byID[e.id] = e
+	x.count(e, +1)
+	x.arm(e)
+}
+
+// drop removes a message.
+func (x *index) drop(e *entry) {
+	x.cool(e)
+	x.count(e, -1)
+	delete(x.byID, e.id)
+	if e.at >= 0 {
+		heap.Remove(&x.due, e.at)
+	}
+}
+
+// update changes a message and whatever is derived from it.
+func (x *index) update(e *entry, change func()) {
+	x.count(e, -1)
+	change()
+	x.count(e, +1)
+	x.arm(e)
+}
+
+// arm puts the message where its due time belongs.
+func (x *index) arm(e *entry) {
+	e.dueAt = e.nextDue()
+	switch {
+	case e.dueAt == never && e.at >= 0:
+		heap.Remove(&x.due, e.at)
+	case e.dueAt == never:
+	case e.at >= 0:
+		heap.Fix(&x.due, e.at)
+	default:
+		heap.Push(&x.due, e)
+	}
+}
+
+// warm keeps a message in memory for delivery, if there is room.
+func (x *index) warm(e *entry, c *content) {
+	if x.hot+e.warmth() > x.hotMax {
+		return
+	}
+	x.hot += e.warmth()
+	e.fresh = c
+}
+
+// cool lets it go.
+func (x *index) cool(e *entry) {
+	if e.fresh != nil {
+		x.hot -= e.warmth()
+		e.fresh = nil
+	}
+}
+
+// warmth is what a message costs in memory beside its entry, roughly.
+func (e *entry) warmth() int64 { return int64(e.content) + 512 + 96*int64(len(e.slots)) }
+
+// dueHeap is a heap.Interface: the message that is due first is on top.
+type dueHeap []*entry
+
+func (h dueHeap) Len() int { return len(h) }
+
+func (h dueHeap) Less(i, j int) bool {
+	if h[i].dueAt != h[j].dueAt {
+		return h[i].dueAt < h[j].dueAt
+	}
+	return h[i].id < h[j].id
+}
+
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].at, h[j].at = i, j
+}
+
+// Push implements heap.Interface.
+func (h *dueHeap) Push(x any) {
+	e := x.(*entry)
+	e.at = len(*h)
+	*h = append(*h, e)
+}
+
+// Pop implements heap.Interface.
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	e := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	e.at = -1
+	return e
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package queue keeps accepted mail until each of its recipients is settled.
+// It is durable: Enqueue returns after the sync, and a restart resumes whatever
+// was queued. One process owns it, so there are no worker locks that can go
+// stale: leases are in memory only, and a crash ends them all.
+//
+// # Key layout
+//
+// Keys begin with 'q', a kind, and the 26 octets of the message's id:
+//
+//	qe ID          envelope: sender, recipients, client, meta, sizes; written once
+//	qc ID          content: header, and the body up to store.Inline; written once
+//	qr ID NNNN     state of recipient number NNNN (big-endian); only once it differs
+//	               from "fresh": tried, deferred, delivered or failed
+//	qh ID          hold: the message is held or in quarantine, with reason and end
+//
+// A bigger body is the file spool/ID, synced and named before the batch.
+// Values begin with a version and are described in codec.go. A message that is
+// delivered at the first attempt costs two keys written and two deleted.
+//
+// # In memory
+//
+// The due-time index, the state of every recipient and the facts that lists are
+// filtered by are in memory, and are read again from the envelopes, states and
+// holds at Open; contents are not read then. There is therefore nothing on disk
+// to scan for due mail, no tombstones to step over, and no second truth about
+// when a recipient is due. BenchmarkMemory states the price per recipient.
+// Freshly accepted messages are handed to delivery in memory, up to Options.Hot
+// octets; others are read from disk when they are leased.
+//
+// # What is durable when
+//
+//	Enqueue                 before it returns
+//	Hold, Release, Retry, Drop   before they return
+//	Settle                  with the next accept, at the latest after SettleDelay
+//
+// A crash in between repeats an attempt that had been made: the next hop may
+// get the message twice, never not at all. Body files are removed after the
+// sync that covers their settle; files that nothing refers to, at Open.
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/postroad-mail/postroad/core/internal/store"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// DefaultHot is the default of Options.Hot.
+const DefaultHot = 64 << 20
+
+// SettleDelay is how long a settle may wait for an accept whose sync it shares.
+const SettleDelay = 100 * time.Millisecond
+
+// Errors of the queue.
+var (
+	ErrClosed   = errors.New("queue: closed")
+	ErrNotFound = errors.New("no such message in the queue")
+)
+
+// Clock tells the time and calls back later.
+type Clock interface {
+	Now() time.Time
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
+}
+
+// Observer hears of what happens to queued messages without a client or a next
+// hop being there to see it. Calls are made by many goroutines, must be quick and
+// must not call the queue.
+type Observer interface {
+	QueueEvent(Event)
+}
+
+// Event is one such happening.
+type Event struct {
+	Kind       string // "expired", "dropped", "held", "released", "damaged"
+	ID         string
+	Sender     mail.Address
+	Recipients int       // that were still waiting
+	Hold       *Hold     // the hold that began or ended, if any
+	Time       time.Time // by the queue's clock
+	Reason     string    // for "damaged"
+}
+
+// Options says what a Queue is built on. Only Store must be set.
+type Options struct {
+	Store    *store.Store
+	Clock    Clock        // nil: the system's
+	Logger   hclog.Logger // nil: none
+	Observer Observer     // nil: none
+	Hot      int64        // octets of fresh messages kept in memory; 0: DefaultHot, negative: none
+}
+
+// Queue is the durable queue. It is safe for concurrent use.
+type Queue struct {
+	store *store.Store
+	clock Clock
+	log   hclog.Logger
+	obs   Observer
+	wake  chan struct{}
+	tail  tail
+
+	change sync.Mutex // held while a queued message's durable state changes: batch and memory as one
+
+	mu    sync.RWMutex // guards what follows; never held during disk work
+	index index
+}
+
+// Open reads what the store holds, removes body files that nothing refers to,
+// and arms the due-time index. The caller closes the Queue before the store.
+func Open(o Options) (*Queue, error) {
+	o = o.withDefaults()
+	q := &Queue{
+		store: o.Store,
+		clock: o.Clock,
+		log:   o.Logger,
+		obs:   o.Observer,
+		wake:  make(chan struct{}, 1),
+		index: newIndex(o.Hot),
+	}
+	q.tail.init(q)
+	if err := q.recover(); err != nil {
+		return nil, fmt.Errorf("queue: open: %w", err)
+	}
+	q.signal()
+	return q, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Clock == nil {
+		o.Clock = systemClock{}
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	if o.Hot == 0 {
+		o.Hot = DefaultHot
+	}
+	return o
+}
+
+// Close makes settles that are still waiting durable, removes their body files
+// and ends the queue; leases that are out are simply forgotten.
+func (q *Queue) Close() error {
+	q.change.Lock()
+	defer q.change.Unlock()
+	q.mu.Lock()
+	closed := q.index.closed
+	q.index.closed = true
+	q.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	return q.tail.close()
+}
+
+// Syncs returns the number of disk syncs since the store was opened, with
+// those of the spool.
+func (q *Queue) Syncs() int64 { return q.store.Syncs() }
+
+// Wake returns a channel that receives after recipients have become due by
+// something else than the passing of time. It holds one signal: who receives
+// asks Due until it has nothing more.
+func (q *Queue) Wake() <-chan struct{} { return q.wake }
+
+func (q *Queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+type systemClock struct{}
+
+func (systemClock) Now() time.Time { return time.Now() }
+
+func (systemClock) AfterFunc(d time.Duration, f func()) func() bool {
+	return time.AfterFunc(d, f).Stop
+}
+
+type nobody struct{}
+
+func (nobody) QueueEvent(Event) {}
