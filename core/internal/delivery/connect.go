@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// maxAddresses bounds how many addresses one connection is tried at.
+const maxAddresses = 10
+
+// host is one host of a next hop.
+type host struct {
+	name string
+	port uint16
+}
+
+// host returns the name for outcomes that no host was found for.
+func (k hopKey) host() string {
+	switch {
+	case k.target != "":
+		return k.target
+	case k.kind() == ViaSmarthost && len(k.route.Hosts) > 0:
+		return k.route.Hosts[0]
+	}
+	return ""
+}
+
+// connect opens a connection to the first host of the next hop that answers. If
+// none does it says why.
+func (w *worker) connect() (Conn, *mail.Outcome) {
+	hosts, err := w.s.hosts(w.ctx, w.hop.key)
+	if err != nil {
+		return nil, unresolved(w.hop.key.host(), err)
+	}
+	var failed verdict
+	left := maxAddresses
+	for _, h := range hosts {
+		addrs, err := w.s.addresses(w.ctx, w.hop.key, h.name)
+		if err != nil {
+			failed.add(*unresolved(h.name, err))
+			continue
+		}
+		for _, a := range addrs {
+			if left--; left < 0 || w.ctx.Err() != nil {
+				return nil, failed.outcome()
+			}
+			conn, o := w.dial(h, a)
+			if conn != nil {
+				return conn, nil
+			}
+			failed.add(o)
+		}
+	}
+	return nil, failed.outcome()
+}
+
+func (w *worker) dial(h host, a netip.Addr) (Conn, mail.Outcome) {
+	r := w.hop.key.route
+	tls := r.TLS
+	if tls == "" {
+		tls = "opportunistic"
+	}
+	addr := netip.AddrPortFrom(a, h.port)
+	conn, err := w.s.o.SMTP.Dial(w.ctx, Target{Host: h.name, Addr: addr, TLS: tls})
+	w.s.o.Observer.Connected(r.Name, err)
+	if err == nil {
+		return conn, mail.Outcome{}
+	}
+	w.s.log.Debug("no connection", "host", h.name, "peer", addr, "error", err)
+	return nil, w.hop.key.refused(h.name, addr, err)
+}
+
+// verdict folds what several hosts said into one outcome: it is a failure only
+// if every one of them refused for good (RFC 7504 §4); the last word counts.
+type verdict struct {
+	last      mail.Outcome
+	any, soft bool
+}
+
+func (v *verdict) add(o mail.Outcome) {
+	soft := o.Status != mail.Failed
+	if !v.any || soft || !v.soft {
+		v.last = o
+	}
+	v.any, v.soft = true, v.soft || soft
+}
+
+func (v *verdict) outcome() *mail.Outcome {
+	if v.any {
+		return &v.last
+	}
+	return &mail.Outcome{Reply: mail.Reply{Code: 451, Enhanced: mail.Enhanced{4, 4, 4}, Text: "no host to deliver to"}}
+}
+
+// unresolved is the outcome of a failed look-up.
+func unresolved(name string, err error) *mail.Outcome {
+	var r *mail.Reply
+	if !errors.As(err, &r) {
+		r = mail.NewReply(451, mail.Enhanced{4, 4, 3}, "name service has no answer for "+name).Because(err)
+	}
+	return &mail.Outcome{Status: notDelivered(r), Reply: *r, NextHop: name}
+}
+
+// refused is the outcome of a connection that did not come about. A fixed host
+// that turns us away for good is a matter between it and the operator: mail
+// waits for that to be mended instead of failing all at once.
+func (k hopKey) refused(name string, addr netip.AddrPort, err error) mail.Outcome {
+	o := mail.Outcome{NextHop: name, Address: addr.String()}
+	var said *HostError
+	if !errors.As(err, &said) {
+		text := fmt.Sprintf("no connection to %s [%s]", name, addr.Addr())
+		o.Reply = mail.Reply{Code: 451, Enhanced: mail.Enhanced{4, 4, 1}, Text: text, Cause: err}
+		return o
+	}
+	o.Reply, o.Remote = said.Reply, said.Remote
+	if said.Remote && k.kind() == ViaMX {
+		o.Status = notDelivered(&o.Reply)
+	}
+	return o
+}
+
+// notDelivered is the status of a reply that no message was sent after.
+func notDelivered(r *mail.Reply) mail.Status {
+	if r.Permanent() {
+		return mail.Failed
+	}
+	return mail.Deferred
+}
+
+// hosts returns the hosts of a next hop in the order in which to try them.
+func (s *Scheduler) hosts(ctx context.Context, k hopKey) ([]host, error) {
+	switch {
+	case k.raw:
+		return split([]string{k.target})
+	case k.kind() == ViaSmarthost:
+		return split(k.route.Hosts)
+	}
+	return s.exchangers(ctx, k)
+}
+
+func split(hostports []string) ([]host, error) {
+	var hs []host
+	for _, hp := range hostports {
+		name, port, err := net.SplitHostPort(hp)
+		if err != nil {
+			return nil, badHop(hp, err)
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 || name == "" {
+			return nil, badHop(hp, err)
+		}
+		hs = append(hs, host{name, uint16(n)})
+	}
+	return hs, nil
+}
+
+// badHop is for a next hop that only a stage can have made up: ours to mend.
+func badHop(hp string, err error) error {
+	return mail.NewReply(451, mail.Enhanced{4, 3, 5}, fmt.Sprintf("next hop %q is not host:port", hp)).Because(err)
+}
+
+// exchangers finds the hosts of a domain (RFC 5321 §5.1): those of equal
+// preference in any order, and none that is not better than ourselves.
+func (s *Scheduler) exchangers(ctx context.Context, k hopKey) ([]host, error) {
+	if _, ok := mail.LiteralIP(k.target); ok {
+		return []host{{k.target, k.route.port()}}, nil
+	}
+	if k.target == "" {
+		return nil, mail.NewReply(550, mail.Enhanced{5, 1, 3}, "the address has no domain")
+	}
+	mxs, err := s.o.Resolver.LookupMX(ctx, k.target)
+	if err != nil {
+		return nil, err
+	}
+	mxs = slices.Clone(mxs)
+	rand.Shuffle(len(mxs), func(i, j int) { mxs[i], mxs[j] = mxs[j], mxs[i] })
+	slices.SortStableFunc(mxs, func(a, b MX) int { return int(a.Pref) - int(b.Pref) })
+	mxs, self := s.beforeUs(mxs)
+	if len(mxs) == 0 && self {
+		return nil, mail.NewReply(554, mail.Enhanced{5, 4, 6}, "mail for "+k.target+" loops back to "+s.o.Hostname)
+	}
+	var hs []host
+	for _, mx := range mxs {
+		hs = append(hs, host{strings.TrimSuffix(mx.Host, "."), k.route.port()})
+	}
+	return hs, nil
+}
+
+// beforeUs cuts mxs, sorted, where our own name stands, and reports whether it
+// does: a host of our preference or worse would hand the mail back to us.
+func (s *Scheduler) beforeUs(mxs []MX) ([]MX, bool) {
+	i := slices.IndexFunc(mxs, func(m MX) bool {
+		return strings.EqualFold(strings.TrimSuffix(m.Host, "."), strings.TrimSuffix(s.o.Hostname, "."))
+	})
+	if i < 0 {
+		return mxs, false
+	}
+	ours := mxs[i].Pref
+	return slices.DeleteFunc(mxs, func(m MX) bool { return m.Pref >= ours }), true
+}
+
+// addresses returns the addresses of a host that mail may go to.
+//
+// An MX whose addresses are all private fails for good (5.4.4) and is not
+// deferred: what the domain publishes sends its mail to nobody outside, the
+// sender had better hear that today than in five days, and a route for a network
+// of one's own says allow_private.
+func (s *Scheduler) addresses(ctx context.Context, k hopKey, name string) ([]netip.Addr, error) {
+	addrs, err := s.lookup4(ctx, name)
+	if err != nil || k.kind() != ViaMX || k.route.AllowPrivate {
+		return addrs, err
+	}
+	public := slices.DeleteFunc(slices.Clone(addrs), private)
+	if len(public) > 0 {
+		return public, nil
+	}
+	s.log.Warn("mail exchanger has private addresses only; allow_private = true in the route would deliver there",
+		"route", k.route.Name, "host", name, "addresses", addrs)
+	return nil, mail.NewReply(550, mail.Enhanced{5, 4, 4}, "host "+name+" has no public address")
+}
+
+func (s *Scheduler) lookup4(ctx context.Context, name string) ([]netip.Addr, error) {
+	if ip, ok := mail.LiteralIP(name); ok {
+		return []netip.Addr{ip}, nil
+	}
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return []netip.Addr{ip.Unmap()}, nil
+	}
+	addrs, err := s.o.Resolver.LookupIP(ctx, name)
+	if err == nil && len(addrs) == 0 {
+		err = mail.NewReply(451, mail.Enhanced{4, 4, 4}, "host "+name+" has no address")
+	}
+	return addrs, err
+}

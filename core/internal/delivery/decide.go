@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Action is what is to be done with a recipient now.
+type Action uint8
+
+// The actions of a Decision.
+const (
+	Try     Action = iota // deliver
+	Wait                  // nothing before Until
+	Expire                // fail: its time is over
+	NoRoute               // defer: nothing says where to
+	Settle                // nothing: it is settled
+)
+
+// String returns the action in a word.
+func (a Action) String() string {
+	return [...]string{"try", "wait", "expire", "no route", "settled"}[a]
+}
+
+// Decision says whether a recipient may be tried now and, if not, why and
+// until when.
+type Decision struct {
+	Action Action
+	Reason string    // for people
+	Until  time.Time // of Wait: zero when nobody knows
+	Route  string    // name of the route, empty if none was found
+	Hop    string    // the next hop as logs spell it; only Explain fills it in
+
+	key hopKey
+}
+
+// decide is the one place that says what happens to a recipient: on its way out
+// of the queue, out of a ready list, and for people who ask. It is pure but for
+// the looking up of names in the live configuration.
+//
+// A recipient that was never tried does not expire: after a long stop, or a
+// long hold, mail still gets its first attempt.
+func (s *Scheduler) decide(now time.Time, env *mail.Envelope, rcpt int, st State) Decision {
+	if st.Done {
+		return Decision{Action: Settle, Reason: st.Last.Status.String()}
+	}
+	if st.Held != "" {
+		return Decision{Action: Wait, Reason: "held: " + st.Held, Until: st.Until}
+	}
+	name := s.routeName(&env.Recipients[rcpt])
+	route, why := s.lookup(name)
+	d := Decision{Route: name}
+	if expiry := route.expiry(env.Received); st.Attempts > 0 && !now.Before(expiry) {
+		d.Action, d.Reason = Expire, "expired at "+stamp(expiry)
+		d.key = hopKey{route: route}
+		return d
+	}
+	if now.Before(st.Next) {
+		d.Action, d.Until, d.Reason = Wait, st.Next, waiting(st)
+		return d
+	}
+	if why != "" && env.Recipients[rcpt].NextHop == "" {
+		d.Action, d.Reason = NoRoute, why
+		d.key = hopKey{route: route}
+		return d
+	}
+	d.key = hopOf(route, &env.Recipients[rcpt])
+	d.Reason = "due"
+	return d
+}
+
+// Explain says what decide says now, and of a recipient that is due also what
+// it waits for. It may be called at any time.
+func (s *Scheduler) Explain(env *mail.Envelope, rcpt int, st State) Decision {
+	d := s.decide(s.o.Clock.Now(), env, rcpt, st)
+	if d.Action != Try {
+		return d
+	}
+	d.Hop = d.key.String()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.hops[d.key]
+	if h == nil {
+		return d
+	}
+	d.Reason = fmt.Sprintf("due: next hop has %d of %d connections and %d recipients in line, %d messages set back",
+		h.workers, h.key.route.connections(), h.waiting, h.parked.len())
+	return d
+}
+
+// routeName returns the name of the route that a recipient takes: the one a
+// stage chose, else the one of the rules.
+func (s *Scheduler) routeName(r *mail.Recipient) string {
+	if r.Route != "" {
+		return r.Route
+	}
+	return s.o.RouteOf(*r)
+}
+
+// lookup finds a route in the live configuration. Without one it says why and
+// returns a route with the default schedule.
+func (s *Scheduler) lookup(name string) (*Route, string) {
+	if name == "" {
+		return s.fallback, "no rule of the configuration has a route for this recipient"
+	}
+	if r, ok := s.o.Routes(name); ok {
+		return r, ""
+	}
+	return s.fallback, fmt.Sprintf("the configuration has no route %q", name)
+}
+
+func waiting(st State) string {
+	if st.Attempts == 0 {
+		return "not due yet"
+	}
+	return fmt.Sprintf("attempt %d: %s", st.Attempts, st.Last.Reply.Line())
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

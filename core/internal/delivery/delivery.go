@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package delivery decides when, to whom and how fast queued mail goes out.
+//
+// A [Scheduler] leases what is due from the queue, groups it by next hop, and
+// has each next hop served by a few workers with a kept, pipelined connection
+// each. What became of a recipient is settled with the queue; a recipient that
+// has failed for good takes its bounce along in the same batch.
+//
+//	queue.Due ─> decide ─> next hop's line ─> worker ─> outcome ─> queue.Settle
+//	                │ no room: set back          │ not tried: back in front
+//	                └ expired, no route ─────────┴───────────────> queue.Settle
+//
+// Invariants, each with a test:
+//   - A leased recipient is settled or returned exactly once.
+//   - One function, decide, says of a recipient what to do, why, and until
+//     when; every path asks it, and so do people (Explain).
+//   - Next hops do not wait for each other. Each has its own line and its own
+//     connections; one that is slow fills its share of the memory and no more:
+//     what is beyond is set back without its message, and fetched when the line
+//     is half empty. When connections are short, messages take
+//     turns, so that a list with thousands of next hops does not go first.
+//   - Mail that a failing queue could not settle stays leased and is settled
+//     later; until then nothing new is leased, for it could not be settled
+//     either.
+//
+// Goroutines: Run is the owner, who leases and keeps the time; one settler; one
+// worker per connection. All of them end before Run returns.
+package delivery
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Options are what a Scheduler works with. Queue, Routes, RouteOf, Resolver,
+// SMTP, Maildir, Reporter and Clock are needed.
+type Options struct {
+	Queue    Queue
+	Routes   func(name string) (*Route, bool)     // live configuration
+	RouteOf  func(r mail.Recipient) (name string) // the rules; empty: none fits
+	Resolver Resolver
+	SMTP     SMTP
+	Maildir  Maildir
+	Reporter Reporter
+	Clock    Clock
+	Logger   hclog.Logger // nil: silence
+	Observer Observer     // nil: nobody
+	Hostname string       // our name, to find ourselves among mail exchangers
+
+	Connections           int           // workers at once, of all next hops; 0 means 1,000
+	Leases                int           // recipients leased at once, about; 0 means 20,000
+	HopLeases             int           // recipients in one next hop's line; 0 means 2,000
+	TransactionRecipients int           // 0 means 100 (RFC 5321 §4.5.3.1.8)
+	IdleTimeout           time.Duration // a connection is kept that long without mail; 0 means 10 s
+	AttemptLimit          time.Duration // without any progress for so long an attempt is cut off; 0 means 1 h
+	Jitter                float64       // retries come up to that part of their interval later; 0: on time
+}
+
+// Scheduler sends out what is queued. Make it with New, start it with Run.
+type Scheduler struct {
+	o        Options
+	log      hclog.Logger
+	fallback *Route        // schedule of mail without a route
+	kick     chan struct{} // wakes the owner
+	stop     chan struct{} // closed by Shutdown
+	done     chan struct{} // closed when Run is over
+	settler  settler
+
+	workers sync.WaitGroup
+	ctx     context.Context // of the workers; set by Run
+	cancel  context.CancelFunc
+
+	mu        sync.Mutex
+	started   bool
+	stopped   bool // no new work
+	hops      map[hopKey]*hop
+	held      int // recipients leased, with their messages in memory
+	parked    int // recipients leased and set back
+	slots     int // workers
+	turns     turns
+	idle      map[*worker]struct{}
+	all       map[*worker]struct{}
+	recalls   []ticket        // set back, on the way into the queue
+	recalling []*hop          // those that recalls are of
+	waiters   []chan struct{} // of Idle
+
+	stopTimer func() bool // the owner's, as scratch is
+	scratch   []Decision
+	lookAt    time.Time
+}
+
+// New returns a Scheduler, which does nothing before Run.
+func New(o Options) *Scheduler {
+	o = o.withDefaults()
+	s := &Scheduler{
+		o: o, log: o.Logger, fallback: &Route{},
+		kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		hops: map[hopKey]*hop{}, idle: map[*worker]struct{}{}, all: map[*worker]struct{}{},
+	}
+	s.settler.init()
+	return s
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	o.Connections = orElse(o.Connections, 1000)
+	o.Leases = orElse(o.Leases, 20000)
+	o.HopLeases = orElse(o.HopLeases, 2000)
+	o.TransactionRecipients = orElse(o.TransactionRecipients, 100)
+	o.IdleTimeout = orElse(o.IdleTimeout, 10*time.Second)
+	o.AttemptLimit = orElse(o.AttemptLimit, time.Hour)
+	return o
+}
+
+func orElse[T int | time.Duration](v, def T) T {
+	if v > 0 {
+		return v
+	}
+	return def
+}
+
+// Run delivers until Shutdown is called or ctx is done, and returns when all
+// attempts are over and settled; nil after Shutdown, else ctx's error. When ctx
+// is done, attempts are cut off. Run is called once.
+func (s *Scheduler) Run(ctx context.Context) error {
+	s.mu.Lock()
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.started = true
+	s.mu.Unlock()
+	defer close(s.done)
+	defer s.cancel()
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		s.settleAll(context.WithoutCancel(ctx))
+	}()
+	s.own()
+	s.giveBack()
+	s.workers.Wait()
+	s.settler.close()
+	<-settled
+	return ctx.Err()
+}
+
+// Shutdown ends Run in order: what is not begun goes back into the queue,
+// attempts that run may end. When ctx is done before they have, they are cut
+// off, and those of which no host has spoken go back without having counted;
+// ctx's error is returned then.
+func (s *Scheduler) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	started, first := s.started, !s.stopped
+	s.stopped = true
+	s.mu.Unlock()
+	if first {
+		close(s.stop)
+	}
+	if !started {
+		return nil
+	}
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.cancel()
+	<-s.done
+	return ctx.Err()
+}
+
+// Idle waits until nothing is due at the clock's now, nothing is leased and all
+// workers are at rest. A connection that waits for mail does not count.
+func (s *Scheduler) Idle(ctx context.Context) error {
+	ch := make(chan struct{})
+	s.mu.Lock()
+	s.waiters = append(s.waiters, ch)
+	s.mu.Unlock()
+	s.rouse()
+	select {
+	case <-ch:
+		return nil
+	case <-s.done:
+		return context.Canceled
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// rouse has the owner look again. It never blocks.
+func (s *Scheduler) rouse() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// nobody is the Observer of those who want none.
+type nobody struct{}
+
+func (nobody) Settled(*mail.Envelope, string, Settled, time.Duration) {}
+func (nobody) InFlight(string, int)                                   {}
+func (nobody) Connected(string, error)                                {}
+func (nobody) Panicked()                                              {}

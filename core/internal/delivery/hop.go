@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// hopKey names a next hop. A reload brings new routes, hence new next hops.
+type hopKey struct {
+	route  *Route
+	target string // domain of ViaMX, "host:port" of a raw next hop, else empty
+	raw    bool   // a stage chose "host:port" itself
+}
+
+func hopOf(r *Route, rcpt *mail.Recipient) hopKey {
+	switch {
+	case rcpt.NextHop != "":
+		return hopKey{route: r, target: rcpt.NextHop, raw: true}
+	case r.Kind == ViaMX:
+		return hopKey{route: r, target: rcpt.Address.Domain()}
+	}
+	return hopKey{route: r}
+}
+
+// kind returns the way that this next hop takes.
+func (k hopKey) kind() Kind {
+	if k.raw {
+		return ViaSmarthost
+	}
+	return k.route.Kind
+}
+
+// String returns the next hop as logs and people see it.
+func (k hopKey) String() string {
+	switch {
+	case k.raw:
+		return k.target
+	case k.route.Kind == ViaMX:
+		return "mx " + k.target
+	}
+	return k.route.Kind.String() + " " + k.route.Name
+}
+
+// hop is one next hop with mail: what waits for it and who carries it. It
+// lives while there is either. Its fields belong to Scheduler.mu.
+type hop struct {
+	key     hopKey
+	ready   fifo[*task]
+	waiting int          // recipients in ready
+	parked  fifo[ticket] // set back until there is room
+	workers int          // goroutines, each with at most one connection
+	dialing int          // workers without a connection yet
+	open    int          // workers with a connection
+	idle    []*worker    // workers that wait for work; the last one is asked first
+	limited time.Time    // the host wants no further connection before
+
+	recalling bool // the owner is about to lease some of parked again
+}
+
+// task is some recipients of one message for one next hop.
+type task struct {
+	hop     *hop
+	msg     Message
+	rcpts   []int
+	untried int // times it was handed out and came back untried
+}
+
+// ticket is what stays in memory of a lease that is set back: some 100 octets
+// for a message of one recipient, without its envelope and content.
+type ticket struct {
+	id     string
+	rcpts  []int
+	expiry time.Time
+}
+
+// cut takes up to n recipients off t as a task of their own; t itself when it
+// has no more.
+func (t *task) cut(n int) *task {
+	if len(t.rcpts) <= n {
+		return t
+	}
+	c := &task{hop: t.hop, msg: t.msg, rcpts: t.rcpts[:n:n], untried: t.untried}
+	t.rcpts = t.rcpts[n:]
+	return c
+}
+
+// push puts t in line and gets somebody to carry it.
+func (s *Scheduler) push(t *task) {
+	h := t.hop
+	h.ready.push(t)
+	h.waiting += len(t.rcpts)
+	s.grow(h, t.msg.Envelope().ID)
+}
+
+// pop takes the next transaction of h: messages in turn, so that a small one
+// overtakes a list with thousands of recipients.
+func (s *Scheduler) pop(h *hop) *task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h.ready.len() == 0 || s.stopped {
+		return nil
+	}
+	t := h.ready.pop()
+	c := t.cut(s.o.TransactionRecipients)
+	if c != t {
+		h.ready.push(t)
+	}
+	h.waiting -= len(c.rcpts)
+	s.recall(h)
+	if h.ready.len() > 0 {
+		s.grow(h, t.msg.Envelope().ID)
+	}
+	return c
+}
+
+// requeue puts a task back in front; false once we stop. Who calls sees to it
+// that somebody takes it.
+func (s *Scheduler) requeue(t *task) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
+	t.hop.ready.unshift(t)
+	t.hop.waiting += len(t.rcpts)
+	return true
+}
+
+// grow gets one more worker for h if there is work and room: an idle one, or a
+// new one. Of a host without a connection one worker finds out whether it
+// answers before others try. Without a free slot the message has to wait for
+// its turn.
+func (s *Scheduler) grow(h *hop, id string) {
+	switch {
+	case s.stopped || h.ready.len() == 0:
+	case len(h.idle) > 0:
+		h.idle[len(h.idle)-1].rouse(true)
+	case !h.mayGrow(s.o.Clock):
+	case s.slots >= s.o.Connections:
+		s.turns.add(id, h)
+		s.evict()
+	default:
+		s.start(h)
+	}
+}
+
+func (h *hop) mayGrow(c Clock) bool {
+	if h.workers == 0 {
+		return true
+	}
+	return h.dialing == 0 && h.workers < h.key.route.connections() && !c.Now().Before(h.limited)
+}
+
+// advance gives free slots to those whose turn it is.
+func (s *Scheduler) advance() {
+	for s.slots < s.o.Connections && !s.stopped {
+		h := s.turns.next()
+		if h == nil {
+			return
+		}
+		if h.ready.len() > 0 && len(h.idle) == 0 && h.mayGrow(s.o.Clock) {
+			s.start(h)
+		}
+	}
+}
+
+// evict asks one idle worker to give up its connection.
+func (s *Scheduler) evict() {
+	for w := range s.idle {
+		w.rouse(false)
+		return
+	}
+}
+
+// drop forgets h when it has neither mail nor workers. A next hop that comes
+// back is a new one.
+func (s *Scheduler) drop(h *hop) {
+	if h.workers == 0 && h.ready.len() == 0 && h.parked.len() == 0 && s.hops[h.key] == h {
+		delete(s.hops, h.key)
+	}
+}
+
+// stale reports whether a reload has replaced h's route.
+func (h *hop) stale(s *Scheduler) bool {
+	name := h.key.route.Name
+	if h.key.route == s.fallback {
+		return false
+	}
+	r, ok := s.o.Routes(name)
+	return !ok || r != h.key.route
+}
+
+// share returns how many recipients one next hop may have in line. It shrinks
+// as the whole fills up, so that those of a slow one never take all the room.
+func (s *Scheduler) share() int {
+	return max(1, min(s.o.HopLeases, (s.o.Leases-s.held)/2))
+}
+
+// park sets recipients back: they stay leased, without the message. The caller
+// holds mu.
+func (s *Scheduler) park(h *hop, m Message, rcpts []int) {
+	env := m.Envelope()
+	h.parked.push(ticket{env.ID, rcpts, h.key.route.expiry(env.Received)})
+	s.held -= len(rcpts)
+	s.parked += len(rcpts)
+}
+
+// recall takes what was set back and there is room for, once the line is half
+// empty. The owner returns it to the queue, to be leased again with its message.
+func (s *Scheduler) recall(h *hop) {
+	share := s.share()
+	if h.parked.len() == 0 || h.recalling || h.waiting > share/2 {
+		return
+	}
+	h.recalling = true
+	s.recalling = append(s.recalling, h)
+	for room := share - h.waiting; h.parked.len() > 0 && room > 0; {
+		t := h.parked.pop()
+		room -= len(t.rcpts)
+		s.recalls = append(s.recalls, t)
+	}
+	s.rouse()
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"runtime/debug"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+const (
+	leaseBatch = 256         // messages leased at a time
+	watchEvery = time.Minute // how often lines and attempts are looked over
+)
+
+// own is the life of the owner: lease what is due, sleep until there is more.
+func (s *Scheduler) own() {
+	defer s.disarm()
+	for {
+		s.pass()
+		select {
+		case <-s.o.Queue.Wake():
+		case <-s.kick:
+		case <-s.stop:
+			return
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// pass is one round of the owner. A bug in it costs the round.
+func (s *Scheduler) pass() {
+	defer s.recovered("owner")
+	waiters := s.takeWaiters() // before the clock is read: they ask about now or later
+	now := s.o.Clock.Now()
+	s.watch(now)
+	s.recallAll()
+	more := s.lease(now)
+	s.recallDone()
+	s.arm(more)
+	s.tellIdle(waiters, more)
+}
+
+// lease takes what is due and there is room for. It reports whether it may
+// have left something.
+func (s *Scheduler) lease(now time.Time) (more bool) {
+	for s.room() {
+		leases := s.o.Queue.Due(now, leaseBatch)
+		if len(leases) == 0 {
+			return false
+		}
+		for _, l := range leases {
+			s.admit(now, l)
+		}
+	}
+	return true
+}
+
+// room reports whether more may be leased. While the queue cannot settle,
+// nothing is.
+func (s *Scheduler) room() bool {
+	if s.settler.failing() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held < s.o.Leases && !s.stopped
+}
+
+// admit decides for each recipient of a lease and puts those to be tried in
+// line, one task per next hop.
+func (s *Scheduler) admit(now time.Time, l Lease) {
+	s.hold(len(l.Recipients))
+	ds, ok := s.decideAll(now, l)
+	if !ok {
+		s.giveUp(l.Message, l.Recipients, now.Add(watchEvery))
+		return
+	}
+	for i, r := range l.Recipients {
+		if ds[i].Action != Try {
+			s.conclude(now, l.Message, r, ds[i])
+		}
+	}
+	s.group(l, ds)
+}
+
+// decideAll asks decide for each recipient before anything is done. It fails
+// only by a bug.
+func (s *Scheduler) decideAll(now time.Time, l Lease) (ds []Decision, ok bool) {
+	defer s.recovered("owner")
+	ds = s.scratch[:0]
+	env := l.Message.Envelope()
+	for _, r := range l.Recipients {
+		ds = append(ds, s.decide(now, env, r, l.Message.State(r)))
+	}
+	s.scratch = ds
+	return ds, true
+}
+
+// group makes a task of the recipients of each next hop.
+func (s *Scheduler) group(l Lease, ds []Decision) {
+	byHop := map[hopKey][]int{}
+	for i, r := range l.Recipients {
+		if ds[i].Action == Try {
+			byHop[ds[i].key] = append(byHop[ds[i].key], r)
+		}
+	}
+	for key, rcpts := range byHop {
+		s.enqueue(key, l.Message, rcpts)
+	}
+}
+
+// conclude does what a decision other than Try asks for.
+func (s *Scheduler) conclude(now time.Time, m Message, rcpt int, d Decision) {
+	st := m.State(rcpt)
+	switch d.Action {
+	case Expire:
+		s.settle(m, d.key.route, 0, expired(rcpt, st.Attempts, st.Last))
+	case NoRoute:
+		s.settle(m, d.key.route, 0, mail.Outcome{Recipient: rcpt, Reply: mail.Reply{
+			Code: 451, Enhanced: mail.Enhanced{4, 3, 5}, Text: d.Reason}})
+	default:
+		s.giveUp(m, []int{rcpt}, d.Until)
+	}
+}
+
+// enqueue puts recipients of a message in their next hop's line, or sets them
+// back when the line is as long as it may be.
+func (s *Scheduler) enqueue(key hopKey, m Message, rcpts []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.hopFor(key)
+	if h.waiting > 0 && h.waiting >= s.share() {
+		s.park(h, m, rcpts)
+		return
+	}
+	s.push(&task{hop: h, msg: m, rcpts: rcpts})
+}
+
+func (s *Scheduler) hopFor(key hopKey) *hop {
+	h := s.hops[key]
+	if h == nil {
+		h = &hop{key: key}
+		s.hops[key] = h
+	}
+	return h
+}
+
+// hold counts leased recipients; with a negative n those that no longer are.
+func (s *Scheduler) hold(n int) {
+	s.mu.Lock()
+	full := s.held >= s.o.Leases
+	s.held += n
+	look := n < 0 && (s.held == 0 || full && s.held < s.o.Leases)
+	s.mu.Unlock()
+	if look {
+		s.rouse()
+	}
+}
+
+// giveUp ends a lease without an attempt.
+func (s *Scheduler) giveUp(m Message, rcpts []int, until time.Time) {
+	if until.IsZero() {
+		s.o.Queue.Return(m.Envelope().ID, rcpts)
+	} else {
+		s.o.Queue.Postpone(m.Envelope().ID, rcpts, until)
+	}
+	s.hold(-len(rcpts))
+}
+
+// giveBack returns all that waits in lines and sends idle workers home.
+func (s *Scheduler) giveBack() {
+	s.mu.Lock()
+	s.stopped = true
+	for w := range s.idle {
+		w.rouse(false)
+	}
+	var tasks []*task
+	for _, h := range s.hops {
+		tasks = append(tasks, h.empty()...)
+		s.recalls = append(s.recalls, h.parked.all()...)
+		s.drop(h)
+	}
+	s.mu.Unlock()
+	s.returnAll(tasks)
+	s.recallAll()
+}
+
+func (s *Scheduler) returnAll(tasks []*task) {
+	for _, t := range tasks {
+		s.giveUp(t.msg, t.rcpts, time.Time{})
+	}
+}
+
+// empty takes all tasks out of the line.
+func (h *hop) empty() []*task {
+	h.waiting = 0
+	return h.ready.all()
+}
+
+// recallAll returns to the queue what was set back and now has room.
+func (s *Scheduler) recallAll() {
+	s.mu.Lock()
+	tickets := s.recalls
+	s.recalls = nil
+	s.mu.Unlock()
+	n := 0
+	for _, t := range tickets {
+		s.o.Queue.Return(t.id, t.rcpts)
+		n += len(t.rcpts)
+	}
+	s.mu.Lock()
+	s.parked -= n
+	s.mu.Unlock()
+}
+
+func (s *Scheduler) recallDone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.recalling {
+		h.recalling = false
+		s.drop(h)
+	}
+	s.recalling = s.recalling[:0]
+}
+
+// arm sets the timer for the next round: when the queue has something, or when
+// it is time to look things over. Without room (full) the one who makes room
+// calls. The clock may move meanwhile.
+func (s *Scheduler) arm(full bool) {
+	s.disarm()
+	now := s.o.Clock.Now()
+	at, ok := s.o.Queue.NextDue()
+	s.mu.Lock()
+	busy := len(s.hops) > 0 || s.held > 0
+	s.mu.Unlock()
+	ok = ok && !full
+	if look := now.Add(watchEvery); busy && (!ok || at.After(look)) {
+		at, ok = look, true
+	}
+	if !ok {
+		return
+	}
+	s.stopTimer = s.o.Clock.AfterFunc(max(at.Sub(now), time.Millisecond), s.rouse)
+	if later := s.o.Clock.Now(); later.After(now) && !later.Before(at) {
+		s.rouse()
+	}
+}
+
+func (s *Scheduler) disarm() {
+	if s.stopTimer != nil {
+		s.stopTimer()
+		s.stopTimer = nil
+	}
+}
+
+func (s *Scheduler) takeWaiters() []chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ws := s.waiters
+	s.waiters = nil
+	return ws
+}
+
+// atRest has the owner look again for those who wait for Idle, after a worker
+// has come to rest. The caller holds mu.
+func (s *Scheduler) atRest() {
+	if len(s.waiters) > 0 {
+		s.rouse()
+	}
+}
+
+// tellIdle wakes those who wait for Idle, if it is so.
+func (s *Scheduler) tellIdle(waiters []chan struct{}, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if more || s.held+s.parked > 0 || s.slots > len(s.idle) {
+		s.waiters = append(s.waiters, waiters...)
+		return
+	}
+	for _, ch := range waiters {
+		close(ch)
+	}
+}
+
+// recovered is deferred at the root of each goroutine: a panic is our bug and
+// must not end the process.
+func (s *Scheduler) recovered(who string) {
+	if r := recover(); r != nil {
+		s.panicked(who, r)
+	}
+}
+
+func (s *Scheduler) panicked(who string, r any) {
+	s.o.Observer.Panicked()
+	s.log.Error("panic in delivery", "goroutine", who, "panic", r, "stack", string(debug.Stack()))
+}

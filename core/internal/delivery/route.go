@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Kind is the way a route takes.
+type Kind uint8
+
+// The kinds of routes.
+const (
+	ViaMX        Kind = iota // the hosts that DNS names for the recipient's domain
+	ViaSmarthost             // fixed hosts, the first that answers
+	ViaMaildir               // folders of this machine
+	ViaDiscard               // nowhere: counted and dropped
+)
+
+// String returns the kind as pipeline.hcl spells it.
+func (k Kind) String() string {
+	switch k {
+	case ViaMX:
+		return "mx"
+	case ViaSmarthost:
+		return "smarthost"
+	case ViaMaildir:
+		return "maildir"
+	}
+	return "discard"
+}
+
+// Route is a way out. It is frozen: a reload brings new Routes, and a next hop
+// of an old one is given up (see Scheduler.Reload).
+type Route struct {
+	Name         string
+	Kind         Kind
+	Hosts        []string        // ViaSmarthost: "host:port" each
+	Port         uint16          // ViaMX: 0 means 25
+	TLS          string          // "opportunistic" (also when empty), "required" or "off"
+	AllowPrivate bool            // ViaMX: loopback and private addresses may be next hops
+	Connections  int             // at once, per next hop; 0 means 4
+	Root         string          // ViaMaildir: folder below which the mailboxes are
+	Create       bool            // ViaMaildir: make a mailbox when its first message comes
+	Mailboxes    []string        // ViaMaildir: addresses that have a mailbox
+	Retry        []time.Duration // the last one repeats; empty: DefaultRetry
+	Expire       time.Duration   // from Envelope.Received; 0 means DefaultExpire
+	NoReport     bool            // fail without a bounce
+}
+
+// What a route without the setting has.
+const (
+	DefaultConnections = 4
+	DefaultExpire      = 5 * 24 * time.Hour
+)
+
+// DefaultRetry returns the retry schedule of a route without one.
+func DefaultRetry() []time.Duration {
+	return []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 4 * time.Hour}
+}
+
+func (r *Route) connections() int {
+	if r.Connections > 0 {
+		return r.Connections
+	}
+	return DefaultConnections
+}
+
+func (r *Route) port() uint16 {
+	if r.Port > 0 {
+		return r.Port
+	}
+	return 25
+}
+
+func (r *Route) expiry(received time.Time) time.Time {
+	if r.Expire > 0 {
+		return received.Add(r.Expire)
+	}
+	return received.Add(DefaultExpire)
+}
+
+// interval returns how long to wait after an attempt that attempts others came
+// before. The schedule may have become shorter since: its last step repeats.
+func (r *Route) interval(attempts int, jitter float64) time.Duration {
+	steps := r.Retry
+	if len(steps) == 0 {
+		steps = DefaultRetry()
+	}
+	d := steps[min(max(attempts, 0), len(steps)-1)]
+	spread := time.Duration(jitter * float64(d))
+	if spread <= 0 {
+		return d
+	}
+	return d + rand.N(spread)
+}
+
+// retryAt returns when to try again after an attempt that ended now: by the
+// schedule, yet not behind the expiry, so that a message fails on time.
+func (r *Route) retryAt(now, received time.Time, attempts int, jitter float64) time.Time {
+	next := now.Add(r.interval(attempts, jitter))
+	if expiry := r.expiry(received); next.After(expiry) && expiry.After(now) {
+		return expiry
+	}
+	return next
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/postroad-mail/postroad/core/mail"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestStates runs the files in testdata. Their commands:
+//
+//	route NAME key=value…       a route; keys: kind, retry, expire, hosts, boxes, private, port, noreport
+//	unroute NAME                no such route any more
+//	rule DOMAIN ROUTE
+//	mx DOMAIN PREF HOST …       mail exchangers; or "null", "nxdomain", "servfail"
+//	host NAME BEHAVIOUR         what a host does; the lines below: its addresses
+//	enqueue ID from=… to=(…)    and what came of it; also route=, hop=, age=
+//	advance DURATION            and what came of it
+//	hold ID RCPT REASON
+//	explain ID RCPT
+//	retry ID RCPT               due now
+func TestStates(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		r := newRig(t, nil)
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			r.t = t
+			f, ok := commands[d.Cmd]
+			if !ok {
+				t.Fatalf("%s: no such command", d.Pos)
+			}
+			return f(r, d)
+		})
+	})
+}
+
+var commands = map[string]func(*rig, *datadriven.TestData) string{
+	"route": func(r *rig, d *datadriven.TestData) string {
+		r.setRoute(routeFrom(d))
+		r.s.Reload()
+		return ""
+	},
+	"unroute": func(r *rig, d *datadriven.TestData) string {
+		r.mu.Lock()
+		delete(r.routes, d.CmdArgs[0].Key)
+		r.mu.Unlock()
+		r.s.Reload()
+		return ""
+	},
+	"rule": func(r *rig, d *datadriven.TestData) string {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.rules[d.CmdArgs[0].Key] = d.CmdArgs[1].Key
+		return ""
+	},
+	"mx":   setMX,
+	"host": setHost,
+	"enqueue": func(r *rig, d *datadriven.TestData) string {
+		r.queue.enqueue(envelopeFrom(r, d))
+		r.idle()
+		return r.events()
+	},
+	"advance": func(r *rig, d *datadriven.TestData) string {
+		by, err := time.ParseDuration(d.CmdArgs[0].Key)
+		if err != nil {
+			d.Fatalf(r.t, "%v", err)
+		}
+		r.clock.Advance(by)
+		r.idle()
+		return r.events()
+	},
+	"hold": func(r *rig, d *datadriven.TestData) string {
+		state(r, d).Held = d.CmdArgs[2].Key
+		return ""
+	},
+	"retry": func(r *rig, d *datadriven.TestData) string {
+		state(r, d).Next = time.Time{}
+		r.queue.signal()
+		r.idle()
+		return r.events()
+	},
+	"explain": func(r *rig, d *datadriven.TestData) string {
+		st, i := state(r, d), rcpt(d)
+		e := r.s.Explain(r.queue.byID[d.CmdArgs[0].Key].env, i, *st)
+		out := fmt.Sprintf("%s: %s", e.Action, e.Reason)
+		if !e.Until.IsZero() {
+			out += "; until +" + e.Until.Sub(r.start).String()
+		}
+		return out + fmt.Sprintf(" (route %q, hop %q, attempts %d)\n", e.Route, e.Hop, st.Attempts)
+	},
+}
+
+func rcpt(d *datadriven.TestData) int {
+	i, _ := strconv.Atoi(d.CmdArgs[1].Key)
+	return i
+}
+
+func state(r *rig, d *datadriven.TestData) *State {
+	return &r.queue.byID[d.CmdArgs[0].Key].states[rcpt(d)]
+}
+
+func routeFrom(d *datadriven.TestData) *Route {
+	r := &Route{Name: d.CmdArgs[0].Key}
+	for _, a := range d.CmdArgs[1:] {
+		switch v := strings.Join(a.Vals, ","); a.Key {
+		case "kind":
+			r.Kind = map[string]Kind{"mx": ViaMX, "smarthost": ViaSmarthost, "maildir": ViaMaildir, "discard": ViaDiscard}[v]
+		case "retry":
+			for _, s := range a.Vals {
+				r.Retry = append(r.Retry, duration(s))
+			}
+		case "expire":
+			r.Expire = duration(v)
+		case "hosts":
+			r.Hosts = a.Vals
+		case "boxes":
+			r.Mailboxes = a.Vals
+		case "private":
+			r.AllowPrivate = true
+		case "noreport":
+			r.NoReport = true
+		}
+	}
+	return r
+}
+
+func duration(s string) time.Duration {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+func setMX(r *rig, d *datadriven.TestData) string {
+	domain, what := d.CmdArgs[0].Key, d.CmdArgs[1].Key
+	n := r.net
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.mxErr, domain)
+	switch what {
+	case "null":
+		n.mxErr[domain] = mail.NewReply(556, mail.Enhanced{5, 1, 10}, "the domain takes no mail")
+		return ""
+	case "nxdomain":
+		n.mxErr[domain] = mail.NewReply(550, mail.Enhanced{5, 1, 2}, "no such domain")
+		return ""
+	case "servfail":
+		n.mxErr[domain] = fmt.Errorf("SERVFAIL")
+		return ""
+	}
+	n.mx[domain] = nil
+	for i := 1; i+1 < len(d.CmdArgs); i += 2 {
+		pref, _ := strconv.Atoi(d.CmdArgs[i].Key)
+		n.mx[domain] = append(n.mx[domain], MX{Host: d.CmdArgs[i+1].Key, Pref: uint16(pref)})
+	}
+	return ""
+}
+
+func setHost(r *rig, d *datadriven.TestData) string {
+	name := d.CmdArgs[0].Key
+	var words []string
+	for _, a := range d.CmdArgs[1:] {
+		words = append(words, a.Key)
+	}
+	r.net.set(name, strings.Join(words, " "))
+	if d.Input == "" {
+		return ""
+	}
+	r.net.mu.Lock()
+	defer r.net.mu.Unlock()
+	r.net.ip[name] = nil
+	for _, a := range strings.Fields(d.Input) {
+		r.net.ip[name] = append(r.net.ip[name], netip.MustParseAddr(a))
+	}
+	return ""
+}
+
+func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
+	var from string
+	var to []string
+	route, hop, age := "", "", time.Duration(0)
+	for _, a := range d.CmdArgs[1:] {
+		switch a.Key {
+		case "from":
+			from = strings.Join(a.Vals, "")
+		case "to":
+			to = a.Vals
+		case "route":
+			route = a.Vals[0]
+		case "hop":
+			hop = a.Vals[0]
+		case "age":
+			age = duration(a.Vals[0])
+		}
+	}
+	env := r.envelope(d.CmdArgs[0].Key, from, to...)
+	env.Received = env.Received.Add(-age)
+	for i := range env.Recipients {
+		env.Recipients[i].Route, env.Recipients[i].NextHop = route, hop
+	}
+	return env
+}
