@@ -85,12 +85,13 @@ func indentLike(s string, n int) string {
 // report collects diagnostics of one source text.
 type report struct {
 	file   string
+	src    []byte
 	lines  []string
 	faults Diagnostics
 }
 
 func newReport(file string, src []byte) *report {
-	return &report{file: file, lines: strings.Split(string(src), "\n")}
+	return &report{file: file, src: src, lines: strings.Split(string(src), "\n")}
 }
 
 // fault adds an error at rng.
@@ -134,6 +135,17 @@ func printable(s string) string {
 	}, s)
 }
 
+// syntax adds the faults of the parser, each kind once: those behind the first
+// are mostly its echo.
+func (r *report) syntax(ds hcl.Diagnostics) {
+	seen := map[string]bool{}
+	r.hcl(slices.DeleteFunc(ds, func(d *hcl.Diagnostic) bool {
+		before := seen[d.Summary]
+		seen[d.Summary] = true
+		return before
+	}))
+}
+
 // hcl adds what the HCL library found.
 func (r *report) hcl(ds hcl.Diagnostics) {
 	for _, d := range ds {
@@ -152,17 +164,20 @@ func lowerFirst(s string) string {
 	return strings.ToLower(s[:1]) + s[1:]
 }
 
-// split returns the errors and the warnings, each in text order.
-func (r *report) split() (errors, warnings Diagnostics) {
+func (r *report) sort() {
 	slices.SortStableFunc(r.faults, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
+}
+
+// result returns all diagnostics in text order when an error is among them,
+// else nil.
+func (r *report) result() error {
+	r.sort()
 	for _, d := range r.faults {
-		if d.Warning {
-			warnings = append(warnings, d)
-		} else {
-			errors = append(errors, d)
+		if !d.Warning {
+			return r.faults
 		}
 	}
-	return errors, warnings
+	return nil
 }

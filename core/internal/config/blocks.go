@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"math"
+	"time"
+)
+
+// grammar is everything that may stand in pipeline.hcl. The reference is
+// printed from it, defaults included.
+func grammar() *blockSpec {
+	return &blockSpec{name: "pipeline.hcl", blocks: []*blockSpec{
+		serverSpec(), adminSpec(), resolverSpec(), listenerSpec(), pluginSpec(), storeSpec(), bucketSpec(),
+		pipelineSpec(), routingSpec(), routeSpec(),
+	}}
+}
+
+func serverSpec() *blockSpec {
+	return &blockSpec{
+		name: "server", count: always, doc: "What the whole process needs.",
+		args: []argSpec{
+			{"hostname", hostnameKind(), `"localhost"`, false, "Our name in greetings, Received fields and bounces."},
+			{"data_dir", fileKind(), `"./data"`, false, "Folder of the queue and of everything else that is kept. A relative path starts at this file's folder."},
+			{"drain_timeout", durationKind(0), `"30s"`, false, "How long a stop waits for running sessions and deliveries."},
+		},
+		blocks: []*blockSpec{{
+			name: "log", count: always, doc: "What is logged, to standard error.",
+			args: []argSpec{
+				{"format", enumKind("text", "json"), `"text"`, false, "One line of text or one JSON object per event."},
+				{"level", enumKind("trace", "debug", "info", "warn", "error"), `"info"`, false, "The least important events that are logged."},
+			},
+		}},
+	}
+}
+
+func adminSpec() *blockSpec {
+	return &blockSpec{
+		name: "admin", count: always, doc: "The HTTP listener with /metrics and /healthz.",
+		args: []argSpec{{"address", listenKind(), `"127.0.0.1:8025"`, false, "Where it listens; \"\" switches it off."}},
+	}
+}
+
+func resolverSpec() *blockSpec {
+	return &blockSpec{
+		name: "resolver", count: always, doc: "Whom to ask for DNS records.",
+		args: []argSpec{{"servers", listKind[string](peerKind(53), "list of host:port"), `[]`, false, "Name servers; an empty list means the system's."}},
+	}
+}
+
+func listenerSpec() *blockSpec {
+	return &blockSpec{
+		name: "listener", labels: []string{"kind", "name"}, count: many, doc: "A door for mail. The only kind is \"smtp\".",
+		args: []argSpec{
+			{"address", listenKind(), `"127.0.0.1:2525"`, false, "Where it listens; \"\" switches it off."},
+			{"pipeline", refKind("pipeline"), ``, false, "The stages that every message of this listener passes; none if left out."},
+			{"relay_from", listKind[prefix](prefixKind(), "list of networks"), `[]`, false, "Clients that may send to any domain. Others may send only to the domains that routing delivers locally or accepts."},
+			{"on_mixed", enumKind("tempfail", "accept_and_bounce", "accept_and_drop"), `"accept_and_drop"`, false, "The one reply after DATA when stages refused some recipients and let others pass: refuse all for now; accept and send a bounce for the refused; or accept and drop them with a record in the log."},
+		},
+		blocks: []*blockSpec{tlsSpec(), limitsSpec()},
+	}
+}
+
+func tlsSpec() *blockSpec {
+	return &blockSpec{
+		name: "tls", count: optional, doc: "The certificate for STARTTLS, which is offered only when this block is there.",
+		args: []argSpec{
+			{"cert", fileKind(), ``, true, "PEM file with the certificate and its chain."},
+			{"key", fileKind(), ``, true, "PEM file with the private key."},
+		},
+	}
+}
+
+func limitsSpec() *blockSpec {
+	return &blockSpec{
+		name: "limits", count: always, doc: "What one client, and all clients together, may ask of the listener.",
+		args: []argSpec{
+			{"message_size", sizeKind(1<<10, 1<<40), `"25MiB"`, false, "Octets of a message; announced in EHLO."},
+			{"recipients", numberKind(1, 1e6), `100`, false, "Recipients of a message. RFC 5321 asks for at least 100."},
+			{"connections", numberKind(1, 1e6), `2000`, false, "Connections at once."},
+			{"connections_per_client", numberKind(1, 1e6), `200`, false, "Connections at once from one address."},
+			{"line_length", sizeKind(1000, 1<<30), `"1MiB"`, false, "Octets of one line of a message."},
+			{"header_size", sizeKind(1<<10, 1<<30), `"1MiB"`, false, "Octets of a message's header."},
+			{"command_timeout", durationKind(time.Second), `"5m"`, false, "How long the next command may take to come."},
+			{"data_timeout", durationKind(time.Second), `"3m"`, false, "How long the next octets of a message may take to come."},
+			{"transaction_time", durationKind(time.Second), `"30m"`, false, "How long a message may take from MAIL to the reply."},
+			{"hops", numberKind(1, 1e6), `100`, false, "Received fields of a message before it counts as looping."},
+		},
+	}
+}
+
+func pluginSpec() *blockSpec {
+	return &blockSpec{
+		name: "plugin", labels: []string{"name"}, count: many,
+		doc: "Code that stages may run. A builtin gets what its manifest asks for; code from anywhere else gets nothing without a grant.",
+		args: []argSpec{
+			{"source", sourceKind(), ``, true, "\"builtin:NAME\", the path of a module, or in a program that embeds the relay \"native:NAME\"."},
+			{"sha256", sha256Kind(), ``, false, "What the module's SHA-256 must be."},
+			{"phases", listKind[string](enumKind(anyPhase()...), "list of phases"), ``, false, "The phases in which its stages are called; all that it serves if left out."},
+			{"isolation", enumKind("call", "fresh"), `"call"`, false, "An instance serves one call after the other, or every call gets a fresh one."},
+		},
+		blocks: []*blockSpec{grantSpec(), pluginLimitsSpec()},
+	}
+}
+
+func grantSpec() *blockSpec {
+	return &blockSpec{
+		name: "grant", count: optional, doc: "What the plugin may touch. For a builtin, an argument that is left out means what its manifest asks for.",
+		args: []argSpec{
+			{"read", listKind[string](enumKind("envelope", "headers", "body", "auth"), "list"), ``, false, "Parts of a message that it may read."},
+			{"write", listKind[string](enumKind("headers", "body", "recipients", "sender"), "list"), ``, false, "Parts of a message that it may change."},
+			{"routes", refsKind("route"), ``, false, "Routes that it may choose; [\"*\"] for all."},
+			{"next_hops", listKind[string](hopKind(), "list of patterns"), ``, false, "Next hops outside the routes that it may choose."},
+			{"kv", refsKind("store"), ``, false, "Stores that it may use; [\"*\"] for all."},
+			{"buckets", refsKind("bucket"), ``, false, "Buckets that it may take from; [\"*\"] for all."},
+		},
+	}
+}
+
+func pluginLimitsSpec() *blockSpec {
+	return &blockSpec{
+		name: "limits", count: always, doc: "What the plugin may cost. A call that exceeds a limit is stopped and counts as failed.",
+		args: []argSpec{
+			{"memory", sizeKind(64<<10, 4<<30), `"32MiB"`, false, "Memory of one instance."},
+			{"fuel", numberKind(1, math.MaxInt64), `50000000`, false, "Units of work of a call in the phases mail and rcpt."},
+			{"message_fuel", numberKind(1, math.MaxInt64), `500000000`, false, "Units of work of a call in the phase message, to which a part for the message's size is added."},
+			{"deadline", durationKind(time.Millisecond), `"250ms"`, false, "Time of a call in the phases mail and rcpt."},
+			{"message_deadline", durationKind(time.Millisecond), `"5s"`, false, "Time of a call in the phase message."},
+			{"depth", numberKind(16, 1e6), `4096`, false, "Depth of calls inside the plugin."},
+			{"instances", numberKind(1, 10000), `16`, false, "Instances at once; further calls wait."},
+		},
+	}
+}
+
+func storeSpec() *blockSpec {
+	return &blockSpec{
+		name: "store", labels: []string{"name"}, count: many, doc: "A key-value store that outlives restarts.",
+		args: []argSpec{
+			{"engine", enumKind("pebble"), `"pebble"`, false, "What keeps it."},
+			{"ttl", durationKind(0), `"0s"`, false, "How long an entry stays when the plugin does not say; \"0s\" means until it is deleted."},
+		},
+	}
+}
+
+func bucketSpec() *blockSpec {
+	return &blockSpec{
+		name: "bucket", labels: []string{"name"}, count: many, doc: "Token buckets, one per key, shared by all stages that use them.",
+		args: []argSpec{
+			{"rate", rateKind(), ``, true, "Tokens that come back per time."},
+			{"burst", numberKind(1, 1e9), ``, false, "Tokens that a full bucket holds; the number of rate if left out."},
+		},
+	}
+}
+
+func pipelineSpec() *blockSpec {
+	return &blockSpec{
+		name: "pipeline", labels: []string{"name"}, count: many, doc: "Stages in the order of the text.",
+		blocks: []*blockSpec{{
+			name: "stage", labels: []string{"name"}, count: many, doc: "One use of a plugin.",
+			args: []argSpec{
+				{"plugin", refKind("plugin"), ``, true, "What it runs."},
+				{"when", conditionKind(), ``, false, "Whether it runs; always if left out."},
+				{"on_error", enumKind("tempfail", "skip", "reject", "quarantine"), `"tempfail"`, false, "What happens to the message when the plugin fails."},
+				{"always", boolKind(), `false`, false, "Runs even after an earlier stage has accepted."},
+			},
+			blocks: []*blockSpec{{name: "config", count: optional, free: true, doc: "Settings of the plugin, checked against its own schema."}},
+		}},
+	}
+}
+
+func routingSpec() *blockSpec {
+	return &blockSpec{
+		name: "routing", count: optional, doc: "Where accepted mail goes: the first rule that matches a recipient. The last one must match all.",
+		blocks: []*blockSpec{{
+			name: "rule", count: many, doc: "A domain that a rule delivers locally, or that it lists with accept = true, is taken from anyone.",
+			args: []argSpec{
+				{"domains", listKind[string](domainKind(), "list of domains"), ``, false, "The domains it matches; \".example.org\" matches the subdomains. All if left out."},
+				{"accept", boolKind(), `false`, false, "Take mail for these domains from anyone."},
+				{"route", refKind("route"), ``, true, "The way out."},
+			},
+		}},
+	}
+}
+
+func routeSpec() *blockSpec {
+	return &blockSpec{
+		name: "route", labels: []string{"name"}, count: many, doc: "A way out. It holds exactly one of the blocks maildir, mx, smarthost, discard.",
+		args: []argSpec{
+			{"retry", listKind[time.Duration](durationKind(time.Millisecond), "list of durations"), `["1m", "5m", "15m", "1h", "4h"]`, false, "Waiting times between attempts; the last one repeats."},
+			{"expire", durationKind(time.Second), `"5d"`, false, "Age at which a message that could not be delivered fails for good."},
+			{"dsn", boolKind(), `true`, false, "Tell the sender when a message fails for good."},
+		},
+		blocks: []*blockSpec{maildirSpec(), mxSpec(), smarthostSpec(), {name: "discard", count: optional, doc: "Drops everything."}},
+	}
+}
+
+func maildirSpec() *blockSpec {
+	return &blockSpec{
+		name: "maildir", count: optional, doc: "Delivers into Maildir folders: <root>/<domain>/<local-part>.",
+		args: []argSpec{
+			{"root", folderKind(), `"mail"`, false, "A relative path starts at data_dir."},
+			{"mailboxes", listKind[string](mailboxKind(), "list of addresses"), `[]`, false, "Addresses that have a mailbox. One whose folder exists need not be listed."},
+			{"create", boolKind(), `false`, false, "Make a mailbox for any address when its first message comes."},
+		},
+	}
+}
+
+func mxSpec() *blockSpec {
+	return &blockSpec{
+		name: "mx", count: optional, doc: "Delivers to the hosts that DNS names for the recipient's domain.",
+		args: []argSpec{
+			tlsModeArg(),
+			{"port", numberKind(1, 65535), `25`, false, "The port of every host."},
+			{"allow_private", boolKind(), `false`, false, "Loopback and private addresses may be next hops."},
+			connectionsArg(),
+		},
+	}
+}
+
+func smarthostSpec() *blockSpec {
+	return &blockSpec{
+		name: "smarthost", count: optional, doc: "Hands everything to fixed hosts. It needs host or hosts.",
+		args: []argSpec{
+			{"host", peerKind(25), ``, false, "The host, when there is one."},
+			{"hosts", listKind[string](peerKind(25), "list of host:port"), ``, false, "The hosts; the first one that answers is taken."},
+			tlsModeArg(),
+			connectionsArg(),
+		},
+	}
+}
+
+func tlsModeArg() argSpec {
+	return argSpec{"tls", enumKind("opportunistic", "required", "off"), `"opportunistic"`, false, "STARTTLS: when offered, without checking the certificate; always, with a valid certificate; or never."}
+}
+
+func connectionsArg() argSpec {
+	return argSpec{"connections", numberKind(1, 1000), `4`, false, "Connections at once to one next hop."}
+}

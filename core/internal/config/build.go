@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"time"
+)
+
+// config makes the values of nodes, and checks what one node alone does not
+// show.
+func (d *decoder) config(root *node, opts Options) *Config {
+	c := &Config{File: d.file, root: root}
+	c.Server = buildServer(root.child("server"))
+	c.Admin = Admin{arg[string](root.child("admin"), "address")}
+	c.Resolver = Resolver{arg[[]string](root.child("resolver"), "servers")}
+	for _, n := range root.children("listener") {
+		c.Listeners = append(c.Listeners, d.listener(n))
+	}
+	for _, n := range root.children("store") {
+		c.Stores = append(c.Stores, Store{n.name(), arg[string](n, "engine"), arg[time.Duration](n, "ttl")})
+	}
+	for _, n := range root.children("bucket") {
+		c.Buckets = append(c.Buckets, buildBucket(n))
+	}
+	for _, n := range root.children("route") {
+		c.Routes = append(c.Routes, d.route(n, c.Server.DataDir))
+	}
+	loaded := d.plugins(c, root, opts)
+	for _, n := range root.children("pipeline") {
+		c.Pipelines = append(c.Pipelines, d.pipeline(n, loaded))
+	}
+	d.routing(c, root)
+	d.unused()
+	return c
+}
+
+func buildServer(n *node) Server {
+	log := n.child("log")
+	return Server{
+		Hostname: arg[string](n, "hostname"), DataDir: arg[string](n, "data_dir"),
+		LogFormat: arg[string](log, "format"), LogLevel: arg[string](log, "level"),
+		DrainTimeout: arg[time.Duration](n, "drain_timeout"),
+	}
+}
+
+func buildBucket(n *node) Bucket {
+	r := arg[rate](n, "rate")
+	if !n.has("burst") {
+		n.set("burst", int64(r.count))
+	}
+	return Bucket{n.name(), r.count, r.per, int(arg[int64](n, "burst"))}
+}
+
+func (d *decoder) listener(n *node) Listener {
+	if n.labels[0] != "smtp" {
+		d.fault(n.rng, fmt.Sprintf("there is no listener of kind %q", n.labels[0]), expected(n.labels[0], []string{"smtp"}))
+	}
+	l := Listener{
+		Kind: n.labels[0], Name: n.name(), Address: arg[string](n, "address"), Pipeline: arg[string](n, "pipeline"),
+		RelayFrom: arg[[]netip.Prefix](n, "relay_from"), OnMixed: arg[string](n, "on_mixed"),
+		Limits: buildLimits(n.child("limits")), Pos: d.pos(n.rng),
+	}
+	if t := n.child("tls"); t != nil {
+		l.TLS = &TLS{arg[string](t, "cert"), arg[string](t, "key")}
+	}
+	return l
+}
+
+func buildLimits(n *node) ListenerLimits {
+	count := func(name string) int { return int(arg[int64](n, name)) }
+	span := func(name string) time.Duration { return arg[time.Duration](n, name) }
+	return ListenerLimits{
+		MessageSize: arg[int64](n, "message_size"), Recipients: count("recipients"),
+		Connections: count("connections"), ConnectionsPerClient: count("connections_per_client"),
+		LineLength: count("line_length"), HeaderSize: count("header_size"),
+		CommandTimeout: span("command_timeout"), DataTimeout: span("data_timeout"), TransactionTime: span("transaction_time"),
+		Hops: count("hops"),
+	}
+}
+
+func (d *decoder) route(n *node, dataDir string) Route {
+	r := Route{
+		Name: n.name(), Retry: arg[[]time.Duration](n, "retry"), Expire: arg[time.Duration](n, "expire"),
+		DSN: arg[bool](n, "dsn"), Pos: d.pos(n.rng),
+	}
+	if n.has("retry") && len(r.Retry) == 0 {
+		d.fault(n.args["retry"].rng, "retry is empty", "expected at least one time, such as [\"1m\", \"1h\"]")
+	}
+	d.transport(&r, n, dataDir)
+	return r
+}
+
+// transport reads the one block that says how the route delivers.
+func (d *decoder) transport(r *Route, n *node, dataDir string) {
+	if len(n.blocks) == 0 {
+		d.fault(n.rng, "the route does not say how to deliver", "expected one of the blocks maildir, mx, smarthost, discard")
+		return
+	}
+	for _, b := range n.blocks[1:] {
+		if b.spec != n.blocks[0].spec {
+			d.fault(b.rng, fmt.Sprintf("the route has a %s block already", n.blocks[0].spec.name), "a route delivers in one way; define a second route")
+		}
+	}
+	b := n.blocks[0]
+	r.Kind = b.spec.name
+	switch r.Kind {
+	case "maildir":
+		r.Maildir = buildMaildir(b, dataDir)
+	case "mx":
+		r.MX = MX{arg[string](b, "tls"), int(arg[int64](b, "port")), arg[bool](b, "allow_private"), int(arg[int64](b, "connections"))}
+	case "smarthost":
+		r.Smarthost = Smarthost{d.hosts(b), arg[string](b, "tls"), int(arg[int64](b, "connections"))}
+	}
+}
+
+func buildMaildir(n *node, dataDir string) Maildir {
+	root := arg[string](n, "root")
+	if !filepath.IsAbs(root) {
+		root = filepath.Join(dataDir, root)
+	}
+	return Maildir{root, arg[bool](n, "create"), arg[[]string](n, "mailboxes")}
+}
+
+// hosts joins the two ways to name a smarthost.
+func (d *decoder) hosts(n *node) []string {
+	_, one := n.args["host"]
+	_, several := n.args["hosts"]
+	switch {
+	case one && several:
+		d.fault(n.args["host"].rng, "host and hosts are both given", "put all of them into hosts")
+	case one && n.has("host"):
+		n.set("hosts", []string{arg[string](n, "host")})
+		delete(n.args, "host")
+	case !one && !several:
+		d.fault(n.rng, "smarthost needs the argument host or hosts", `expected host = "192.0.2.1:25" or hosts = ["192.0.2.1:25", "192.0.2.2:25"]`)
+	case several && n.has("hosts") && len(arg[[]string](n, "hosts")) == 0:
+		d.fault(n.args["hosts"].rng, "hosts is empty", "expected at least one host:port")
+	}
+	return arg[[]string](n, "hosts")
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Reference returns the reference of pipeline.hcl as Markdown, printed from
+// the table that the checks use.
+func Reference() string {
+	w := &strings.Builder{}
+	w.WriteString(referenceHead)
+	for _, b := range grammar().blocks {
+		writeBlock(w, b, "")
+	}
+	writeFacts(w)
+	writeFunctions(w)
+	return w.String()
+}
+
+const referenceHead = `# Reference of pipeline.hcl
+
+<!-- Printed from core/internal/config/blocks.go. To renew: go test ./core/internal/config -run TestReference -update -->
+
+` + "`postroad check`" + ` validates a file and reports all faults at once; ` + "`postroad check -v`" + ` prints it with every
+default and grant filled in. Units are always written: ` + "`\"25MiB\"`, `\"250ms\"`, `\"5d\"`, `\"100/1m\"`" + `. References
+are written without quotes: ` + "`plugin.filter`" + `. The order of the text is the order of execution. A block that is
+left out counts as an empty one, unless the text below says what its absence means.
+
+`
+
+func writeBlock(w *strings.Builder, b *blockSpec, parent string) {
+	path := strings.TrimPrefix(parent+" "+b.name, " ")
+	fmt.Fprintf(w, "## %s\n\n`%s` %s\n\n", path, header(b), countText(b, parent))
+	fmt.Fprintf(w, "%s\n\n", b.doc)
+	if len(b.args) > 0 {
+		w.WriteString("| argument | value | default | meaning |\n|---|---|---|---|\n")
+		for _, a := range b.args {
+			fmt.Fprintf(w, "| `%s` | %s | %s | %s |\n", a.name, code(a.kind.name), defaultText(a), escape(a.doc))
+		}
+		w.WriteString("\n")
+	}
+	for _, inner := range b.blocks {
+		writeBlock(w, inner, path)
+	}
+}
+
+func countText(b *blockSpec, parent string) string {
+	where := "at the top level"
+	if parent != "" {
+		where = "inside " + parent
+	}
+	switch b.count {
+	case many:
+		return where + ", any number of times"
+	case optional:
+		return where + ", at most once; leaving it out differs from leaving it empty"
+	}
+	return where + ", at most once"
+}
+
+func defaultText(a argSpec) string {
+	switch {
+	case a.required:
+		return "required"
+	case a.def == "":
+		return "-"
+	}
+	return "`" + a.def + "`"
+}
+
+// code sets the words of an enumeration as code.
+func code(kind string) string {
+	if strings.HasPrefix(kind, `"`) {
+		return "`" + strings.ReplaceAll(kind, " ", "` `") + "`"
+	}
+	return kind
+}
+
+func escape(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+func writeFacts(w *strings.Builder) {
+	w.WriteString("## Facts\n\nA `when` asks for facts. A fact must be known in every phase in which the stage's plugin is called. " +
+		"A fact of a recipient in the phase message selects the recipients that the stage sees.\n\n" +
+		"| fact | type | known in | meaning |\n|---|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(factTable)) {
+		f := factTable[name]
+		fmt.Fprintf(w, "| `%s` | %s | %s | %s |\n", name, f.kind, strings.Join(f.phases, ", "), f.doc)
+	}
+	w.WriteString("\nOperators, the loosest first: `||`, `&&`, `== !=`, `< <= > >=`, `!`, and parentheses. `&&` and `||` stop as soon as they are decided. " +
+		"A size is compared with a text that has a unit: `message.size > \"1MiB\"`. A header field can repeat, so `message.header` is a list.\n\n")
+}
+
+func writeFunctions(w *strings.Builder) {
+	w.WriteString("## Functions\n\nAnywhere:\n\n| function | value |\n|---|---|\n" +
+		"| `env(name, default)` | the environment variable, or the default when it is not set; without a default that is a fault |\n" +
+		"| `split(separator, text)` | the parts of the text without surrounding white space and without empty ones |\n" +
+		"| `cidr_contains(network, ip)` | whether the address lies in the network |\n" +
+		"| `secret(name)` | the variable POSTROAD_SECRET_NAME, else the file `name` in the folder CREDENTIALS_DIRECTORY, else the file `secrets/name` beside the configuration; never printed |\n" +
+		"\nIn a `when`, with facts:\n\n| function | value |\n|---|---|\n")
+	funcs := conditionFuncs()
+	for _, name := range slices.Sorted(maps.Keys(funcs)) {
+		fmt.Fprintf(w, "| `%s(%s)` | %s |\n", name, strings.Join(funcs[name].params, ", "), funcs[name].doc)
+	}
+}

@@ -1,0 +1,6 @@
+server {
+  hostname = "localhost
+}
+listener "smtp" "in"
+{
+}
