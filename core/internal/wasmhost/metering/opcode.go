@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metering
+
+import "fmt"
+
+// opcode is an instruction: the octet, or the prefix 0xfc or 0xfd in the high
+// octet and the number behind it in the low one.
+type opcode uint16
+
+// Instructions that the rewriter treats by name.
+const (
+	opUnreachable  opcode = 0x00
+	opNop          opcode = 0x01
+	opBlock        opcode = 0x02
+	opLoop         opcode = 0x03
+	opIf           opcode = 0x04
+	opElse         opcode = 0x05
+	opEnd          opcode = 0x0b
+	opBr           opcode = 0x0c
+	opBrIf         opcode = 0x0d
+	opBrTable      opcode = 0x0e
+	opReturn       opcode = 0x0f
+	opCall         opcode = 0x10
+	opCallIndirect opcode = 0x11
+	opDrop         opcode = 0x1a
+	opSelect       opcode = 0x1b
+	opSelectTyped  opcode = 0x1c
+	opLocalGet     opcode = 0x20
+	opLocalSet     opcode = 0x21
+	opLocalTee     opcode = 0x22
+	opGlobalGet    opcode = 0x23
+	opGlobalSet    opcode = 0x24
+	opTableGet     opcode = 0x25
+	opTableSet     opcode = 0x26
+	opI32Load      opcode = 0x28
+	opI64Load32U   opcode = 0x35
+	opI64Store32   opcode = 0x3e
+	opMemorySize   opcode = 0x3f
+	opMemoryGrow   opcode = 0x40
+	opI32Const     opcode = 0x41
+	opI64Const     opcode = 0x42
+	opF32Const     opcode = 0x43
+	opF64Const     opcode = 0x44
+	opI32Eqz       opcode = 0x45
+	opI64Eqz       opcode = 0x50
+	opI64LtS       opcode = 0x53
+	opI32LtS       opcode = 0x48
+	opI32Add       opcode = 0x6a
+	opI32Sub       opcode = 0x6b
+	opI32Mul       opcode = 0x6c
+	opI32DivS      opcode = 0x6d
+	opI32RemU      opcode = 0x70
+	opI32Or        opcode = 0x72
+	opI64Add       opcode = 0x7c
+	opI64Sub       opcode = 0x7d
+	opI64Mul       opcode = 0x7e
+	opI64DivS      opcode = 0x7f
+	opI64RemU      opcode = 0x82
+	opI64Shl       opcode = 0x86
+	opI64ShrU      opcode = 0x88
+	opI64LtU       opcode = 0x54
+	opF32Sqrt      opcode = 0x91
+	opF32Div       opcode = 0x95
+	opF64Sqrt      opcode = 0x9f
+	opF64Div       opcode = 0xa3
+	opI64ExtendU   opcode = 0xad
+	opI64Extend32S opcode = 0xc4
+	opRefNull      opcode = 0xd0
+	opRefIsNull    opcode = 0xd1
+	opRefFunc      opcode = 0xd2
+	opTruncSatLast opcode = 0xfc07
+	opMemoryInit   opcode = 0xfc08
+	opDataDrop     opcode = 0xfc09
+	opMemoryCopy   opcode = 0xfc0a
+	opMemoryFill   opcode = 0xfc0b
+	opTableInit    opcode = 0xfc0c
+	opElemDrop     opcode = 0xfc0d
+	opTableCopy    opcode = 0xfc0e
+	opTableGrow    opcode = 0xfc0f
+	opTableSize    opcode = 0xfc10
+	opTableFill    opcode = 0xfc11
+	opV128Store    opcode = 0xfd0b
+	opV128Const    opcode = 0xfd0c
+	opShuffle      opcode = 0xfd0d
+	opF32x4Sqrt    opcode = 0xfde3
+	opF32x4Div     opcode = 0xfde7
+	opF64x2Sqrt    opcode = 0xfdef
+	opF64x2Div     opcode = 0xfdf3
+)
+
+// String returns the number as the specification writes it.
+func (op opcode) String() string {
+	if op > 0xff {
+		return fmt.Sprintf("instruction 0x%02x %d", uint16(op>>8), uint16(op&0xff))
+	}
+	return fmt.Sprintf("instruction 0x%02x", uint16(op))
+}
+
+// opcode reads an instruction and demands that it is a known one.
+func (m *module) opcode(r *reader) opcode {
+	op := opcode(r.byte())
+	if op == 0xfc || op == 0xfd {
+		n := r.u32()
+		if n > 0xff {
+			r.fail(ErrUnsupported, "instruction 0x%02x %d (relaxed SIMD or newer)", uint16(op), n)
+		}
+		op = op<<8 | opcode(n&0xff)
+	}
+	if r.err == nil && !op.known() {
+		r.fail(ErrUnsupported, "%v%s", op, op.feature())
+	}
+	return op
+}
+
+// known reports whether the instruction is of WebAssembly 2.0: the MVP, sign
+// extension, saturating conversion, multi-value, bulk memory, reference types
+// and fixed-width SIMD.
+func (op opcode) known() bool {
+	switch {
+	case op <= opElse, op >= opEnd && op <= opCallIndirect, op >= opDrop && op <= opSelectTyped:
+		return true
+	case op >= opLocalGet && op <= opTableSet, op >= opI32Load && op <= opI64Extend32S:
+		return true
+	case op >= opRefNull && op <= opRefFunc, op >= 0xfc00 && op <= opTableFill:
+		return true
+	case op >= 0xfd00:
+		return !simdGap(byte(op))
+	}
+	return false
+}
+
+// simdGap reports whether a number below 256 behind the prefix 0xfd is unused.
+func simdGap(n byte) bool {
+	switch n {
+	case 0x9a, 0xa2, 0xa5, 0xa6, 0xaf, 0xb0, 0xb2, 0xb3, 0xb4, 0xbb,
+		0xc2, 0xc5, 0xc6, 0xcf, 0xd0, 0xd2, 0xd3, 0xd4, 0xe2, 0xee:
+		return true
+	}
+	return false
+}
+
+// feature names the proposal an unknown instruction belongs to.
+func (op opcode) feature() string {
+	switch {
+	case op >= 0x06 && op <= 0x0a || op >= 0x18 && op <= 0x19 || op == 0x1f:
+		return " (exceptions)"
+	case op == 0x12 || op == 0x13:
+		return " (tail calls)"
+	case op == 0x14 || op == 0x15 || op >= 0xd3 && op <= 0xd6 || op == 0xfb:
+		return " (typed references and garbage collection)"
+	case op == 0xfe:
+		return " (threads)"
+	}
+	return ""
+}
