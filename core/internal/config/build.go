@@ -14,6 +14,9 @@ import (
 func (d *decoder) config(root *node, opts Options) *Config {
 	c := &Config{File: d.file, root: root}
 	c.Server = buildServer(root.child("server"))
+	if opts.DataDir != "" {
+		c.Server.DataDir = opts.DataDir
+	}
 	c.Admin = Admin{arg[string](root.child("admin"), "address")}
 	c.Resolver = Resolver{arg[[]string](root.child("resolver"), "servers")}
 	for _, n := range root.children("listener") {

@@ -19,10 +19,9 @@ type node struct {
 	spec   *blockSpec
 	labels []string
 	rng    hcl.Range // its type and labels; of a block that is not there: its parent's
-	absent bool
 	args   map[string]value
 	blocks []*node
-	body   *hclsyntax.Body // of a free block, nil when absent
+	body   *hclsyntax.Body // of a free block
 	config map[string]any  // of a free block, when checked
 	schema *schema         // of a free block, nil when unchecked
 }
@@ -204,15 +203,17 @@ func header(spec *blockSpec) string {
 	return text + " { … }"
 }
 
-// fillBlocks adds the blocks that were left out but have defaults.
+// fillBlocks puts the blocks that were left out but have defaults before the
+// others.
 func (d *decoder) fillBlocks(n *node) {
+	var filled []*node
 	for _, spec := range n.spec.blocks {
 		if spec.count == always && n.child(spec.name) == nil {
 			b := d.block(spec, nil, n.rng, &hclsyntax.Body{})
-			b.absent = true
-			n.blocks = append(n.blocks, b)
+			filled = append(filled, b)
 		}
 	}
+	n.blocks = append(filled, n.blocks...)
 }
 
 func (d *decoder) unknownArgument(spec *blockSpec, a *hclsyntax.Attribute) {

@@ -29,9 +29,9 @@ func formats() map[string]format {
 		"cidr":   {prefixKind().want, checkedText(func(s string) error { _, err := parsePrefix(s); return err }), nil, ""},
 		"regexp": {`a regular expression (RE2), such as "^\\[SPAM\\]"`, checkedText(checkRegexp), nil, ""},
 		"glob":   {`a pattern with * and ?, such as "*.exe"`, checkedText(checkGlob), nil, ""},
-		"bucket": {"a reference, such as bucket.NAME", noText("bucket"), func(v any) string { return "bucket." + v.(string) }, "bucket"},
-		"store":  {"a reference, such as store.NAME", noText("store"), func(v any) string { return "store." + v.(string) }, "store"},
-		"route":  {"a reference, such as route.NAME", noText("route"), func(v any) string { return "route." + v.(string) }, "route"},
+		"bucket": nameOf("bucket"),
+		"store":  nameOf("store"),
+		"route":  nameOf("route"),
 	}
 }
 
@@ -51,11 +51,24 @@ func checkGlob(s string) error {
 	return nil
 }
 
-func noText(what string) func(string) (any, error) {
-	return func(s string) (any, error) {
-		if !isName(s) {
+// nameOf is a reference to a block, of which the plugin gets the name; "" says
+// none.
+func nameOf(what string) format {
+	f := format{want: fmt.Sprintf("a reference, such as %s.NAME", what), what: what}
+	f.parse = func(s string) (any, error) {
+		switch {
+		case s == "":
+			return s, nil
+		case !isName(s):
 			s = "NAME"
 		}
 		return nil, fmt.Errorf("this is a reference: write %s.%s without quotes", what, s)
 	}
+	f.print = func(v any) string {
+		if v == "" {
+			return `""`
+		}
+		return what + "." + v.(string)
+	}
+	return f
 }

@@ -15,6 +15,7 @@ import (
 
 // Options says where a configuration gets what its text does not hold.
 type Options struct {
+	DataDir string // absolute path, instead of server.data_dir; empty: as the text says
 	// Env looks up an environment variable; nil: the process's.
 	Env func(name string) (string, bool)
 	// Manifest reads what a plugin says about itself; an error's text becomes

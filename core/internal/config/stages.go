@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -48,7 +49,7 @@ func (d *decoder) stage(n *node, plugins map[string]*loadedPlugin) Stage {
 func (d *decoder) stageConfig(n *node, p *loadedPlugin) []byte {
 	block := n.child("config")
 	if block == nil {
-		block = &node{spec: &blockSpec{name: "config", free: true}, rng: n.rng, body: &hclsyntax.Body{}, absent: true}
+		block = &node{spec: &blockSpec{name: "config", free: true}, rng: n.rng, body: &hclsyntax.Body{}}
 		n.blocks = append(n.blocks, block)
 	}
 	l, ok := d.bodyLit(block.body, block.rng), true
@@ -137,5 +138,26 @@ func uncheckedScalar(l lit) any {
 	return f
 }
 
-// sourceText returns the text of an expression.
-func (d *decoder) sourceText(rng hcl.Range) string { return string(rng.SliceBytes(d.src)) }
+// sourceText returns the text of an expression on one line, without comments.
+func (d *decoder) sourceText(rng hcl.Range) string {
+	text := rng.SliceBytes(d.src)
+	tokens, _ := hclsyntax.LexExpression(text, "", hcl.InitialPos)
+	var b strings.Builder
+	gap := false
+	for i, t := range tokens {
+		gap = gap || i > 0 && tokens[i-1].Range.End.Byte != t.Range.Start.Byte
+		switch t.Type {
+		case hclsyntax.TokenOHeredoc:
+			return string(text) // its lines matter
+		case hclsyntax.TokenComment, hclsyntax.TokenNewline:
+			gap = true
+			continue
+		}
+		if gap && b.Len() > 0 && t.Type != hclsyntax.TokenEOF {
+			b.WriteByte(' ')
+		}
+		b.Write(t.Bytes)
+		gap = false
+	}
+	return b.String()
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// sameConfig compares all values but places in the text.
+func sameConfig() cmp.Options {
+	return cmp.Options{
+		cmpopts.IgnoreUnexported(Config{}),
+		cmpopts.IgnoreFields(Config{}, "Warnings"),
+		cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Pos" }, cmp.Ignore()),
+		cmp.Comparer(func(a, b *Condition) bool { return (a == nil) == (b == nil) && (a == nil || a.String() == b.String()) }),
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+		cmpopts.EquateEmpty(),
+	}
+}
+
+// parseIn parses as if the file stood in a fixed folder, so that absolute paths
+// do not depend on where the tests run.
+func parseIn(t *testing.T, src []byte) *Config {
+	t.Helper()
+	c, err := Parse("/etc/postroad/pipeline.hcl", src, testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestDump shows that a dump holds every default and means the same when it is
+// parsed again, and that dumping that changes nothing.
+func TestDump(t *testing.T) {
+	files, _ := filepath.Glob("testdata/good/*.hcl")
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := parseIn(t, src)
+			text := Dump(c)
+			golden(t, strings.TrimSuffix(file, ".hcl")+".dump", text)
+			again := parseIn(t, []byte(text))
+			if diff := cmp.Diff(hideSecret(c), hideSecret(again), sameConfig()); diff != "" {
+				t.Errorf("parsed again it differs: %s", diff)
+			}
+			if Dump(again) != text {
+				t.Error("its dump differs from itself")
+			}
+		})
+	}
+}
+
+// hideSecret replaces the one secret of the testdata by what Dump prints.
+func hideSecret(c *Config) *Config {
+	for i := range c.Pipelines {
+		for j := range c.Pipelines[i].Stages {
+			s := &c.Pipelines[i].Stages[j]
+			s.Config = []byte(strings.ReplaceAll(string(s.Config), "s3cret", "(secret)"))
+		}
+	}
+	return c
+}
+
+func TestDumpHidesSecrets(t *testing.T) {
+	src, err := os.ReadFile("testdata/good/full.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := parseIn(t, src)
+	if text := Dump(c); strings.Contains(text, "s3cret") || !strings.Contains(text, `"(secret)"`) {
+		t.Error("the secret is printed, or its place is not shown")
+	}
+	if !strings.Contains(string(c.Pipelines[0].Stages[0].Config), "s3cret") {
+		t.Error("the plugin does not get the secret")
+	}
+}

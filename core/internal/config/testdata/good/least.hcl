@@ -1,0 +1,7 @@
+listener "smtp" "in" {}
+routing {
+  rule { route = route.mail }
+}
+route "mail" {
+  maildir {}
+}
