@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wasmhost
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/sdk/abi"
+)
+
+// maxManifest bounds the manifest section, in octets.
+const maxManifest = 256 << 10
+
+// Manifest is what a module says of itself in its custom section
+// postroad.manifest. A module without one has the zero Manifest: it asks for
+// nothing by name, and its stage gets what the operator grants.
+type Manifest struct {
+	Name     string          `json:"name"`
+	Version  string          `json:"version"`
+	ABI      string          `json:"abi"`
+	Summary  string          `json:"summary"`
+	Phases   []string        `json:"phases"`
+	Wants    Grant           `json:"-"`
+	Optional []string        `json:"optional_imports"` // host functions it can do without
+	Config   json.RawMessage `json:"config"`           // schema of its config block
+	Present  bool            `json:"-"`                // the module has a manifest
+}
+
+// parseManifest reads the JSON of a manifest section; nil means there is none.
+// Unknown keys at the top are additions of a later minor and passed over, but an
+// unknown key in "wants" is a power that this host does not know, and refused.
+func parseManifest(b []byte) (Manifest, error) {
+	if b == nil {
+		return Manifest{}, nil
+	}
+	if len(b) > maxManifest {
+		return Manifest{}, fmt.Errorf("its manifest has %d octets; at most %d are read", len(b), maxManifest)
+	}
+	m := Manifest{Present: true}
+	var wants struct {
+		Wants json.RawMessage `json:"wants"`
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		return Manifest{}, fmt.Errorf("its manifest is not valid JSON: %w", err)
+	}
+	if err := json.Unmarshal(b, &wants); err != nil {
+		return Manifest{}, fmt.Errorf("its manifest is not valid JSON: %w", err)
+	}
+	if err := m.Wants.unmarshal(wants.Wants); err != nil {
+		return Manifest{}, err
+	}
+	return m, m.check()
+}
+
+func (g *Grant) unmarshal(b json.RawMessage) error {
+	if len(b) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(g); err != nil {
+		return fmt.Errorf("its manifest wants something that this host does not offer: %w", err)
+	}
+	return nil
+}
+
+func (m *Manifest) check() error {
+	if m.ABI != abi.Module {
+		return fmt.Errorf("its manifest says abi %q, this host speaks %q; build it against a matching SDK", m.ABI, abi.Module)
+	}
+	if _, err := m.phaseSet(); err != nil {
+		return err
+	}
+	return m.Wants.check()
+}
+
+// phaseSet returns the phases that the manifest declares.
+func (m *Manifest) phaseSet() (mail.PhaseSet, error) {
+	var s mail.PhaseSet
+	for _, name := range m.Phases {
+		p, ok := phaseByName[name]
+		if !ok {
+			return 0, fmt.Errorf("its manifest names phase %q, which this host does not call; it calls %s", name, servedPhases())
+		}
+		s |= mail.Phases(p)
+	}
+	return s, nil
+}
+
+var phaseByName = map[string]mail.Phase{
+	mail.PhaseMail.String():    mail.PhaseMail,
+	mail.PhaseRcpt.String():    mail.PhaseRcpt,
+	mail.PhaseMessage.String(): mail.PhaseMessage,
+}
+
+func servedPhases() string {
+	names := make([]string, 0, len(phaseByName))
+	for n := range phaseByName {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return strings.Join(names, ", ")
+}
+
+// canDoWithout reports whether the manifest marks a host function as optional.
+func (m *Manifest) canDoWithout(name string) bool {
+	for _, o := range m.Optional {
+		if o == name || o == abi.Module+"."+name {
+			return true
+		}
+	}
+	return false
+}

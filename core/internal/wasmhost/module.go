@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wasmhost
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/postroad-mail/postroad/core/internal/wasmhost/metering"
+	"github.com/postroad-mail/postroad/sdk/abi"
+)
+
+// Module is a loaded plugin, ready to make stages from. It is safe for use by
+// many goroutines.
+type Module struct {
+	name   string
+	code   *code
+	closed sync.Once
+}
+
+// Manifest returns what the module says of itself.
+func (m *Module) Manifest() Manifest { return m.code.manifest }
+
+// SHA256 returns the digest of the module's octets, in hexadecimal digits.
+func (m *Module) SHA256() string { return hex.EncodeToString(m.code.sum[:]) }
+
+// Close gives the module up. Its stages go on until they are closed themselves.
+func (m *Module) Close() error {
+	m.closed.Do(func() { m.code.host.release(m.code) })
+	return nil
+}
+
+// code is a compiled module, shared by every Module of the same octets.
+type code struct {
+	host *Host
+	sum  [sha256.Size]byte
+	refs int // guarded by Host.mu
+
+	once     sync.Once
+	err      error
+	manifest Manifest
+	runtime  wazero.Runtime
+	cache    wazero.CompilationCache
+	compiled wazero.CompiledModule
+	memory   uint64 // octets of linear memory at the start
+}
+
+var errNoExports = errors.New("it exports nothing, so it is no plugin; a plugin exports memory, pr_init and pr_on")
+
+// build does all that is done once for a module.
+func (c *code) build(ctx context.Context, wasm []byte) error {
+	b, err := readBinary(wasm, abi.ManifestSection)
+	if err != nil {
+		return fmt.Errorf("this is %w", err)
+	}
+	if err := checkExports(b); err != nil {
+		return err
+	}
+	if c.manifest, err = parseManifest(b.manifest); err != nil {
+		return err
+	}
+	if err := c.checkImports(b); err != nil {
+		return err
+	}
+	metered, err := c.metered(ctx, wasm)
+	if err != nil {
+		return err
+	}
+	if err := c.compile(ctx, metered); err != nil {
+		c.close()
+		return err
+	}
+	return nil
+}
+
+// checkExports tells whether a module is a plugin by what it exports.
+func checkExports(b *outline) error {
+	if !b.exported("pr_on", kindFunc) && b.exported("_start", kindFunc) {
+		return errors.New("it is a command (it exports _start, not pr_on), and this host runs reactors only; " +
+			"build a library instead (Go: -buildmode=c-shared; Rust: crate-type cdylib; C: -mexec-model=reactor)")
+	}
+	for _, need := range []exportEntry{{"memory", kindMemory}, {"pr_init", kindFunc}, {"pr_on", kindFunc}} {
+		if !b.exported(need.name, need.kind) {
+			return fmt.Errorf("it does not export the %s %s; a plugin exports memory, pr_init and pr_on, as the SDKs do", kindNames[need.kind], need.name)
+		}
+	}
+	return nil
+}
+
+// checkImports refuses what the host cannot link, by name.
+func (c *code) checkImports(b *outline) error {
+	for _, im := range b.imports {
+		if im.kind != kindFunc {
+			return fmt.Errorf("it imports the %s %s.%s; a plugin brings its own memory, tables and globals", kindNames[im.kind], im.module, im.name)
+		}
+		if err := c.checkImport(im); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *code) checkImport(im importEntry) error {
+	switch im.module {
+	case abi.Module:
+		return c.checkFunction(im.name)
+	case wasiModule:
+		if c.host.wasi[im.name] == nil {
+			return fmt.Errorf("it imports %s.%s, which is not a function of WASI preview 1", im.module, im.name)
+		}
+		return nil
+	}
+	return fmt.Errorf("it imports the function %s from module %q, which this host does not have; it offers %s and %s",
+		im.name, im.module, abi.Module, wasiModule)
+}
+
+func (c *code) checkFunction(name string) error {
+	if c.host.functions[name] != nil || c.manifest.canDoWithout(name) {
+		return nil
+	}
+	if _, reserved := c.host.known[name]; reserved {
+		return fmt.Errorf("it imports %s.%s, which this version of Postroad does not offer yet (it speaks %s minor %d); "+
+			"do without it, or name it under optional_imports in the manifest", abi.Module, name, abi.Module, abi.Minor)
+	}
+	return fmt.Errorf("it imports %s.%s, which Postroad does not know (it speaks %s minor %d); check the spelling or run a newer Postroad",
+		abi.Module, name, abi.Module, abi.Minor)
+}
+
+// metered validates the original and returns its metered form. Validation comes
+// first and on the original, for rewriting could make an invalid module valid.
+// The cache keeps the result, and with it the proof.
+func (c *code) metered(ctx context.Context, wasm []byte) ([]byte, error) {
+	if b := c.host.cache.metered(c.sum); b != nil {
+		return b, nil
+	}
+	stripped, err := metering.Strip(wasm)
+	if err != nil {
+		return nil, fmt.Errorf("it cannot be run safely: %w", err)
+	}
+	if err := validate(ctx, stripped); err != nil {
+		return nil, err
+	}
+	lifted, err := liftStart(stripped)
+	if err != nil {
+		return nil, err
+	}
+	metered, err := metering.Rewrite(lifted, metering.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("it cannot be run safely: %w", err)
+	}
+	c.host.cache.keep(c.sum, metered)
+	return metered, nil
+}
+
+// features are those that compilers emit by default today: WebAssembly 2.0.
+const features = api.CoreFeaturesV2
+
+// validate has the engine check a module, with the interpreter, which needs a
+// tenth of the compiler's time.
+func validate(ctx context.Context, wasm []byte) error {
+	config := wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features).WithDebugInfoEnabled(false)
+	r := wazero.NewRuntimeWithConfig(ctx, config)
+	_, err := r.CompileModule(ctx, wasm)
+	if err = errors.Join(err, r.Close(ctx)); err != nil {
+		return fmt.Errorf("it is not a valid WebAssembly 2.0 module: %w", err)
+	}
+	return nil
+}
+
+// compile compiles the metered module and links its host functions.
+func (c *code) compile(ctx context.Context, metered []byte) error {
+	config := wazero.NewRuntimeConfig()
+	if c.host.o.Interprete {
+		config = wazero.NewRuntimeConfigInterpreter()
+	}
+	config = config.WithCoreFeatures(features).WithDebugInfoEnabled(false)
+	if c.cache = c.host.cache.compiled(); c.cache != nil {
+		config = config.WithCompilationCache(c.cache)
+	}
+	c.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	compiled, err := c.runtime.CompileModule(ctx, metered)
+	if err != nil {
+		return fmt.Errorf("it could not be compiled: %w", err)
+	}
+	c.compiled = compiled
+	if err := c.checkTypes(); err != nil {
+		return err
+	}
+	c.memory = uint64(compiled.ExportedMemories()["memory"].Min()) << 16
+	return c.link(ctx)
+}
+
+// checkTypes checks the types of what is exported and imported.
+func (c *code) checkTypes() error {
+	i32, i64 := api.ValueTypeI32, api.ValueTypeI64
+	for _, e := range []struct {
+		name            string
+		params, results []api.ValueType
+	}{
+		{"pr_init", nil, []api.ValueType{i64}},
+		{"pr_on", []api.ValueType{i32, i32}, []api.ValueType{i32}},
+		{"pr_close", nil, nil},
+		{"_initialize", nil, nil},
+	} {
+		def := c.compiled.ExportedFunctions()[e.name]
+		if def != nil && !sameType(def, e.params, e.results) {
+			return fmt.Errorf("its export %s has the type %s, not %s", e.name, typeName(def.ParamTypes(), def.ResultTypes()), typeName(e.params, e.results))
+		}
+	}
+	for _, def := range c.compiled.ImportedFunctions() {
+		if err := c.checkImportType(def); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *code) checkImportType(def api.FunctionDefinition) error {
+	module, name, _ := def.Import()
+	params, results, ok := c.signature(module, name)
+	if ok && !sameType(def, params, results) {
+		return fmt.Errorf("it imports %s.%s with the type %s, not %s", module, name, typeName(def.ParamTypes(), def.ResultTypes()), typeName(params, results))
+	}
+	return nil
+}
+
+// signature returns the type of a host function.
+func (c *code) signature(module, name string) (params, results []api.ValueType, ok bool) {
+	if module == wasiModule {
+		if name == "proc_exit" {
+			return c.host.wasi[name].types(), nil, true
+		}
+		return c.host.wasi[name].types(), []api.ValueType{api.ValueTypeI32}, true
+	}
+	f, ok := c.host.known[name]
+	return valueTypes(f.Params), valueTypes(f.Results), ok
+}
+
+func valueTypes(ts []abi.ValueType) []api.ValueType {
+	out := make([]api.ValueType, len(ts))
+	for i, t := range ts {
+		out[i] = api.ValueType(t)
+	}
+	return out
+}
+
+func sameType(def api.FunctionDefinition, params, results []api.ValueType) bool {
+	return slices.Equal(def.ParamTypes(), params) && slices.Equal(def.ResultTypes(), results)
+}
+
+func typeName(params, results []api.ValueType) string {
+	return fmt.Sprintf("(%s) -> (%s)", typeNames(params), typeNames(results))
+}
+
+func typeNames(ts []api.ValueType) string {
+	s := ""
+	for i, t := range ts {
+		if i > 0 {
+			s += " "
+		}
+		s += api.ValueTypeName(t)
+	}
+	return s
+}
+
+// link makes the host modules with just the functions that are imported.
+func (c *code) link(ctx context.Context) error {
+	builders := map[string]wazero.HostModuleBuilder{}
+	for _, def := range c.compiled.ImportedFunctions() {
+		module, name, _ := def.Import()
+		if builders[module] == nil {
+			builders[module] = c.runtime.NewHostModuleBuilder(module)
+		}
+		builders[module].NewFunctionBuilder().
+			WithGoModuleFunction(c.hostFunction(module, name), def.ParamTypes(), def.ResultTypes()).Export(name)
+	}
+	for module, b := range builders {
+		if _, err := b.Instantiate(ctx); err != nil {
+			return fmt.Errorf("host module %s: %w", module, err)
+		}
+	}
+	return nil
+}
+
+func (c *code) hostFunction(module, name string) api.GoModuleFunction {
+	if module == wasiModule {
+		return c.host.wasi[name]
+	}
+	if f := c.host.functions[name]; f != nil {
+		return f
+	}
+	return missing(name)
+}
+
+// missing is an optional import that this host does not have: calling it traps.
+type missing string
+
+// Call implements api.GoModuleFunction.
+func (m missing) Call(context.Context, api.Module, []uint64) {
+	panic(fmt.Errorf("it called %s.%s, which this host does not have", abi.Module, string(m)))
+}
+
+// close frees the compiled code and every instance that is left.
+func (c *code) close() {
+	ctx := context.Background()
+	var err error
+	if c.runtime != nil {
+		err = c.runtime.Close(ctx)
+	}
+	if c.cache != nil {
+		err = errors.Join(err, c.cache.Close(ctx))
+	}
+	if err != nil {
+		c.host.logger.Warn("plugin code did not close", "error", err)
+	}
+	c.runtime, c.cache = nil, nil
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wasmhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/sdk/abi"
+)
+
+// StageOptions are a plugin's place in a pipeline.
+type StageOptions struct {
+	Name    string // of the stage in pipeline.hcl
+	Config  []byte // its config block as JSON; nil means {}
+	Grant   Grant
+	Limits  Limits
+	Stores  map[string]Store  // by name; used as far as the grant goes
+	Buckets map[string]Bucket // by name; used as far as the grant goes
+	Logger  hclog.Logger      // nil means the host's
+}
+
+// Stage runs one plugin with one configuration. It implements pipeline.Stage.
+type Stage struct {
+	name    string
+	host    *Host
+	code    *code
+	config  []byte
+	grant   Grant
+	powers  power
+	limits  Limits
+	stores  map[string]Store
+	buckets map[string]Bucket
+	logger  hclog.Logger
+	phases  mail.PhaseSet
+	pool    *pool
+	live    atomic.Int64
+	closing sync.Once
+}
+
+// NewStage makes a stage of the module: it checks that everything the manifest
+// wants is granted, and starts one instance, so that what cannot work fails now.
+// Errors say what to write into pipeline.hcl. The stage must be closed.
+func (m *Module) NewStage(_ context.Context, o StageOptions) (*Stage, error) {
+	s, err := newStage(m.code, o)
+	if err != nil {
+		return nil, fmt.Errorf("stage %s (plugin %s): %w", o.Name, m.name, err)
+	}
+	i, phases, err := s.start()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.subscribe(phases); err != nil {
+		i.drop()
+		return nil, fmt.Errorf("stage %s (plugin %s): %w", o.Name, m.name, err)
+	}
+	if s.limits.Isolation == IsolationFresh {
+		s.finish(i)
+	} else {
+		s.pool.idle = append(s.pool.idle, i)
+	}
+	m.code.host.retain(m.code)
+	return s, nil
+}
+
+func newStage(c *code, o StageOptions) (*Stage, error) {
+	limits, err := o.Limits.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if uint64(limits.Memory) < c.memory {
+		return nil, fmt.Errorf("the module needs %d octets of memory to start, and limit memory is %d; raise it", c.memory, limits.Memory)
+	}
+	grant, err := granted(&c.manifest, o.Grant)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stage{
+		name: o.Name, host: c.host, code: c, config: o.Config, grant: grant, powers: grant.powers(), limits: limits,
+		stores: maps.Clone(o.Stores), buckets: maps.Clone(o.Buckets), logger: o.Logger, pool: newPool(limits.Instances),
+	}
+	if s.config == nil {
+		s.config = []byte("{}")
+	}
+	if s.logger == nil {
+		s.logger = c.host.logger
+	}
+	return s, nil
+}
+
+// granted returns what a stage may touch: what its manifest wants and the
+// operator grants. Wanted and not granted is an error with the block to paste.
+func granted(m *Manifest, g Grant) (Grant, error) {
+	if err := g.check(); err != nil {
+		return Grant{}, err
+	}
+	if !m.Present {
+		return g, nil
+	}
+	if lack := g.missing(m.Wants); !lack.empty() {
+		return Grant{}, fmt.Errorf("it needs more than it is granted; if you trust it with that, add to its plugin block:\n%s", lack.hcl())
+	}
+	return g.narrow(m.Wants), nil
+}
+
+// subscribe takes the phases that the first instance asked for.
+func (s *Stage) subscribe(phases mail.PhaseSet) error {
+	if extra := phases &^ abi.ServedPhases; extra != 0 {
+		return fmt.Errorf("pr_init asks for phases %#x, which this host does not call; it calls %s", uint64(extra), servedPhases())
+	}
+	declared, err := s.code.manifest.phaseSet()
+	if err != nil {
+		return err
+	}
+	if extra := phases &^ declared; s.code.manifest.Present && extra != 0 {
+		return fmt.Errorf("pr_init asks for phases %#x, which its manifest does not name; name them there", uint64(extra))
+	}
+	s.phases = phases
+	return nil
+}
+
+// Phases implements pipeline.Stage.
+func (s *Stage) Phases() mail.PhaseSet { return s.phases }
+
+// Name returns the stage's name in pipeline.hcl.
+func (s *Stage) Name() string { return s.name }
+
+// Run implements pipeline.Stage: one call of the guest. Its errors are *Fault,
+// or ctx's own when ctx ended while it waited for an instance. The call itself
+// is bounded by the stage's deadline, or ctx's when that is nearer.
+func (s *Stage) Run(ctx context.Context, h *pipeline.Hook) (mail.Verdict, error) {
+	limit, err := within(ctx, s.limits.deadline(h.Phase()))
+	if err != nil {
+		return mail.Continue, err
+	}
+	i, err := s.acquire(ctx, limit)
+	if err != nil {
+		s.observe(nil, h, 0, err)
+		return mail.Continue, err
+	}
+	began := time.Now()
+	v, err := i.run(h, limit)
+	s.observe(i, h, time.Since(began), err)
+	s.put(i, err)
+	return v, err
+}
+
+// within returns the nearer of d and ctx's deadline.
+func within(ctx context.Context, d time.Duration) (time.Duration, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if at, ok := ctx.Deadline(); ok {
+		return min(d, time.Until(at)), nil
+	}
+	return d, nil
+}
+
+// acquire leases an instance, or makes one.
+func (s *Stage) acquire(ctx context.Context, limit time.Duration) (*instance, error) {
+	i, err := s.pool.lease(ctx, limit)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, &Fault{Stage: s.name, Cause: CausePool, Detail: err.Error()}
+	case i != nil:
+		return i, nil
+	}
+	i, phases, err := s.start()
+	if err == nil && phases != s.phases {
+		s.finish(i)
+		err = &Fault{Stage: s.name, Cause: CauseError, Detail: "pr_init asks for other phases than the first time"}
+	}
+	if err != nil {
+		s.pool.give(nil)
+		return nil, err
+	}
+	return i, nil
+}
+
+// put ends the lease of i after a call that ended with err.
+func (s *Stage) put(i *instance, err error) {
+	switch {
+	case err != nil:
+		s.count(-1)
+		i.drop()
+		i = nil
+	case s.limits.Isolation == IsolationFresh || i.worn():
+		s.finish(i)
+		i = nil
+	}
+	s.pool.give(i)
+}
+
+// start makes an instance and counts it.
+func (s *Stage) start() (*instance, mail.PhaseSet, error) {
+	i, phases, err := newInstance(s)
+	if err != nil {
+		return nil, 0, err
+	}
+	s.count(1)
+	return i, phases, nil
+}
+
+// finish ends a working instance.
+func (s *Stage) finish(i *instance) {
+	s.count(-1)
+	i.retire()
+}
+
+func (s *Stage) count(n int64) {
+	live := s.live.Add(n)
+	if o := s.host.o.Observer; o != nil {
+		o.PluginInstances(s.name, int(live))
+	}
+}
+
+// observe tells the observer of a call; i is nil when none was made.
+func (s *Stage) observe(i *instance, h *pipeline.Hook, took time.Duration, err error) {
+	o := s.host.o.Observer
+	if o == nil {
+		return
+	}
+	c := Call{Stage: s.name, Phase: h.Phase(), Took: took}
+	if i != nil {
+		c.Fuel, c.Memory, c.HostCalls = i.meter.used(), int64(len(i.memory.buf)), i.used.hostCalls
+	}
+	var f *Fault
+	if errors.As(err, &f) {
+		c.Cause = f.Cause
+	}
+	o.PluginCall(c)
+}
+
+// Close waits for the calls that run and frees every instance. Calls that come
+// later fail with cause "pool".
+func (s *Stage) Close() error {
+	s.closing.Do(func() {
+		for _, i := range s.pool.close() {
+			s.finish(i)
+		}
+		s.host.release(s.code)
+	})
+	return nil
+}

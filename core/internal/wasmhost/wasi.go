@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wasmhost
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+// wasiModule is WASI preview 1. Guests get clocks, random octets, standard
+// output and error (which go to the log), empty arguments and environment, and
+// proc_exit. Everything else answers ENOSYS: there are no files and no network.
+const wasiModule = "wasi_snapshot_preview1"
+
+// Errors of WASI preview 1.
+const (
+	wasiOK     = 0
+	wasiBadF   = 8
+	wasiInval  = 28
+	wasiNoSys  = 52
+	wasiNotSup = 58
+)
+
+// wasiFunction is one function of WASI: its parameters, one letter each (i for
+// i32, I for i64), and what it does; nil answers ENOSYS.
+type wasiFunction struct {
+	params string
+	run    func(i *instance, s []uint64) uint32
+}
+
+// Call implements api.GoModuleFunction.
+func (f *wasiFunction) Call(ctx context.Context, _ api.Module, stack []uint64) {
+	i := instanceOf(ctx)
+	i.enter()
+	r := uint32(wasiNoSys)
+	if f.run != nil {
+		r = f.run(i, stack)
+	}
+	stack[0] = uint64(r)
+}
+
+func (f *wasiFunction) types() []api.ValueType {
+	ts := make([]api.ValueType, len(f.params))
+	for n, c := range f.params {
+		ts[n] = api.ValueTypeI32
+		if c == 'I' {
+			ts[n] = api.ValueTypeI64
+		}
+	}
+	return ts
+}
+
+func wasiFunctions() map[string]*wasiFunction {
+	return map[string]*wasiFunction{
+		"args_get":          {"ii", wasiNothing},
+		"args_sizes_get":    {"ii", wasiNoSizes},
+		"environ_get":       {"ii", wasiNothing},
+		"environ_sizes_get": {"ii", wasiNoSizes},
+		"clock_res_get":     {"ii", wasiClockRes},
+		"clock_time_get":    {"iIi", wasiClockTime},
+		"random_get":        {"ii", wasiRandom},
+		"fd_write":          {"iiii", wasiWrite},
+		"fd_fdstat_get":     {"ii", wasiFdstat},
+		"fd_prestat_get":    {"ii", wasiBadFile}, // ends the search for folders of Go's and wasi-libc's start
+		"fd_close":          {"i", wasiBadFile},
+		"poll_oneoff":       {"iiii", wasiPoll},
+		"sched_yield":       {"", wasiNothing},
+		"proc_exit":         {"i", wasiExit},
+
+		"fd_advise":               {"iIIi", nil},
+		"fd_allocate":             {"iII", nil},
+		"fd_datasync":             {"i", nil},
+		"fd_fdstat_set_flags":     {"ii", nil},
+		"fd_fdstat_set_rights":    {"iII", nil},
+		"fd_filestat_get":         {"ii", nil},
+		"fd_filestat_set_size":    {"iI", nil},
+		"fd_filestat_set_times":   {"iIIi", nil},
+		"fd_pread":                {"iiiIi", nil},
+		"fd_prestat_dir_name":     {"iii", nil},
+		"fd_pwrite":               {"iiiIi", nil},
+		"fd_read":                 {"iiii", nil},
+		"fd_readdir":              {"iiiIi", nil},
+		"fd_renumber":             {"ii", nil},
+		"fd_seek":                 {"iIii", nil},
+		"fd_sync":                 {"i", nil},
+		"fd_tell":                 {"ii", nil},
+		"path_create_directory":   {"iii", nil},
+		"path_filestat_get":       {"iiiii", nil},
+		"path_filestat_set_times": {"iiiiIIi", nil},
+		"path_link":               {"iiiiiii", nil},
+		"path_open":               {"iiiiiIIii", nil},
+		"path_readlink":           {"iiiiii", nil},
+		"path_remove_directory":   {"iii", nil},
+		"path_rename":             {"iiiiii", nil},
+		"path_symlink":            {"iiiii", nil},
+		"path_unlink_file":        {"iii", nil},
+		"proc_raise":              {"i", nil},
+		"sock_accept":             {"iii", nil},
+		"sock_recv":               {"iiiiii", nil},
+		"sock_send":               {"iiiii", nil},
+		"sock_shutdown":           {"ii", nil},
+	}
+}
+
+func wasiNothing(*instance, []uint64) uint32 { return wasiOK }
+
+func wasiBadFile(*instance, []uint64) uint32 { return wasiBadF }
+
+// wasiNoSizes: no arguments and no environment, in no octets.
+func wasiNoSizes(i *instance, s []uint64) uint32 {
+	i.putU32(s[0], 0)
+	i.putU32(s[1], 0)
+	return wasiOK
+}
+
+func (i *instance) putU32(p uint64, v uint32) { binary.LittleEndian.PutUint32(i.view(p, 4), v) }
+
+func (i *instance) putU64(p uint64, v uint64) { binary.LittleEndian.PutUint64(i.view(p, 8), v) }
+
+func wasiClockRes(i *instance, s []uint64) uint32 {
+	i.putU64(s[1], 1000)
+	return wasiOK
+}
+
+// Clocks of WASI. The real time is the relay's clock, the others are the
+// machine's: a guest's scheduler must not stand still in a test.
+const (
+	clockRealtime  = 0
+	clockMonotonic = 1
+	clockThread    = 3
+)
+
+func wasiClockTime(i *instance, s []uint64) uint32 {
+	switch id := arg(s[0]); {
+	case id == clockRealtime:
+		i.putU64(s[2], uint64(i.stage.host.clock.Now().UnixNano()))
+	case id >= clockMonotonic && id <= clockThread:
+		i.putU64(s[2], uint64(time.Since(i.born)))
+	default:
+		return wasiInval
+	}
+	return wasiOK
+}
+
+func wasiRandom(i *instance, s []uint64) uint32 {
+	buf := i.view(s[0], s[1])
+	i.meter.charge(int64(len(buf)))
+	if _, err := i.stage.host.random.Read(buf); err != nil {
+		return wasiNoSys
+	}
+	return wasiOK
+}
+
+// maxVectors bounds the buffers of one fd_write.
+const maxVectors = 1024
+
+// wasiWrite(fd, iovs, n, written): standard output and error.
+func wasiWrite(i *instance, s []uint64) uint32 {
+	if fd := arg(s[0]); fd != 1 && fd != 2 {
+		return wasiBadF
+	}
+	n := arg(s[2])
+	if n < 0 || n > maxVectors {
+		return wasiInval
+	}
+	vectors, total := i.view(s[1], uint64(n)*8), 0
+	for ; len(vectors) > 0; vectors = vectors[8:] {
+		p := i.view(uint64(binary.LittleEndian.Uint32(vectors)), uint64(binary.LittleEndian.Uint32(vectors[4:])))
+		i.meter.charge(int64(len(p)))
+		i.out.write(p)
+		total += len(p)
+	}
+	i.putU32(s[3], uint32(total))
+	return wasiOK
+}
+
+// wasiFdstat(fd, out): 0 to 2 are character devices, others are not there.
+func wasiFdstat(i *instance, s []uint64) uint32 {
+	if fd := arg(s[0]); fd < 0 || fd > 2 {
+		return wasiBadF
+	}
+	out := i.view(s[1], 24)
+	clear(out)
+	out[0] = 2 // character device; no flags, no rights
+	return wasiOK
+}
+
+// wasiExit(code) ends the guest.
+func wasiExit(i *instance, s []uint64) uint32 {
+	i.exited = true
+	panic(exitError(arg(s[0])))
+}
+
+// Layout of poll_oneoff's subscriptions and events, in octets.
+const (
+	subscriptionSize = 48
+	eventSize        = 32
+	eventClock       = 0
+	flagAbsolute     = 1
+)
+
+// wasiPoll(subscriptions, events, n, count) sleeps until the first clock is due,
+// or the call's deadline. Subscriptions to files answer ENOTSUP at once.
+func wasiPoll(i *instance, s []uint64) uint32 {
+	n := arg(s[2])
+	if n < 1 || n > maxVectors {
+		return wasiInval
+	}
+	subs, events := i.view(s[0], uint64(n)*subscriptionSize), i.view(s[1], uint64(n)*eventSize)
+	first, wait := -1, time.Duration(0)
+	for k := 0; k < n; k++ {
+		sub := subs[k*subscriptionSize:]
+		if sub[8] != eventClock {
+			return i.event(s[3], events, sub, wasiNotSup)
+		}
+		if d := i.sleepOf(sub); first < 0 || d < wait {
+			first, wait = k, d
+		}
+	}
+	i.sleep(wait)
+	return i.event(s[3], events, subs[first*subscriptionSize:], wasiOK)
+}
+
+func (i *instance) sleepOf(sub []byte) time.Duration {
+	timeout := time.Duration(min(binary.LittleEndian.Uint64(sub[24:]), uint64(maxTTL)))
+	if sub[40]&flagAbsolute == 0 {
+		return timeout
+	}
+	if binary.LittleEndian.Uint32(sub[16:]) == clockRealtime {
+		return time.Duration(int64(timeout) - i.stage.host.clock.Now().UnixNano())
+	}
+	return timeout - time.Since(i.born)
+}
+
+// sleep waits for d or until the call is stopped.
+func (i *instance) sleep(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-i.watch.wake:
+		panic(errStopped)
+	}
+}
+
+// event writes one event about sub and the number of events.
+func (i *instance) event(count uint64, events, sub []byte, errno uint16) uint32 {
+	clear(events[:eventSize])
+	copy(events[:8], sub[:8]) // the guest's own mark
+	binary.LittleEndian.PutUint16(events[8:], errno)
+	events[10] = sub[8]
+	i.putU32(count, 1)
+	return wasiOK
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package wasmhost runs plugins: WebAssembly modules from strangers, as stages
+// of a pipeline. It is the only room that knows wazero.
+//
+// The way of a module: Load reads its sections and refuses what is no plugin
+// with a sentence that says why; the original is validated, then rewritten so
+// that every instruction is paid for (package metering), compiled, and kept as a
+// Module. NewStage joins a Module with a configuration, grants and limits, and
+// starts a first instance as proof. A Stage is a pipeline.Stage: it leases an
+// instance from its pool for one call, and puts it back or throws it away.
+//
+// What a guest can do: call the host functions of sdk/abi as far as its grant
+// goes, and the few of WASI preview 1 that language runtimes cannot start
+// without. What it cannot: run beyond its fuel, deadline, call depth or memory,
+// flood the log, or leave half of its edits behind. When it tries, the call
+// fails with a *Fault that names the cause, the instance is dropped, and other
+// calls go on.
+package wasmhost
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/sdk/abi"
+)
+
+// Clock is the time that guests see. Deadlines do not use it: they bound
+// processor time, which a test's clock knows nothing of.
+type Clock interface {
+	Now() time.Time
+}
+
+// Observer is told of every call of a plugin. Its methods must be quick and safe
+// for use by many goroutines.
+type Observer interface {
+	PluginCall(c Call)
+	PluginInstances(stage string, n int) // instances of the stage that live now
+}
+
+// Call is the account of one hook call.
+type Call struct {
+	Stage     string
+	Phase     mail.Phase
+	Took      time.Duration // in the guest and its host functions
+	Fuel      int64         // units burnt
+	Memory    int64         // octets of the instance's linear memory afterwards
+	HostCalls int
+	Cause     string // of its Fault, empty when it did not fail
+}
+
+// Options are what a Host needs from its surroundings. The zero value works.
+type Options struct {
+	CacheDir   string // folder for compiled code, "" = compile at every start
+	Logger     hclog.Logger
+	Clock      Clock
+	Observer   Observer
+	Version    string    // of the relay, for guests that ask
+	MaxModule  int64     // octets a module may have; 0 means 32 MiB
+	Random     io.Reader // nil means crypto/rand
+	Interprete bool      // use the interpreter even where code could be compiled
+}
+
+const defaultMaxModule = 32 << 20
+
+// Host holds what its modules share. It is safe for use by many goroutines.
+type Host struct {
+	o         Options
+	logger    hclog.Logger
+	clock     Clock
+	random    io.Reader
+	version   string
+	cache     *codeCache // nil without a folder
+	functions map[string]*function
+	known     map[string]abi.Function
+	wasi      map[string]*wasiFunction
+
+	mu    sync.Mutex
+	codes map[[sha256.Size]byte]*code
+}
+
+type systemClock struct{}
+
+func (systemClock) Now() time.Time { return time.Now() }
+
+// New returns a Host. It fails when CacheDir cannot be trusted: what is in it
+// will be run.
+func New(_ context.Context, o Options) (*Host, error) {
+	h := &Host{
+		o: o, logger: o.Logger, clock: o.Clock, random: o.Random, version: o.Version,
+		functions: functions(), known: make(map[string]abi.Function), wasi: wasiFunctions(),
+		codes: make(map[[sha256.Size]byte]*code),
+	}
+	for _, f := range abi.Functions() {
+		h.known[f.Name] = f
+	}
+	if h.logger == nil {
+		h.logger = hclog.NewNullLogger()
+	}
+	if h.clock == nil {
+		h.clock = systemClock{}
+	}
+	if h.random == nil {
+		h.random = rand.Reader
+	}
+	if h.o.MaxModule == 0 {
+		h.o.MaxModule = defaultMaxModule
+	}
+	if o.CacheDir == "" {
+		return h, nil
+	}
+	cache, err := openCache(o.CacheDir, h.logger)
+	if err != nil {
+		return nil, err
+	}
+	h.cache = cache
+	return h, nil
+}
+
+// Load makes a Module of the octets of a .wasm file. name is what messages call
+// it, as a rule the plugin's name in pipeline.hcl. The same octets are compiled
+// once, however often they are loaded. wasm is not kept. An error is one
+// sentence that says what is wrong and what helps.
+func (h *Host) Load(ctx context.Context, name string, wasm []byte) (*Module, error) {
+	if int64(len(wasm)) > h.o.MaxModule {
+		return nil, fmt.Errorf("plugin %s: the module has %d octets, more than the %d permitted; strip its debug sections", name, len(wasm), h.o.MaxModule)
+	}
+	c := h.code(sha256.Sum256(wasm))
+	c.once.Do(func() { c.err = c.build(ctx, wasm) })
+	if c.err != nil {
+		h.release(c)
+		return nil, fmt.Errorf("plugin %s: %w", name, c.err)
+	}
+	return &Module{name: name, code: c}, nil
+}
+
+// code returns the shared code of a module with one more reference.
+func (h *Host) code(sum [sha256.Size]byte) *code {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.codes[sum]
+	if c == nil {
+		c = &code{host: h, sum: sum}
+		h.codes[sum] = c
+	}
+	c.refs++
+	return c
+}
+
+// retain adds a reference to c, which the caller has one of.
+func (h *Host) retain(c *code) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.refs++
+}
+
+// release gives a reference back; the last one frees the compiled code.
+func (h *Host) release(c *code) {
+	h.mu.Lock()
+	c.refs--
+	last := c.refs == 0
+	if last {
+		delete(h.codes, c.sum)
+	}
+	h.mu.Unlock()
+	if last {
+		c.close()
+	}
+}
+
+// Close frees the code of modules that were not closed. Stages must be closed
+// before.
+func (h *Host) Close(context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for sum, c := range h.codes {
+		c.close()
+		delete(h.codes, sum)
+	}
+	return nil
+}
