@@ -7,8 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-
-	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // errAborted ends a message whose client sent RSET, EHLO or QUIT instead of
@@ -27,15 +25,20 @@ type chunk struct {
 // parseChunk reads "size [LAST]". A fault is fatal for the connection: nobody
 // knows how many octets follow.
 func parseChunk(arg string) (chunk, *refusal) {
-	size, last, two := strings.Cut(strings.Join(strings.Fields(arg), " "), " ")
-	n, err := strconv.ParseUint(size, 10, 63)
-	switch {
-	case err != nil || len(size) > 20:
-		return chunk{}, refuse(ReasonSyntax, 501, 5, 4, "syntax: BDAT size [LAST]; closing, as the chunk cannot be found")
-	case two && !strings.EqualFold(last, "LAST"):
-		return chunk{}, refuse(ReasonSyntax, 501, 5, 4, "syntax: BDAT size [LAST]; closing, as the chunk cannot be found")
+	w := words(arg)
+	last := len(w) == 2 && strings.EqualFold(w[1], "LAST")
+	if len(w) == 0 || len(w[0]) > 20 || len(w) > 1 && !last {
+		return chunk{}, badChunk()
 	}
-	return chunk{int64(n), two}, nil
+	n, err := strconv.ParseUint(w[0], 10, 63)
+	if err != nil {
+		return chunk{}, badChunk()
+	}
+	return chunk{int64(n), last}, nil
+}
+
+func badChunk() *refusal {
+	return refuse(ReasonSyntax, 501, 5, 4, "syntax: BDAT size [LAST]; closing, as the chunk cannot be found")
 }
 
 // chunks is the framer of BDAT. It follows the message from chunk to chunk and
@@ -74,7 +77,7 @@ func (c *chunks) admit() *refusal {
 
 // another answers the chunk that is over and waits for the next one.
 func (c *chunks) another() error {
-	c.s.say(mail.NewReply(250, mail.Enhanced{2, 0, 0}, "chunk received"))
+	c.s.say(replyChunk)
 	next, err := c.s.nextChunk()
 	c.chunk = next
 	return err

@@ -4,8 +4,6 @@ package smtpin
 
 import (
 	"strings"
-
-	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // split cuts a command line into its verb in upper case and its argument.
@@ -111,13 +109,13 @@ func (s *session) answer(line, verb, arg string) {
 	case !clean(line):
 		s.refuse(refuse(ReasonSyntax, 500, 5, 2, "control character in a command"))
 	case verb == "NOOP":
-		s.say(ok())
+		s.say(replyOK)
 	case verb == "HELP":
-		s.say(mail.NewReply(214, mail.Enhanced{2, 0, 0}, "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP STARTTLS QUIT; see RFC 5321"))
+		s.say(replyHelp)
 	case verb == "VRFY" && arg == "":
 		s.refuse(refuse(ReasonSyntax, 501, 5, 4, "syntax: VRFY address"))
 	case verb == "VRFY":
-		s.say(mail.NewReply(252, mail.Enhanced{2, 1, 5}, "not verified, send mail and see"))
+		s.say(replyVrfy)
 	case verb == "EXPN":
 		s.refuse(refuse(ReasonUnknown, 502, 5, 1, "EXPN not supported"))
 	default:
@@ -159,14 +157,13 @@ func protocol(extended, tls bool) string {
 }
 
 func (s *session) sayHello(extended bool) {
-	s.spoken = true
 	switch {
 	case !extended:
-		s.say(mail.NewReply(250, mail.Enhanced{2, 0, 0}, s.server.opts.Hostname))
+		s.say("250 " + s.server.opts.Hostname + "\r\n")
 	case s.client.TLSVersion != "":
-		s.out = append(s.out, s.server.helloTLS...)
+		s.say(s.server.helloTLS)
 	default:
-		s.out = append(s.out, s.server.hello...)
+		s.say(s.server.hello)
 	}
 }
 
@@ -217,7 +214,7 @@ func (s *session) data(arg string) string {
 		return ""
 	}
 	s.bdat = nil
-	s.say(mail.NewReply(354, mail.Enhanced{}, "end data with <CR><LF>.<CR><LF>"))
+	s.say(replyData)
 	return "DATA\r\n"
 }
 
@@ -272,10 +269,10 @@ func (s *session) plain(verb, arg string) string {
 		s.refuse(refuse(ReasonSyntax, 501, 5, 4, verb+" takes no argument"))
 		return ""
 	case verb == "QUIT":
-		s.say(mail.NewReply(221, mail.Enhanced{2, 0, 0}, s.server.opts.Hostname+" closing"))
+		s.say("221 2.0.0 " + s.server.opts.Hostname + " closing\r\n")
 		return "QUIT\r\n"
 	}
-	s.say(ok())
+	s.say(replyOK)
 	return "RSET\r\n"
 }
 

@@ -148,11 +148,16 @@ func cutArgument(arg, keyword string, detail int) (path, rest string, bad *refus
 	return path, rest, nil
 }
 
+// words splits s at spaces. strings.Fields would split at more than those.
+func words(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' })
+}
+
 // parseParams reads the parameters of MAIL. One that belongs to no extension
 // we offer is 555 (RFC 5321 §4.1.1.11).
 func parseParams(s string, o *Options) (p MailParams, bad *refusal) {
 	seen := make([]string, 0, 4)
-	for _, f := range strings.Fields(s) {
+	for _, f := range words(s) {
 		key, value, _ := strings.Cut(f, "=")
 		key = strings.ToUpper(key)
 		for _, k := range seen {

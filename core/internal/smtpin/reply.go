@@ -29,20 +29,18 @@ func (r *refusal) Unwrap() error { return r.reply }
 // maxReplyLine is the limit of a reply line with its CRLF (RFC 5321 §4.5.3.1.5).
 const maxReplyLine = 512
 
-// appendReply appends r as one line. The text comes from stages and is made
-// harmless: anything but printable ASCII is replaced, too long is cut.
-func appendReply(out []byte, r *mail.Reply) []byte {
-	start := len(out)
-	out = strconv.AppendInt(out, int64(r.Code), 10)
-	if r.Code/100 != 3 {
-		out = append(out, ' ')
-		out = append(out, enhanced(r).String()...)
+// wireText returns r as one line with its CRLF. The text comes from stages and
+// is made harmless: anything but printable ASCII is replaced, too long is cut.
+func wireText(r *mail.Reply) string {
+	b := make([]byte, 0, 128)
+	b = strconv.AppendInt(b, int64(r.Code), 10)
+	b = append(b, ' ')
+	b = append(b, enhanced(r).String()...)
+	b = append(b, ' ')
+	for i := 0; i < len(r.Text) && len(b) < maxReplyLine-2; i++ {
+		b = append(b, printable(r.Text[i]))
 	}
-	out = append(out, ' ')
-	for i := 0; i < len(r.Text) && len(out)-start < maxReplyLine-2; i++ {
-		out = append(out, printable(r.Text[i]))
-	}
-	return append(out, '\r', '\n')
+	return string(append(b, '\r', '\n'))
 }
 
 func printable(c byte) byte {
@@ -62,25 +60,30 @@ func enhanced(r *mail.Reply) mail.Enhanced {
 	return e
 }
 
-// checked returns what the Backend replied, if that is a final reply at all.
-// Without a reply it returns other.
-func checked(r, other *mail.Reply) *mail.Reply {
-	switch {
-	case r == nil:
-		return other
-	case r.Positive() || r.Temporary() || r.Permanent():
+// checked returns what the Backend replied, if that is a final reply or none at
+// all.
+func checked(r *mail.Reply) *mail.Reply {
+	if r == nil || r.Positive() || r.Temporary() || r.Permanent() {
 		return r
 	}
 	return mail.OurFault(r)
 }
+
+func accepted(r *mail.Reply) bool { return r == nil || r.Positive() }
 
 // smtpError is a negative r for go-smtp, which knows nothing but its own type.
 func smtpError(r *mail.Reply) error {
 	return &smtp.SMTPError{Code: r.Code, EnhancedCode: smtp.EnhancedCode(enhanced(r)), Message: "refused"}
 }
 
-func ok(detail ...int) *mail.Reply {
-	e := mail.Enhanced{2, 0, 0}
-	copy(e[1:], detail)
-	return mail.NewReply(250, e, "ok")
-}
+// The usual replies, as they go over the wire.
+const (
+	replyOK    = "250 2.0.0 ok\r\n"
+	replyMail  = "250 2.1.0 ok\r\n"
+	replyRcpt  = "250 2.1.5 ok\r\n"
+	replyChunk = "250 2.0.0 chunk received\r\n"
+	replyData  = "354 end data with <CR><LF>.<CR><LF>\r\n"
+	replyVrfy  = "252 2.1.5 not verified, send mail and see\r\n"
+	replyHelp  = "214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP STARTTLS QUIT; see RFC 5321\r\n"
+	replyTLS   = "220 2.0.0 go ahead\r\n"
+)

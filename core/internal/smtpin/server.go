@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -227,7 +228,7 @@ func (s *Server) leave(p *session) {
 func turnAway(p *session, bad *refusal) {
 	p.note(bad)
 	_ = p.raw.SetDeadline(time.Now().Add(time.Second))
-	_, _ = p.raw.Write(appendReply(nil, bad.reply))
+	_, _ = io.WriteString(p.raw, wireText(bad.reply))
 	_ = p.raw.Close()
 }
 

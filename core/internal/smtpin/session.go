@@ -194,10 +194,10 @@ func (s *session) skipChunk(n int64) error {
 	return nil
 }
 
-// say gives the current command its reply.
-func (s *session) say(r *mail.Reply) {
+// say gives the current command its reply: whole lines.
+func (s *session) say(text string) {
 	s.spoken = true
-	s.out = appendReply(s.out, r)
+	s.out = append(s.out, text...)
 	if len(s.out) < flushAbove {
 		return
 	}
@@ -210,7 +210,7 @@ func (s *session) say(r *mail.Reply) {
 // client that does nothing but talk nonsense is sent away.
 func (s *session) refuse(r *refusal) {
 	s.note(r)
-	s.say(r.reply)
+	s.say(wireText(r.reply))
 	if r.reply.Code == 421 {
 		s.ended = true
 	}
@@ -235,7 +235,7 @@ func (s *session) end(r *refusal) {
 	}
 	if r != nil {
 		s.note(r)
-		s.say(r.reply)
+		s.say(wireText(r.reply))
 	}
 	s.ended = true
 }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // startTLS answers STARTTLS (RFC 3207). Octets that came in the clear behind
@@ -25,7 +23,7 @@ func (s *session) startTLS(arg string) {
 	case len(s.unread()) > 0:
 		s.end(refuse(ReasonTLS, 554, 5, 1, "input behind STARTTLS, closing"))
 	default:
-		s.say(mail.NewReply(220, mail.Enhanced{2, 0, 0}, "go ahead"))
+		s.say(replyTLS)
 		s.forget()
 		s.handshake(tls.Server(s.raw, s.server.opts.TLS))
 	}

@@ -12,17 +12,22 @@ import (
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
+var errNoReply = errors.New("smtpin: the backend gave no answer")
+
 // Mail implements smtp.Session. What go-smtp was told is a placeholder; the
 // real command is in s.pending.
 func (s *session) Mail(string, *smtp.MailOptions) (err error) {
 	defer s.rescue(&err)
 	c := s.pending
 	tx, reply := s.server.opts.Backend.Mail(s.ctx(), s.sender(c.params), c.from, c.params)
-	reply = checked(reply, ok(1, 0))
-	if reply.Positive() {
+	reply = checked(reply)
+	switch {
+	case accepted(reply) && tx == nil:
+		reply = mail.OurFault(errNoReply)
+	case accepted(reply):
 		s.open(tx, c)
 	}
-	return s.decided(reply)
+	return s.decided(reply, replyMail)
 }
 
 // sender returns a copy of the client for one transaction. Its protocol says
@@ -49,11 +54,11 @@ func (s *session) open(tx Transaction, c mailCommand) {
 // Rcpt implements smtp.Session. The real recipient is in s.rcpt.
 func (s *session) Rcpt(string, *smtp.RcptOptions) (err error) {
 	defer s.rescue(&err)
-	reply := checked(s.tx.Rcpt(s.ctx(), s.rcpt), ok(1, 5))
-	if reply.Positive() {
+	reply := checked(s.tx.Rcpt(s.ctx(), s.rcpt))
+	if accepted(reply) {
 		s.rcpts++
 	}
-	return s.decided(reply)
+	return s.decided(reply, replyRcpt)
 }
 
 // Data implements smtp.Session. It reads the message off the wire itself and
@@ -61,7 +66,10 @@ func (s *session) Rcpt(string, *smtp.RcptOptions) (err error) {
 func (s *session) Data(io.Reader) (err error) {
 	defer s.rescue(&err)
 	m := s.message()
-	reply := checked(s.tx.Data(s.ctx(), m), mail.OurFault(errors.New("no reply from the backend")))
+	reply := checked(s.tx.Data(s.ctx(), m))
+	if reply == nil {
+		reply = mail.OurFault(errNoReply)
+	}
 	s.handed = ".\r\n"
 	return s.settle(m, reply)
 }
@@ -87,7 +95,7 @@ func (s *session) settle(m *message, reply *mail.Reply) error {
 	switch {
 	case m.err == io.EOF:
 		s.faults = 0
-		return s.decided(reply)
+		return s.decided(reply, "")
 	case errors.As(m.err, &bad):
 		s.skipped(m.framer.skip(), bad)
 	case m.err == nil: // the Backend refused half way
@@ -99,10 +107,15 @@ func (s *session) settle(m *message, reply *mail.Reply) error {
 	return smtpError(mail.OurFault(m.err))
 }
 
-// decided gives the Backend's reply and returns it as go-smtp wants it.
-func (s *session) decided(r *mail.Reply) error {
-	if r.Positive() {
-		s.say(r)
+// decided gives the Backend's reply, or the usual one where it had none, and
+// returns it as go-smtp wants it.
+func (s *session) decided(r *mail.Reply, usual string) error {
+	switch {
+	case r == nil:
+		s.say(usual)
+		return nil
+	case r.Positive():
+		s.say(wireText(r))
 		return nil
 	}
 	s.refuse(blame(r))

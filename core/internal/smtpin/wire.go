@@ -4,6 +4,7 @@ package smtpin
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -80,7 +81,8 @@ func (w *wire) arm(until time.Time, idle bool) error {
 	return w.conn.SetReadDeadline(until)
 }
 
-// disarm judges the end of a wait: octets that came are used first.
+// disarm judges the end of a wait: octets that came are used first. The end of
+// the connection is never io.EOF, which is the end of a message.
 func (w *wire) disarm(n int, err error) error {
 	w.mu.Lock()
 	idle := w.idle
@@ -91,6 +93,8 @@ func (w *wire) disarm(n int, err error) error {
 		return nil
 	case err != nil && idle && w.draining.Load():
 		return errDraining
+	case err == io.EOF:
+		return io.ErrUnexpectedEOF
 	}
 	return err
 }
