@@ -20,7 +20,8 @@ import (
 // BenchmarkSession sends messages over kept loopback connections, to this
 // package and to plain go-smtp with nothing around it. Both read each message
 // with io.Copy and drop it. "steps" waits for each reply as smtp-source does,
-// "pipelined" sends MAIL, RCPT and DATA at once, "bdat" sends all in one go.
+// "pipelined" sends MAIL, RCPT and DATA at once, "bdat" sends all in one go,
+// "connect" is "steps" on a new connection each.
 // cpu-us/msg is user and system time of the whole process, so it holds the
 // client's share too, which is the same for both.
 func BenchmarkSession(b *testing.B) {
@@ -32,34 +33,54 @@ func BenchmarkSession(b *testing.B) {
 		for _, form := range []struct {
 			name string
 			send func(*client, []byte)
-		}{{"steps", sendSteps}, {"pipelined", sendPipelined}, {"bdat", sendBDAT}} {
+			kept bool
+		}{{"steps", sendSteps, true}, {"pipelined", sendPipelined, true}, {"bdat", sendBDAT, true}, {"connect", sendSteps, false}} {
 			for _, server := range []struct {
 				name  string
 				serve func(testing.TB) string
 			}{{"postroad", servePostroad}, {"go-smtp", serveGoSMTP}} {
 				b.Run(size.name+"/"+form.name+"/"+server.name, func(b *testing.B) {
-					benchmark(b, server.serve(b), form.send, body)
+					benchmark(b, server.serve(b), form.send, form.kept, body)
 				})
 			}
 		}
 	}
 }
 
-func benchmark(b *testing.B, addr string, send func(*client, []byte), body []byte) {
+func benchmark(b *testing.B, addr string, send func(*client, []byte), kept bool, body []byte) {
 	b.SetParallelism(10) // 20 connections on two cores
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	start := cpu()
 	b.RunParallel(func(pb *testing.PB) {
-		c := dial(b, addr)
-		c.expect("220")
-		c.cmd("EHLO client.example", "250-")
+		c := connect(b, addr)
 		for pb.Next() {
 			send(c, body)
+			if !kept {
+				quit(c)
+				c = connect(b, addr)
+			}
 		}
-		c.cmd("QUIT", "221")
+		quit(c)
 	})
 	b.ReportMetric(float64(cpu()-start)/1e3/float64(b.N), "cpu-us/msg")
+}
+
+func connect(b *testing.B, addr string) *client {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		b.Error(err)
+		return nil
+	}
+	c := newClient(b, conn)
+	c.expect("220")
+	c.cmd("EHLO client.example", "250-")
+	return c
+}
+
+func quit(c *client) {
+	c.cmd("QUIT", "221")
+	_ = c.c.Close()
 }
 
 // cpu returns the CPU time of the process in nanoseconds.

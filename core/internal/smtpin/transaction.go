@@ -82,6 +82,7 @@ func (s *session) message() *message {
 		return m
 	}
 	m.framer = &dots{s: s}
+	m.err = s.flush() // 354 does not wait for a Backend that reads late
 	return m
 }
 
