@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/hashicorp/hcl/v2/hclwrite"
 )
 
 // sameConfig compares all values but places in the text.
@@ -84,3 +85,5 @@ func TestDumpHidesSecrets(t *testing.T) {
 		t.Error("the plugin does not get the secret")
 	}
 }
+
+func formatted(src []byte) string { return string(hclwrite.Format(src)) }

@@ -76,6 +76,9 @@ func (s *schema) values() *schema {
 
 // check finds what a schema says that this package does not understand.
 func (s *schema) check(path string) error {
+	if s == nil {
+		return fmt.Errorf("config schema: %s is null", path)
+	}
 	if !slices.Contains([]string{"object", "array", "string", "integer", "number", "boolean"}, s.Type) {
 		return fmt.Errorf("config schema: %s has the unknown type %q", path, s.Type)
 	}

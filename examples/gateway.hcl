@@ -1,0 +1,48 @@
+# The mail gateway of some domains: mail for them is taken from anyone and handed
+# to the hosts that DNS names, which may be inside ones. Nobody may relay, not even
+# programs on this machine.
+#
+#   POSTROAD_DOMAINS=example.org,example.net POSTROAD_DNS=10.0.0.53:53 postroad run -c examples/gateway.hcl
+#
+# Settings come from the environment; each has a default.
+
+server {
+  hostname = env("POSTROAD_HOSTNAME", "localhost")
+  data_dir = env("POSTROAD_DATA", "./data") # relative to this file
+}
+admin {
+  address = env("POSTROAD_ADMIN", "127.0.0.1:8025") # metrics and health; "" switches it off
+}
+resolver {
+  servers = split(",", env("POSTROAD_DNS", "")) # host:port; empty: the system's
+}
+
+# No relay_from: no client may send to other domains.
+listener "smtp" "in" {
+  address = env("POSTROAD_LISTEN", "127.0.0.1:2525")
+  limits {
+    message_size = "50MiB"
+  }
+}
+
+# accept = true makes the domains ours although they are not delivered here. The
+# last rule is for bounces that the gateway itself sends.
+routing {
+  rule {
+    domains = split(",", env("POSTROAD_DOMAINS", "example.test"))
+    accept  = true
+    route   = route.mx
+  }
+  rule {
+    route = route.mx
+  }
+}
+route "mx" {
+  mx {
+    port          = env("POSTROAD_MX_PORT", "25")
+    tls           = "opportunistic" # STARTTLS when offered, whatever the certificate
+    allow_private = true            # the next hops are inside hosts
+  }
+  retry  = [env("POSTROAD_RETRY", "1m"), env("POSTROAD_RETRY", "1m"), env("POSTROAD_RETRY", "1m"), "5m", "15m", "1h", "4h"]
+  expire = "5d"
+}
