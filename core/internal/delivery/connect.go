@@ -120,7 +120,7 @@ func (k hopKey) refused(name string, addr netip.AddrPort, err error) mail.Outcom
 	var said *HostError
 	if !errors.As(err, &said) {
 		text := fmt.Sprintf("no connection to %s [%s]", name, addr.Addr())
-		o.Reply = mail.Reply{Code: 451, Enhanced: mail.Enhanced{4, 4, 1}, Text: text, Cause: err}
+		o.Reply = *mail.NewReply(451, mail.Enhanced{4, 4, 1}, text).Because(err)
 		return o
 	}
 	o.Reply, o.Remote = said.Reply, said.Remote

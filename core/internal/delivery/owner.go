@@ -101,6 +101,10 @@ func (s *Scheduler) decideAll(now time.Time, l Lease) (ds []Decision, ok bool) {
 
 // group makes a task of the recipients of each next hop.
 func (s *Scheduler) group(l Lease, ds []Decision) {
+	if len(ds) == 1 && ds[0].Action == Try {
+		s.enqueue(ds[0].key, l.Message, l.Recipients)
+		return
+	}
 	byHop := map[hopKey][]int{}
 	for i, r := range l.Recipients {
 		if ds[i].Action == Try {
@@ -216,14 +220,18 @@ func (s *Scheduler) recallAll() {
 	s.mu.Unlock()
 }
 
+// recallDone lets next hops ask again. A line may have run empty meanwhile, with
+// nobody left who would ask.
 func (s *Scheduler) recallDone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, h := range s.recalling {
+	hops := s.recalling
+	s.recalling = nil
+	for _, h := range hops {
 		h.recalling = false
+		s.recall(h)
 		s.drop(h)
 	}
-	s.recalling = s.recalling[:0]
 }
 
 // arm sets the timer for the next round: when the queue has something, or when

@@ -19,8 +19,9 @@ const settleAfter = time.Second
 type settler struct {
 	mu     sync.Mutex
 	items  []item
+	rested []item // those that could not be settled, until it is time to try again
 	closed bool
-	failed bool          // the last Settle failed
+	failed bool          // the queue settles nothing
 	wake   chan struct{} // there are items, or it is closed
 }
 
@@ -60,7 +61,28 @@ func (q *settler) take() ([]item, bool) {
 	defer q.mu.Unlock()
 	items := q.items
 	q.items = nil
+	if q.closed {
+		items = append(q.rested, items...)
+	}
 	return items, q.closed
+}
+
+// rest keeps what could not be settled until the clock calls again.
+func (q *settler) rest(items []item, c Clock) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.rested) == 0 {
+		c.AfterFunc(settleAfter, q.again)
+	}
+	q.rested = append(q.rested, items...)
+}
+
+func (q *settler) again() {
+	q.mu.Lock()
+	q.items = append(q.rested, q.items...)
+	q.rested = nil
+	q.mu.Unlock()
+	q.rouse()
 }
 
 func (q *settler) failing() bool {
@@ -69,19 +91,13 @@ func (q *settler) failing() bool {
 	return q.failed
 }
 
-// note keeps whether Settle works; it reports whether that is news.
-func (q *settler) note(err error) (changed bool) {
+// note keeps whether the queue settles; it reports whether that is news.
+func (q *settler) note(failed bool) (changed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	changed = q.failed != (err != nil)
-	q.failed = err != nil
+	changed = q.failed != failed
+	q.failed = failed
 	return changed
-}
-
-func (q *settler) isClosed() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.closed
 }
 
 // settleTask gives all recipients of t the same outcome.
@@ -114,16 +130,19 @@ func (s *Scheduler) settle(m Message, route *Route, took time.Duration, o mail.O
 	if o.Status == mail.Deferred {
 		done = s.deferral(m, route, o)
 	}
-	s.log.Info("outcome", "id", env.ID, "rcpt", o.Recipient, "status", done.Status.String(), "route", route.Name,
-		"host", done.NextHop, "reply", done.Reply.Line(), "took", took)
-	s.logCause(env.ID, done)
+	s.logOutcome(env.ID, route.Name, done, took)
 	s.o.Observer.Settled(env, route.Name, done, took)
 	report := done.Status == mail.Failed && !route.NoReport && !env.Sender.IsNull()
 	s.settler.add(item{msg: m, settled: done, report: report})
 }
 
-// logCause tells the operator what no sender is told.
-func (s *Scheduler) logCause(id string, o Settled) {
+// logOutcome is the one line about an attempt; the cause is for the operator
+// alone.
+func (s *Scheduler) logOutcome(id, route string, o Settled, took time.Duration) {
+	if s.log.IsInfo() {
+		s.log.Info("outcome", "id", id, "rcpt", o.Recipient, "status", o.Status.String(), "route", route,
+			"host", o.NextHop, "reply", o.Reply.Line(), "took", took)
+	}
 	if o.Reply.Cause != nil {
 		s.log.Warn("cause", "id", id, "rcpt", o.Recipient, "error", o.Reply.Cause)
 	}
@@ -164,68 +183,78 @@ func oneLine(s string) string {
 }
 
 // settleAll is the life of the settler. It ends when it is closed and nothing
-// is left.
+// is left. What the queue could not settle even then is delivered once more
+// after the next start.
 func (s *Scheduler) settleAll(ctx context.Context) {
 	for {
 		<-s.settler.wake
 		items, closed := s.settler.take()
-		s.settleBatch(ctx, items)
+		left := s.settleItems(ctx, items)
 		if closed {
+			s.hold(-len(left))
 			return
+		}
+		if len(left) > 0 {
+			s.settler.rest(left, s.o.Clock)
 		}
 	}
 }
 
-// settleBatch settles items, again and again while the queue cannot; when we
-// are to end, it tries once more and then leaves the rest to the next start,
-// which will deliver it a second time.
-func (s *Scheduler) settleBatch(ctx context.Context, items []item) {
+// batch is what a Result is made of.
+type batch struct {
+	result Result
+	items  []item
+	failed []mail.Outcome // that the sender is to hear of
+}
+
+// settleItems settles all items with one call or, when the queue refuses that,
+// message by message: one that cannot be settled must not hold the others up.
+// It returns those that are left. When nothing can be settled, nothing more is
+// leased until something can.
+func (s *Scheduler) settleItems(ctx context.Context, items []item) (left []item) {
 	if len(items) == 0 {
-		return
+		return nil
 	}
-	results := s.results(items)
-	for {
-		last := s.settler.isClosed()
-		err := s.trySettle(ctx, results)
-		if s.settler.note(err) {
-			s.rouse()
-		}
-		if err == nil {
-			break
-		}
-		s.log.Error("queue cannot settle: delivery is paused", "outcomes", len(items), "error", err)
-		if last {
-			break
-		}
-		s.pause()
+	batches := s.batches(items)
+	err := s.trySettle(ctx, results(batches)...)
+	if err != nil {
+		left, err = s.settleEach(ctx, batches)
 	}
-	s.hold(-len(items))
+	if err != nil {
+		s.log.Error("queue cannot settle", "outcomes", len(left), "error", err)
+	}
+	if s.settler.note(len(left) == len(items)) {
+		s.rouse()
+	}
+	s.hold(len(left) - len(items))
+	return left
 }
 
-// pause waits for the clock, or until we are to end.
-func (s *Scheduler) pause() {
-	over := make(chan struct{})
-	stop := s.o.Clock.AfterFunc(settleAfter, func() { close(over) })
-	defer stop()
-	for !s.settler.isClosed() {
-		select {
-		case <-over:
-			return
-		case <-s.settler.wake:
-			defer s.settler.rouse() // what came meanwhile is for the next batch
-			if s.settler.isClosed() {
-				return
-			}
-			select {
-			case <-over:
-			case <-s.stop:
-			}
-			return
+func (s *Scheduler) settleEach(ctx context.Context, batches []*batch) (left []item, last error) {
+	for _, b := range batches {
+		if err := s.settleOne(ctx, b.result); err != nil {
+			left, last = append(left, b.items...), err
 		}
 	}
+	return left, last
 }
 
-func (s *Scheduler) trySettle(ctx context.Context, results []Result) (err error) {
+// settleOne settles one message; without its bounce, if it is that which the
+// queue will not have.
+func (s *Scheduler) settleOne(ctx context.Context, r Result) error {
+	err := s.trySettle(ctx, r)
+	if err == nil || r.Report == nil {
+		return err
+	}
+	r.Report = nil
+	if s.trySettle(ctx, r) != nil {
+		return err
+	}
+	s.log.Error("the queue refuses a bounce: the sender is not told", "id", r.Message, "error", err)
+	return nil
+}
+
+func (s *Scheduler) trySettle(ctx context.Context, results ...Result) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.panicked("settler", r)
@@ -235,30 +264,43 @@ func (s *Scheduler) trySettle(ctx context.Context, results []Result) (err error)
 	return s.o.Queue.Settle(ctx, results...)
 }
 
-// results joins the items of each message into one Result with at most one
+// batches joins the items of each message into one Result with at most one
 // report.
-func (s *Scheduler) results(items []item) []Result {
-	index := make(map[string]int, len(items))
-	results := make([]Result, 0, len(items))
-	failed := map[string][]mail.Outcome{}
-	msgs := map[string]Message{}
+func (s *Scheduler) batches(items []item) []*batch {
+	byID := make(map[string]*batch, len(items))
+	var all []*batch
 	for _, it := range items {
 		id := it.msg.Envelope().ID
-		i, ok := index[id]
-		if !ok {
-			i = len(results)
-			index[id] = i
-			results = append(results, Result{Message: id})
+		b := byID[id]
+		if b == nil {
+			b = &batch{result: Result{Message: id}}
+			byID[id] = b
+			all = append(all, b)
 		}
-		results[i].Outcomes = append(results[i].Outcomes, it.settled)
-		if it.report {
-			failed[id], msgs[id] = append(failed[id], it.settled.Outcome), it.msg
+		b.add(it)
+	}
+	for _, b := range all {
+		if len(b.failed) > 0 {
+			b.result.Report = s.report(b.items[0].msg, b.failed)
 		}
 	}
-	for id, outcomes := range failed {
-		results[index[id]].Report = s.report(msgs[id], outcomes)
+	return all
+}
+
+func (b *batch) add(it item) {
+	b.items = append(b.items, it)
+	b.result.Outcomes = append(b.result.Outcomes, it.settled)
+	if it.report {
+		b.failed = append(b.failed, it.settled.Outcome)
 	}
-	return results
+}
+
+func results(batches []*batch) []Result {
+	rs := make([]Result, len(batches))
+	for i, b := range batches {
+		rs[i] = b.result
+	}
+	return rs
 }
 
 // report has the bounce written. A failure is final also when that cannot be

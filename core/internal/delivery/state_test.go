@@ -79,11 +79,11 @@ var commands = map[string]func(*rig, *datadriven.TestData) string{
 		return r.events()
 	},
 	"hold": func(r *rig, d *datadriven.TestData) string {
-		state(r, d).Held = d.CmdArgs[2].Key
+		r.holds(func() bool { state(r, d).Held = d.CmdArgs[2].Key; return true })
 		return ""
 	},
 	"retry": func(r *rig, d *datadriven.TestData) string {
-		state(r, d).Next = time.Time{}
+		r.holds(func() bool { state(r, d).Next = time.Time{}; return true })
 		r.queue.signal()
 		r.idle()
 		return r.events()

@@ -180,7 +180,7 @@ func (w *worker) prepare(t *task) *Job {
 // passed, and somebody may have held, dropped or rerouted it.
 func (s *Scheduler) again(t *task) *task {
 	now, env := s.o.Clock.Now(), t.msg.Envelope()
-	keep := t.rcpts[:0:0]
+	keep := t.rcpts[:0] // t's alone: nobody else has this part of the slice
 	for _, r := range t.rcpts {
 		switch d := s.decide(now, env, r, t.msg.State(r)); {
 		case d.Action != Try:
