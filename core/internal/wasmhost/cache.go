@@ -32,11 +32,12 @@ type codeCache struct {
 	logger hclog.Logger
 }
 
-// openCache makes or checks the folder for this engine and rewriter below dir,
-// and removes those of other versions.
+// cacheName is the name of the folder for this engine and rewriter.
+func cacheName() string { return wazeroVersion + "-" + metering.Version }
+
+// openCache makes or checks the folder for this engine and rewriter below dir.
 func openCache(dir string, logger hclog.Logger) (*codeCache, error) {
-	name := wazeroVersion + "-" + metering.Version
-	c := &codeCache{dir: filepath.Join(dir, name), logger: logger}
+	c := &codeCache{dir: filepath.Join(dir, cacheName()), logger: logger}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder for compiled plugins: %w", err)
 	}

@@ -81,6 +81,27 @@ func (c *code) build(ctx context.Context, wasm []byte) error {
 	return nil
 }
 
+// compile compiles and links the metered module. It is known to be valid, so a
+// failure with the disk cache is the cache's: a damaged file, a full disk. Then
+// it does without.
+func (c *code) compile(ctx context.Context, metered []byte) error {
+	c.cache = c.host.cache.compiled()
+	err := c.compileWith(ctx, metered)
+	if err != nil && c.cache != nil {
+		c.host.logger.Warn("compiled plugins cannot be kept", "error", err)
+		c.close()
+		err = c.compileWith(ctx, metered)
+	}
+	if err != nil {
+		return fmt.Errorf("it could not be compiled: %w", err)
+	}
+	if err := c.checkTypes(); err != nil {
+		return err
+	}
+	c.memory = uint64(c.compiled.ExportedMemories()["memory"].Min()) << 16
+	return c.link(ctx)
+}
+
 // checkExports tells whether a module is a plugin by what it exports.
 func checkExports(b *outline) error {
 	if !b.exported("pr_on", kindFunc) && b.exported("_start", kindFunc) {
@@ -175,27 +196,20 @@ func validate(ctx context.Context, wasm []byte) error {
 	return nil
 }
 
-// compile compiles the metered module and links its host functions.
-func (c *code) compile(ctx context.Context, metered []byte) error {
+// compileWith compiles the metered module with the cache, if there is one.
+func (c *code) compileWith(ctx context.Context, metered []byte) error {
 	config := wazero.NewRuntimeConfig()
 	if c.host.o.Interprete {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
 	config = config.WithCoreFeatures(features).WithDebugInfoEnabled(false)
-	if c.cache = c.host.cache.compiled(); c.cache != nil {
+	if c.cache != nil {
 		config = config.WithCompilationCache(c.cache)
 	}
 	c.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	compiled, err := c.runtime.CompileModule(ctx, metered)
-	if err != nil {
-		return fmt.Errorf("it could not be compiled: %w", err)
-	}
-	c.compiled = compiled
-	if err := c.checkTypes(); err != nil {
-		return err
-	}
-	c.memory = uint64(compiled.ExportedMemories()["memory"].Min()) << 16
-	return c.link(ctx)
+	var err error
+	c.compiled, err = c.runtime.CompileModule(ctx, metered)
+	return err
 }
 
 // checkTypes checks the types of what is exported and imported.

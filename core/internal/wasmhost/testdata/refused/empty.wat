@@ -1,0 +1,5 @@
+;; SPDX-License-Identifier: Apache-2.0
+;;
+;; empty: exports nothing.
+;; error: does not export the memory memory
+(module)
