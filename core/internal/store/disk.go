@@ -4,11 +4,9 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,8 +18,8 @@ import (
 // ErrFault is in the chain of every error after the disk has failed.
 var ErrFault = errors.New("the disk has failed")
 
-// pause slows down background work of Pebble that fails and is tried again at
-// once: it has no back-off of its own.
+// pause slows down background work of Pebble that fails on a full disk and is
+// tried again at once: it has no back-off of its own.
 const pause = 100 * time.Millisecond
 
 // disk is the state that all files of a Store share: the first fault, and the
@@ -29,7 +27,7 @@ const pause = 100 * time.Millisecond
 type disk struct {
 	log      hclog.Logger
 	syncs    atomic.Int64
-	cause    atomic.Pointer[error]
+	cause    atomic.Pointer[fault]
 	failed   chan struct{}
 	stopped  chan struct{}
 	stopOnce sync.Once
@@ -45,18 +43,29 @@ func newDisk(log hclog.Logger) *disk {
 	}
 }
 
+// fault is the first failure of the disk. It is ErrFault to errors.Is.
+type fault struct {
+	op  string
+	err error
+}
+
+func (f *fault) Error() string {
+	return "store: " + ErrFault.Error() + ": " + f.op + ": " + f.err.Error()
+}
+func (f *fault) Unwrap() error        { return f.err }
+func (f *fault) Is(target error) bool { return target == ErrFault }
+
 // fault returns the first fault, or nil.
 func (d *disk) fault() error {
-	if err := d.cause.Load(); err != nil {
-		return *err
+	if f := d.cause.Load(); f != nil {
+		return f
 	}
 	return nil
 }
 
 // fail notes the first fault; later ones are only its consequences.
 func (d *disk) fail(op string, err error) {
-	fault := fmt.Errorf("store: %w: %s: %v", ErrFault, op, err)
-	if d.cause.CompareAndSwap(nil, &fault) {
+	if d.cause.CompareAndSwap(nil, &fault{op, err}) {
 		close(d.failed)
 		d.log.Error("the disk has failed: nothing more is accepted until the store is opened again", "op", op, "error", err)
 	}
@@ -78,9 +87,10 @@ func (d *disk) wait() {
 type class uint8
 
 const (
-	table class = iota // Pebble's files but the log: error and freeze
-	wal                // Pebble's log: freeze, and tell Pebble nothing
-	body               // a spool file: the error is that message's alone
+	state  class = iota // Pebble's log, manifest, markers and folder: freeze
+	table               // Pebble's tables: freeze, unless the disk is full
+	folder              // the spool and the folders above: freeze, and tell the caller
+	body                // a spool file: the failure is that message's alone
 )
 
 // faultFS is the layer between Pebble, the spool and the disk.
@@ -88,20 +98,19 @@ type faultFS struct {
 	vfs.FS // the disk
 	disk   *disk
 	db     string // Pebble's folder
-	spool  string
 }
 
 // Unwrap implements vfs.FS.
 func (f *faultFS) Unwrap() vfs.FS { return f.FS }
 
 func (f *faultFS) class(path string) class {
-	switch {
-	case strings.HasSuffix(path, ".log") && filepath.Dir(path) == f.db:
-		return wal
-	case strings.HasPrefix(path, f.spool+string(filepath.Separator)):
+	switch ext := filepath.Ext(path); {
+	case filepath.Dir(path) != f.db:
 		return body
+	case ext == ".sst" || ext == ".blob":
+		return table
 	}
-	return table
+	return state
 }
 
 // do runs op, which changes something at path. A full disk gets a second try
@@ -111,31 +120,31 @@ func (f *faultFS) do(c class, name, path string, again bool, op func() error) er
 		return op()
 	}
 	if err := f.disk.fault(); err != nil {
-		return f.refuse(c, err)
+		return frozen(c, err)
 	}
 	err := op()
-	if err == nil {
+	if err != nil && again && full(err) && f.disk.makeRoom() {
+		err = op()
+	}
+	switch {
+	case err == nil:
 		return nil
+	case c == table && full(err):
+		f.disk.wait()
+		return err
 	}
-	if again && full(err) && f.disk.makeRoom() {
-		if err = op(); err == nil {
-			return nil
-		}
-	}
-	if !full(err) || c == wal || !again {
-		f.disk.fail(name+" "+path, err)
-	}
-	return f.refuse(c, err)
+	f.disk.fail(name+" "+path, err)
+	return frozen(c, err)
 }
 
-// refuse is what Pebble hears of a failure: nothing when it is its log, since
-// it would panic.
-func (f *faultFS) refuse(c class, err error) error {
-	if c == wal {
-		return nil
+// frozen is what a caller hears from the first fault on. Pebble hears nothing:
+// it would panic, end the process, or try for ever. What it writes from then
+// on goes nowhere, and what it reads is what was written before.
+func frozen(c class, err error) error {
+	if c == folder {
+		return err
 	}
-	f.disk.wait()
-	return err
+	return nil
 }
 
 // open runs an operation that yields a file for writing.
@@ -150,7 +159,7 @@ func (f *faultFS) open(name, path string, op func() (vfs.File, error)) (vfs.File
 		return nil, err
 	}
 	if file == nil {
-		file = vfs.NewMemFile(nil) // a log that cannot be: nobody reads it
+		file = vfs.NewMemFile(nil) // nowhere: nobody reads it
 	}
 	return &faultFile{File: file, fs: f, path: path, class: c}, nil
 }
@@ -177,7 +186,11 @@ func (f *faultFS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &faultFile{File: dir, fs: f, path: name, class: table}, nil
+	c := folder
+	if name == f.db {
+		c = state
+	}
+	return &faultFile{File: dir, fs: f, path: name, class: c}, nil
 }
 
 // Rename implements vfs.FS.

@@ -24,6 +24,10 @@ func (e *lockError) Unwrap() error { return e.err }
 // explain makes one sentence of an error of Open: the thing and the remedy.
 func explain(dir string, err error) error {
 	var locked *lockError
+	var cause *fault
+	if errors.As(err, &cause) {
+		err = cause.err
+	}
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("store: data directory %s is not writable: make it so for the user who runs postroad, or choose another data_dir: %w", dir, err)

@@ -17,17 +17,17 @@
 //
 // # When the disk fails
 //
-// Pebble ends the process, or panics with its locks held, when its log cannot
-// be written or synced. A library must not do that. So every file operation of
-// Pebble goes through a layer of ours (disk.go). At the first failure of a
-// write, a sync or a folder sync the layer freezes: it reports the fault
-// (Healthy, Failed), touches the disk no more, and tells Pebble that writes to
-// its log went well. Nobody believes that: Commit looks at the fault after
-// Pebble returned, so no caller is ever told that such a batch is durable, and
-// no file handle is synced a second time after a failed sync (after a failed
-// fsync the page cache cannot be trusted). What was acknowledged before is on
-// the disk. The way out is Close and Open: once inside the process, else by the
-// next start. Both read the log again and write what it holds to new files.
+// Pebble ends the process, or panics with its locks held, when its log or its
+// manifest cannot be written or synced. A library must not do that. So every
+// file operation of Pebble goes through a layer of ours (disk.go). At the first
+// failure of a write, a sync or a folder sync the layer freezes: it reports the
+// fault (Healthy, Failed), touches the disk no more, and tells Pebble that all
+// went well. Nobody believes that: Commit looks at the fault after Pebble
+// returned, so no caller is ever told that such a batch is durable, and no file
+// handle is synced a second time after a failed sync (after a failed fsync the
+// page cache cannot be trusted). What was acknowledged before is on the disk.
+// The way out is Close and Open: once inside the process, else by the next
+// start. Both read the log again and write what it holds to new files.
 //
 // A full disk is no fault as long as it is seen in time: Room refuses mail
 // (452) below a floor of free space, and when something else fills the disk
@@ -88,7 +88,7 @@ func Open(o Options) (*Store, error) {
 	o = o.withDefaults()
 	s := &Store{log: o.Logger, dir: o.Dir}
 	s.disk = newDisk(o.Logger)
-	s.fs = &faultFS{FS: o.FS, disk: s.disk, db: s.path("db"), spool: s.path("spool")}
+	s.fs = &faultFS{FS: o.FS, disk: s.disk, db: s.path("db")}
 	if err := s.open(o); err != nil {
 		s.abandon()
 		return nil, explain(o.Dir, err)
