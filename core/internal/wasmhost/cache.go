@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 
 	"github.com/hashicorp/go-hclog"
@@ -35,7 +36,8 @@ type codeCache struct {
 // cacheName is the name of the folder for this engine and rewriter.
 func cacheName() string { return wazeroVersion + "-" + metering.Version }
 
-// openCache makes or checks the folder for this engine and rewriter below dir.
+// openCache makes or checks the folder for this engine and rewriter below dir,
+// and removes those of others.
 func openCache(dir string, logger hclog.Logger) (*codeCache, error) {
 	c := &codeCache{dir: filepath.Join(dir, cacheName()), logger: logger}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -47,8 +49,28 @@ func openCache(dir string, logger hclog.Logger) (*codeCache, error) {
 	if err := checkPrivate(c.dir); err != nil {
 		return nil, err
 	}
+	c.removeOthers(dir)
 	c.prune(maxCache)
 	return c, nil
+}
+
+// removeOthers removes the folders of other engines and rewriters, which nothing
+// will read again.
+func (c *codeCache) removeOthers(dir string) {
+	ours := regexp.MustCompile(`^v\d+\.\d+\.\d+-\d+$`)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		old := filepath.Join(dir, e.Name())
+		if e.Name() == cacheName() || !ours.MatchString(e.Name()) || checkPrivate(old) != nil {
+			continue
+		}
+		if err := os.RemoveAll(old); err != nil {
+			c.logger.Warn("compiled plugins of another version cannot be removed", "error", err)
+		}
+	}
 }
 
 // checkPrivate refuses a folder that someone else could have put code into.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,21 @@ func TestFolderThatOthersCanWriteIsRefused(t *testing.T) {
 		if _, err := New(context.Background(), Options{CacheDir: dir}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v", want, err)
 		}
+	}
+}
+
+func TestFoldersOfOtherVersionsAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"v1.0.0-1", "v1.0.0-mine", "data"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newHost(t, Options{CacheDir: dir})
+	left, _ := filepath.Glob(filepath.Join(dir, "*"))
+	want := []string{filepath.Join(dir, "data"), filepath.Join(dir, "v1.0.0-mine"), filepath.Join(dir, cacheName())}
+	if !slices.Equal(left, want) {
+		t.Errorf("left are %v, want %v", left, want)
 	}
 }
 

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wasmhost
+
+import (
+	"context"
+	"testing"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// benchStage measures a stage's calls on one message, hook included where
+// fresh says so.
+func benchStage(b *testing.B, s *Stage, phase mail.Phase) {
+	b.Helper()
+	h := newHook(phase, 0, testEnvelope())
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Run(ctx, h); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkEmptyStage is the overhead of a call: lease, budget, deadline, guest,
+// account.
+func BenchmarkEmptyStage(b *testing.B) {
+	benchStage(b, newTestStage(b, load(b, newHost(b, Options{}), "guests/empty.wasm"), StageOptions{}), mail.PhaseMail)
+}
+
+// BenchmarkFourFields is a call that reads three fields and a header.
+func BenchmarkFourFields(b *testing.B) {
+	s := newTestStage(b, load(b, newHost(b, Options{}), "guests/fields.wasm"), StageOptions{Grant: everything()})
+	benchStage(b, s, mail.PhaseMessage)
+}
+
+// BenchmarkEmptyStageParallel is the pool under contention.
+func BenchmarkEmptyStageParallel(b *testing.B) {
+	s := newTestStage(b, load(b, newHost(b, Options{}), "guests/empty.wasm"), StageOptions{})
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		h := newHook(mail.PhaseMail, 0, testEnvelope())
+		for pb.Next() {
+			if _, err := s.Run(context.Background(), h); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
+
+// BenchmarkFreshInstance is a call with isolation "fresh".
+func BenchmarkFreshInstance(b *testing.B) {
+	s := newTestStage(b, load(b, newHost(b, Options{}), "guests/empty.wasm"), StageOptions{Limits: Limits{Isolation: IsolationFresh}})
+	benchStage(b, s, mail.PhaseMail)
+}
+
+// BenchmarkLoad is what a module costs at the start, without and with kept code.
+func BenchmarkLoad(b *testing.B) {
+	wasm := readWasm(b, "script.wasm")
+	for name, dir := range map[string]string{"compiled": "", "kept": b.TempDir()} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				m, err := newHost(b, Options{CacheDir: dir}).Load(context.Background(), "x", wasm)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_ = m.Close()
+			}
+		})
+	}
+}
