@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/postroad-mail/postroad/plugins"
+)
+
+// crate is one library that the plugins are linked with, in build order.
+type crate struct {
+	name, source string
+	deps         []string
+	flags        []string
+}
+
+func crates(tc toolchain) []crate {
+	regex := crate{
+		name: "regex_lite", source: "plugins/third_party/regex-lite/src/lib.rs",
+		flags: []string{"--cfg", `feature="std"`, "--cfg", `feature="string"`, "--cap-lints", "allow"},
+	}
+	if tc.old {
+		regex.flags = append(regex.flags, "-Zcrate-attr=feature(let_else)")
+	}
+	return []crate{
+		regex,
+		{name: "postroad", source: "sdk/rust/src/lib.rs"},
+		{name: "common", source: "plugins/common/src/lib.rs", deps: []string{"postroad", "regex_lite"}},
+	}
+}
+
+// compileAll returns the finished modules by plugin name.
+func compileAll(ctx context.Context, tc toolchain, root string) (map[string][]byte, error) {
+	out, err := os.MkdirTemp("", "postroad-build")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(out)
+	for _, c := range crates(tc) {
+		if err := rustc(ctx, tc, root, out, c, "rlib"); err != nil {
+			return nil, err
+		}
+	}
+	modules := map[string][]byte{}
+	for _, name := range plugins.Names() {
+		if modules[name], err = compilePlugin(ctx, tc, root, out, name); err != nil {
+			return nil, err
+		}
+	}
+	return modules, nil
+}
+
+// compilePlugin compiles and links one plugin and adds its manifest.
+func compilePlugin(ctx context.Context, tc toolchain, root, out, name string) ([]byte, error) {
+	c := crate{
+		name: name, source: "plugins/" + name + "/src/lib.rs",
+		deps: []string{"postroad", "common", "regex_lite"},
+		flags: []string{
+			"-C", "lto=fat", "-C", "strip=symbols", "-C", "linker=" + tc.linker,
+			"-C", "link-arg=-zstack-size=131072",
+		},
+	}
+	if err := rustc(ctx, tc, root, out, c, "cdylib"); err != nil {
+		return nil, err
+	}
+	module, err := os.ReadFile(filepath.Join(out, name+".wasm"))
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := os.ReadFile(filepath.Join(root, "plugins", name, "manifest.json"))
+	if err != nil {
+		return nil, err
+	}
+	return withManifest(module, manifest)
+}
+
+// rustc compiles c. Sources are named relative to root and all else is mapped
+// away, so that the result does not depend on where the machine keeps it.
+func rustc(ctx context.Context, tc toolchain, root, out string, c crate, kind string) error {
+	abs, err := filepath.Abs(root)
+	if err != nil {
+		return err
+	}
+	args := []string{
+		"--edition", "2021", "--crate-name", c.name, "--crate-type", kind, "--target", target,
+		"-C", "opt-level=z", "-C", "codegen-units=1", "-C", "panic=abort", "-C", "embed-bitcode=yes",
+		"--remap-path-prefix", abs + "=.", "--remap-path-prefix", out + "=.",
+		"--out-dir", out, "-L", out,
+	}
+	for _, d := range c.deps {
+		args = append(args, "--extern", d+"="+filepath.Join(out, "lib"+d+".rlib"))
+	}
+	cmd := exec.CommandContext(ctx, tc.rustc, append(append(args, c.flags...), c.source)...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "RUSTC_BOOTSTRAP="+bootstrap(c, tc))
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("rustc %s: %w", c.source, err)
+	}
+	return nil
+}
+
+// bootstrap lets the named crate alone use features that an older compiler has
+// but does not open yet.
+func bootstrap(c crate, tc toolchain) string {
+	if tc.old && c.name == "regex_lite" {
+		return "1"
+	}
+	return "0"
+}
