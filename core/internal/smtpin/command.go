@@ -116,8 +116,8 @@ func (s *session) answer(line, verb, arg string) {
 		s.refuse(refuse(ReasonSyntax, 501, 5, 4, "syntax: VRFY address"))
 	case verb == "VRFY":
 		s.say(replyVrfy)
-	case verb == "EXPN":
-		s.refuse(refuse(ReasonUnknown, 502, 5, 1, "EXPN not supported"))
+	case verb == "EXPN", verb == "AUTH":
+		s.refuse(refuse(ReasonUnknown, 502, 5, 1, verb+" not supported"))
 	default:
 		s.refuse(refuse(ReasonUnknown, 500, 5, 1, "command not known"))
 	}

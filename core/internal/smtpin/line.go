@@ -60,35 +60,54 @@ func (c *lineCheck) end() *refusal {
 // piece checks p up to the end of its first line and returns how far it came.
 func (c *lineCheck) piece(p []byte) (int, *refusal) {
 	if c.cr {
-		if p[0] != '\n' {
-			return 0, c.bare("CR")
-		}
-		c.cr, c.length = false, 0
-		return 1, nil
+		return 1, c.lineFeed(p[0])
 	}
 	lf := bytes.IndexByte(p, '\n')
-	line := p
-	if lf >= 0 {
-		line = p[:lf]
+	if lf < 0 {
+		return len(p), c.open(p)
 	}
-	cr := bytes.IndexByte(line, '\r')
-	switch {
-	case cr >= 0 && cr < len(line)-1:
-		return 0, c.bare("CR")
-	case lf >= 0 && cr < 0:
-		return 0, c.bare("LF")
-	case cr >= 0:
-		line = line[:cr]
+	return lf + 1, c.closed(p[:lf])
+}
+
+// lineFeed checks the octet behind a CR that ended the last piece.
+func (c *lineCheck) lineFeed(b byte) *refusal {
+	if b != '\n' {
+		return c.bare("CR")
 	}
-	if c.length += len(line); c.length > c.limit {
-		return 0, refuse(ReasonLineLength, 554, 6, 0, "message has a line that is too long")
+	c.cr, c.length = false, 0
+	return nil
+}
+
+// open checks the part of a line whose end is not there yet.
+func (c *lineCheck) open(p []byte) *refusal {
+	cr := bytes.IndexByte(p, '\r')
+	if cr >= 0 && cr < len(p)-1 {
+		return c.bare("CR")
 	}
-	if lf >= 0 {
-		c.length = 0
-		return lf + 1, nil
+	if c.cr = cr >= 0; c.cr {
+		p = p[:cr]
 	}
-	c.cr = cr >= 0
-	return len(p), nil
+	return c.longer(len(p))
+}
+
+// closed checks a line, or the rest of one, that an LF follows.
+func (c *lineCheck) closed(p []byte) *refusal {
+	switch cr := bytes.IndexByte(p, '\r'); {
+	case cr < 0:
+		return c.bare("LF")
+	case cr < len(p)-1:
+		return c.bare("CR")
+	}
+	bad := c.longer(len(p) - 1)
+	c.length = 0
+	return bad
+}
+
+func (c *lineCheck) longer(n int) *refusal {
+	if c.length += n; c.length > c.limit {
+		return refuse(ReasonLineLength, 554, 6, 0, "message has a line that is too long")
+	}
+	return nil
 }
 
 func (c *lineCheck) bare(what string) *refusal {

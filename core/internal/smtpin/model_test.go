@@ -208,7 +208,7 @@ func (m *model) step(r *rand.Rand) {
 // each transaction once and each message at most once, and no reply, recipient
 // or verdict may leak from one transaction into the next.
 func TestModel(t *testing.T) {
-	for seed := int64(0); seed < 1500; seed++ {
+	for seed := int64(0); seed < 500; seed++ {
 		r := rand.New(rand.NewSource(seed))
 		m := &model{recipients: 2, codes: []string{"220"}}
 		if r.Intn(8) > 0 {

@@ -32,7 +32,7 @@ type Limits struct {
 	LineLength           int           // octets of one body line without its CRLF (1 MiB)
 	CommandLine          int           // octets of one command line with its CRLF, 512 to 65,536 (2,048)
 	Connections          int           // open at once (1,000)
-	ConnectionsPerClient int           // open at once from one address (100)
+	ConnectionsPerClient int           // open at once from one IPv4 address or IPv6 /64 (100)
 	Errors               int           // nonsense commands between two messages (20)
 	CommandTimeout       time.Duration // for one whole command line, one write, the TLS handshake (5 min)
 	DataTimeout          time.Duration // for the next octets of content (5 min)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/emersion/go-smtp"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -25,6 +26,18 @@ func (r *refusal) Error() string { return r.reply.Line() }
 
 // Unwrap gives the reply, which is an error too.
 func (r *refusal) Unwrap() error { return r.reply }
+
+// level is how loudly the log speaks of r. What a client can have as often as
+// it likes is for debugging; the Observer counts it.
+func (r *refusal) level() hclog.Level {
+	switch r.reason {
+	case ReasonFault:
+		return hclog.Warn
+	case ReasonBareNewline, ReasonLineLength, ReasonSize, ReasonTLS, ReasonErrors, ReasonTimeout:
+		return hclog.Info
+	}
+	return hclog.Debug
+}
 
 // maxReplyLine is the limit of a reply line with its CRLF (RFC 5321 §4.5.3.1.5).
 const maxReplyLine = 512

@@ -192,7 +192,7 @@ func (g gate) Accept() (net.Conn, error) {
 func (s *Server) enter(p *session) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ip := p.client.Addr.Addr()
+	ip := network(p.client.Addr.Addr())
 	switch {
 	case s.draining.Load():
 		return goingDown()
@@ -205,7 +205,9 @@ func (s *Server) enter(p *session) *refusal {
 	s.perClient[ip]++
 	s.running.Add(1)
 	s.opts.Observer.Connected()
-	p.logger.Debug("connected")
+	if s.opts.Logger.IsDebug() {
+		p.logger().Debug("connected")
+	}
 	return nil
 }
 
@@ -213,14 +215,29 @@ func (s *Server) enter(p *session) *refusal {
 func (s *Server) leave(p *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ip := p.client.Addr.Addr()
+	ip := network(p.client.Addr.Addr())
 	delete(s.sessions, p)
 	if s.perClient[ip]--; s.perClient[ip] == 0 {
 		delete(s.perClient, ip)
 	}
 	s.opts.Observer.Disconnected()
-	p.logger.Debug("disconnected")
+	if s.opts.Logger.IsDebug() {
+		p.logger().Debug("disconnected")
+	}
 	s.running.Done()
+}
+
+// network is what counts as one client: an IPv4 address, or the /64 that an
+// IPv6 host can pick its addresses from.
+func network(ip netip.Addr) netip.Addr {
+	if !ip.Is6() {
+		return ip
+	}
+	p, err := ip.Prefix(64)
+	if err != nil { // Is6 says that 64 bits are there
+		return ip
+	}
+	return p.Addr()
 }
 
 // turnAway sends bad instead of the banner. It runs in the accept loop and must

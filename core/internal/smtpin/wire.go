@@ -36,6 +36,7 @@ type wire struct {
 	big   *[]byte // borrowed from pool; nil when in is small
 	r, w  int     // in[r:w] is unread
 	out   []byte  // replies not sent yet
+	mute  bool    // a write failed: nothing more is sent
 
 	mu   sync.Mutex
 	idle bool // waiting for input outside a transaction
@@ -115,14 +116,15 @@ func (w *wire) abort() { _ = w.raw.Close() }
 
 // flush sends the collected replies.
 func (w *wire) flush() error {
-	if len(w.out) == 0 {
+	if len(w.out) == 0 || w.mute {
 		return nil
 	}
-	if err := w.conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
-		return err
+	err := w.conn.SetWriteDeadline(time.Now().Add(w.timeout))
+	if err == nil {
+		_, err = w.conn.Write(w.out)
 	}
-	_, err := w.conn.Write(w.out)
 	w.out = w.out[:0]
+	w.mute = err != nil
 	return err
 }
 
