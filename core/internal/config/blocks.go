@@ -96,7 +96,7 @@ func pluginSpec() *blockSpec {
 		args: []argSpec{
 			{"source", sourceKind(), ``, true, "\"builtin:NAME\", the path of a module, or in a program that embeds the relay \"native:NAME\"."},
 			{"sha256", sha256Kind(), ``, false, "What the module's SHA-256 must be."},
-			{"phases", listKind[string](enumKind(anyPhase()...), "list of phases"), ``, false, "The phases in which its stages are called; all that it serves if left out."},
+			{"phases", listKind[string](enumKind(anyPhase()...), "list of phases"), ``, false, "The phases in which its stages are called, of \"mail\", \"rcpt\" and \"message\"; all that it serves if left out."},
 			{"isolation", enumKind("call", "fresh"), `"call"`, false, "An instance serves one call after the other, or every call gets a fresh one."},
 		},
 		blocks: []*blockSpec{grantSpec(), pluginLimitsSpec()},
@@ -107,8 +107,8 @@ func grantSpec() *blockSpec {
 	return &blockSpec{
 		name: "grant", count: optional, doc: "What the plugin may touch. For a builtin, an argument that is left out means what its manifest asks for.",
 		args: []argSpec{
-			{"read", listKind[string](enumKind("envelope", "headers", "body", "auth"), "list"), ``, false, "Parts of a message that it may read."},
-			{"write", listKind[string](enumKind("headers", "body", "recipients", "sender"), "list"), ``, false, "Parts of a message that it may change."},
+			{"read", listKind[string](enumKind("envelope", "headers", "body", "auth"), "list of names"), ``, false, "Parts of a message that it may read: \"envelope\", \"headers\", \"body\", \"auth\"."},
+			{"write", listKind[string](enumKind("headers", "body", "recipients", "sender"), "list of names"), ``, false, "Parts of a message that it may change: \"headers\", \"body\", \"recipients\", \"sender\"."},
 			{"routes", refsKind("route"), ``, false, "Routes that it may choose; [\"*\"] for all."},
 			{"next_hops", listKind[string](hopKind(), "list of patterns"), ``, false, "Next hops outside the routes that it may choose."},
 			{"kv", refsKind("store"), ``, false, "Stores that it may use; [\"*\"] for all."},
@@ -196,7 +196,7 @@ func routeSpec() *blockSpec {
 
 func maildirSpec() *blockSpec {
 	return &blockSpec{
-		name: "maildir", count: optional, doc: "Delivers into Maildir folders: <root>/<domain>/<local-part>.",
+		name: "maildir", count: optional, doc: "Delivers into Maildir folders: `<root>/<domain>/<local-part>`.",
 		args: []argSpec{
 			{"root", folderKind(), `"mail"`, false, "A relative path starts at data_dir."},
 			{"mailboxes", listKind[string](mailboxKind(), "list of addresses"), `[]`, false, "Addresses that have a mailbox. One whose folder exists need not be listed."},

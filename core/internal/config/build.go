@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"time"
@@ -22,6 +23,7 @@ func (d *decoder) config(root *node, opts Options) *Config {
 	for _, n := range root.children("listener") {
 		c.Listeners = append(c.Listeners, d.listener(n))
 	}
+	d.addresses(root)
 	for _, n := range root.children("store") {
 		c.Stores = append(c.Stores, Store{n.name(), arg[string](n, "engine"), arg[time.Duration](n, "ttl")})
 	}
@@ -69,7 +71,35 @@ func (d *decoder) listener(n *node) Listener {
 	if t := n.child("tls"); t != nil {
 		l.TLS = &TLS{arg[string](t, "cert"), arg[string](t, "key")}
 	}
+	d.warnOpenRelay(n, l)
 	return l
+}
+
+func (d *decoder) warnOpenRelay(n *node, l Listener) {
+	for _, p := range l.RelayFrom {
+		if p.Bits() == 0 {
+			d.warn(n.args["relay_from"].rng, "every client may send to any domain: an open relay", "name the networks of your own clients")
+			return
+		}
+	}
+}
+
+// addresses reports listeners that would take the same address.
+func (d *decoder) addresses(root *node) {
+	taken := map[string]string{}
+	for _, n := range append(root.children("admin"), root.children("listener")...) {
+		address, who := arg[string](n, "address"), n.spec.name
+		if len(n.labels) > 0 {
+			who += " " + quote(n.name())
+		}
+		if _, port, _ := net.SplitHostPort(address); address == "" || port == "0" {
+			continue
+		}
+		if first := taken[address]; first != "" {
+			d.fault(n.args["address"].rng, fmt.Sprintf("%s and %s both listen on %s", first, who, address), "give one of them another port")
+		}
+		taken[address] = who
+	}
 }
 
 func buildLimits(n *node) ListenerLimits {

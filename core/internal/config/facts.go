@@ -49,5 +49,5 @@ var factTable = map[string]fact{
 	"recipient.domain":       {kindString, rcptPhases(), true, "its domain in lower case"},
 	"recipient.local":        {kindString, rcptPhases(), true, "its local part"},
 	"message.size":           {kindSize, messagePhase(), false, "octets of the whole message"},
-	messageHeader:            {kindList, messagePhase(), false, "values of a header field, decoded: message.header[\"Subject\"]"},
+	messageHeader:            {kindList, messagePhase(), false, "unfolded values of a header field, in order: message.header[\"Subject\"]"},
 }

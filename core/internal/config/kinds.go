@@ -99,7 +99,7 @@ func sizeKind(least, most int64) kind {
 		}
 		return v, err
 	}
-	want := fmt.Sprintf(`a size with a unit (B, KiB, MiB, GiB), such as "25MiB", from %q to %q`, formatSize(least), formatSize(most))
+	want := fmt.Sprintf(`a size with a unit (B, KiB, MiB, GiB), such as "25MiB", at least %q and at most %q`, formatSize(least), formatSize(most))
 	return scalarKind("size", want, parse, formatSize)
 }
 
@@ -183,7 +183,7 @@ func truth(l lit) (bool, bool) {
 
 // conditionKind marks an argument that is compiled, not evaluated.
 func conditionKind() kind {
-	return kind{name: "condition", want: "a condition", print: func(v any) string { return v.(*Condition).String() }}
+	return kind{name: "condition", want: "facts, texts and numbers, joined by operators and functions", print: func(v any) string { return v.(*Condition).String() }}
 }
 
 // mismatch reports a value of the wrong type.

@@ -54,13 +54,13 @@ func TestRelativePaths(t *testing.T) {
 // TestNesting shows that no text makes the parser follow it into the depth.
 func TestNesting(t *testing.T) {
 	for name, text := range map[string]string{
-		"parentheses": "a = " + strings.Repeat("(", 100_000),
-		"blocks":      strings.Repeat("a {\n", 100_000),
-		"lists":       "a = " + strings.Repeat("[", 100_000),
-		"templates":   "a = " + strings.Repeat(`"${`, 100_000),
-		"nots":        "a = " + strings.Repeat("!", 500_000) + "true",
-		"minus":       "a = " + strings.Repeat("-", 500_000) + "1",
-		"questions":   "a = " + strings.Repeat("true ? 1 : ", 50_000) + "1",
+		"parentheses": "a = " + strings.Repeat("(", 20_000),
+		"blocks":      strings.Repeat("a {\n", 20_000),
+		"lists":       "a = " + strings.Repeat("[", 20_000),
+		"templates":   "a = " + strings.Repeat(`"${`, 20_000),
+		"nots":        "a = " + strings.Repeat("!", 20_000) + "true",
+		"minus":       "a = " + strings.Repeat("-", 20_000) + "1",
+		"questions":   "a = " + strings.Repeat("true ? 1 : ", 20_000) + "1",
 	} {
 		_, err := Parse("test.hcl", []byte(text), testOptions())
 		if err == nil || !strings.Contains(err.Error(), "brackets are open") {

@@ -17,6 +17,7 @@ func Reference() string {
 	for _, b := range grammar().blocks {
 		writeBlock(w, b, "")
 	}
+	writeValues(w)
 	writeFacts(w)
 	writeFunctions(w)
 	return w.String()
@@ -82,6 +83,31 @@ func code(kind string) string {
 }
 
 func escape(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+// writeValues explains the kinds of values that the tables name.
+func writeValues(w *strings.Builder) {
+	w.WriteString("## Values\n\n| value | is written as |\n|---|---|\n")
+	values := map[string]string{"number": "a whole number; a text of digits, such as env gives, is converted"}
+	collectValues(grammar(), values)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fmt.Fprintf(w, "| %s | %s |\n", name, escape(values[name]))
+	}
+	w.WriteString("\n")
+}
+
+// collectValues notes the kinds that are not spelled out in the tables. Bounds
+// differ from argument to argument and stand in the diagnostics.
+func collectValues(b *blockSpec, values map[string]string) {
+	for _, a := range b.args {
+		name := a.kind.name
+		if _, known := values[name]; !known && !strings.HasPrefix(name, `"`) && name != "list of names" && name != "list of phases" {
+			values[name], _, _ = strings.Cut(a.kind.want, ", at least")
+		}
+	}
+	for _, inner := range b.blocks {
+		collectValues(inner, values)
+	}
+}
 
 func writeFacts(w *strings.Builder) {
 	w.WriteString("## Facts\n\nA `when` asks for facts. A fact must be known in every phase in which the stage's plugin is called. " +

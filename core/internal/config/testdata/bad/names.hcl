@@ -18,3 +18,9 @@ plugin "unused" {
 }
 server {}
 server {}
+admin {
+  address = "127.0.0.1:2525"
+}
+listener "smtp" "open" {
+  relay_from = ["0.0.0.0/0", "::/0"]
+}
