@@ -26,13 +26,13 @@ const (
 
 var kindNames = [...]string{"function", "table", "memory", "global"}
 
-// Errors of readBinary.
+// Errors of readOutline.
 var (
-	errNotWasm   = errors.New("not a WebAssembly module; give a .wasm file that a compiler made")
-	errComponent = errors.New("a WebAssembly component, which this host cannot run; " +
+	errNotWasm   = errors.New("it is not a WebAssembly module; give a .wasm file that a compiler made")
+	errComponent = errors.New("it is a WebAssembly component, which this host cannot run; " +
 		"build a core module instead (Rust: target wasm32-wasip1 or wasm32-unknown-unknown; TinyGo and Go: wasip1; not wasip2)")
-	errVersion   = errors.New("a WebAssembly module of an unknown binary version; build it for version 1")
-	errTruncated = errors.New("a damaged WebAssembly module: it ends in the middle of a section")
+	errVersion   = errors.New("it is a WebAssembly module of an unknown binary version; build it for version 1")
+	errTruncated = errors.New("it is a damaged WebAssembly module: it ends in the middle of a section")
 )
 
 // outline is what the host wants to know of a module before it is compiled.
@@ -53,9 +53,9 @@ type exportEntry struct {
 	kind byte
 }
 
-// readBinary walks the sections of a core module. It refuses what is not one
+// readOutline walks the sections of a core module. It refuses what is not one
 // with an error that says what it is instead.
-func readBinary(wasm []byte, manifestSection string) (*outline, error) {
+func readOutline(wasm []byte, manifestSection string) (*outline, error) {
 	if err := checkMagic(wasm); err != nil {
 		return nil, err
 	}

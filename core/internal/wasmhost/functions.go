@@ -110,7 +110,7 @@ func (i *instance) errno(what string, err error) int64 {
 		e = abi.ErrIO
 	}
 	if e == abi.ErrIO {
-		i.stage.logger.Error("host function failed", "stage", i.stage.name, "id", i.out.id, "function", what, "error", err)
+		i.stage.logger.Error("host function failed", "id", i.out.id, "function", what, "error", err)
 	}
 	return int64(e)
 }

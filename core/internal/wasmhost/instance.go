@@ -88,12 +88,12 @@ func newInstance(s *Stage) (*instance, mail.PhaseSet, error) {
 		stage:  s,
 		memory: cappedMemory{cap: uint64(s.limits.Memory)},
 		watch:  newWatch(),
-		out:    output{logger: s.logger, stage: s.name},
+		out:    output{logger: s.logger},
 		born:   time.Now(),
 	}
 	i.ctx = &callContext{Context: context.Background(), i: i}
 	if err := i.instantiate(); err != nil {
-		return nil, 0, fmt.Errorf("plugin of stage %s cannot start: %w", s.name, err)
+		return nil, 0, fmt.Errorf("it cannot start: %w", err)
 	}
 	phases, err := i.init()
 	if err != nil {
@@ -215,7 +215,7 @@ func (i *instance) retire() {
 	if f := i.mod.ExportedFunction("pr_close"); f != nil && !i.watch.fired() {
 		i.begin(nil, "", closeDeadline)
 		if err := i.call(f, "pr_close", closeFuel, i.stack[:0]); err != nil {
-			i.stage.logger.Debug("plugin failed while it was closed", "stage", i.stage.name, "error", err)
+			i.stage.logger.Debug("plugin failed while it was closed", "error", err)
 		}
 		i.end()
 	}
@@ -225,7 +225,7 @@ func (i *instance) retire() {
 // drop frees an instance.
 func (i *instance) drop() {
 	if err := i.mod.Close(i.ctx); err != nil {
-		i.stage.logger.Warn("plugin instance did not close", "stage", i.stage.name, "error", err)
+		i.stage.logger.Warn("plugin instance did not close", "error", err)
 	}
 }
 

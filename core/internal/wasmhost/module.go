@@ -57,19 +57,11 @@ var errNoExports = errors.New("it exports nothing, so it is no plugin; a plugin 
 
 // build does all that is done once for a module.
 func (c *code) build(ctx context.Context, wasm []byte) error {
-	b, err := readBinary(wasm, abi.ManifestSection)
+	m, err := c.host.imports.inspect(wasm)
 	if err != nil {
-		return fmt.Errorf("this is %w", err)
-	}
-	if err := checkExports(b); err != nil {
 		return err
 	}
-	if c.manifest, err = parseManifest(b.manifest); err != nil {
-		return err
-	}
-	if err := c.checkImports(b); err != nil {
-		return err
-	}
+	c.manifest = m
 	metered, err := c.metered(ctx, wasm)
 	if err != nil {
 		return err
@@ -100,59 +92,6 @@ func (c *code) compile(ctx context.Context, metered []byte) error {
 	}
 	c.memory = uint64(c.compiled.ExportedMemories()["memory"].Min()) << 16
 	return c.link(ctx)
-}
-
-// checkExports tells whether a module is a plugin by what it exports.
-func checkExports(b *outline) error {
-	if !b.exported("pr_on", kindFunc) && b.exported("_start", kindFunc) {
-		return errors.New("it is a command (it exports _start, not pr_on), and this host runs reactors only; " +
-			"build a library instead (Go: -buildmode=c-shared; Rust: crate-type cdylib; C: -mexec-model=reactor)")
-	}
-	for _, need := range []exportEntry{{"memory", kindMemory}, {"pr_init", kindFunc}, {"pr_on", kindFunc}} {
-		if !b.exported(need.name, need.kind) {
-			return fmt.Errorf("it does not export the %s %s; a plugin exports memory, pr_init and pr_on, as the SDKs do", kindNames[need.kind], need.name)
-		}
-	}
-	return nil
-}
-
-// checkImports refuses what the host cannot link, by name.
-func (c *code) checkImports(b *outline) error {
-	for _, im := range b.imports {
-		if im.kind != kindFunc {
-			return fmt.Errorf("it imports the %s %s.%s; a plugin brings its own memory, tables and globals", kindNames[im.kind], im.module, im.name)
-		}
-		if err := c.checkImport(im); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *code) checkImport(im importEntry) error {
-	switch im.module {
-	case abi.Module:
-		return c.checkFunction(im.name)
-	case wasiModule:
-		if c.host.wasi[im.name] == nil {
-			return fmt.Errorf("it imports %s.%s, which is not a function of WASI preview 1", im.module, im.name)
-		}
-		return nil
-	}
-	return fmt.Errorf("it imports the function %s from module %q, which this host does not have; it offers %s and %s",
-		im.name, im.module, abi.Module, wasiModule)
-}
-
-func (c *code) checkFunction(name string) error {
-	if c.host.functions[name] != nil || c.manifest.canDoWithout(name) {
-		return nil
-	}
-	if _, reserved := c.host.known[name]; reserved {
-		return fmt.Errorf("it imports %s.%s, which this version of Postroad does not offer yet (it speaks %s minor %d); "+
-			"do without it, or name it under optional_imports in the manifest", abi.Module, name, abi.Module, abi.Minor)
-	}
-	return fmt.Errorf("it imports %s.%s, which Postroad does not know (it speaks %s minor %d); check the spelling or run a newer Postroad",
-		abi.Module, name, abi.Module, abi.Minor)
 }
 
 // metered validates the original and returns its metered form. Validation comes
@@ -239,23 +178,11 @@ func (c *code) checkTypes() error {
 
 func (c *code) checkImportType(def api.FunctionDefinition) error {
 	module, name, _ := def.Import()
-	params, results, ok := c.signature(module, name)
+	params, results, ok := c.host.imports.signature(module, name)
 	if ok && !sameType(def, params, results) {
 		return fmt.Errorf("it imports %s.%s with the type %s, not %s", module, name, typeName(def.ParamTypes(), def.ResultTypes()), typeName(params, results))
 	}
 	return nil
-}
-
-// signature returns the type of a host function.
-func (c *code) signature(module, name string) (params, results []api.ValueType, ok bool) {
-	if module == wasiModule {
-		if name == "proc_exit" {
-			return c.host.wasi[name].types(), nil, true
-		}
-		return c.host.wasi[name].types(), []api.ValueType{api.ValueTypeI32}, true
-	}
-	f, ok := c.host.known[name]
-	return valueTypes(f.Params), valueTypes(f.Results), ok
 }
 
 func valueTypes(ts []abi.ValueType) []api.ValueType {
@@ -294,7 +221,7 @@ func (c *code) link(ctx context.Context) error {
 			builders[module] = c.runtime.NewHostModuleBuilder(module)
 		}
 		builders[module].NewFunctionBuilder().
-			WithGoModuleFunction(c.hostFunction(module, name), def.ParamTypes(), def.ResultTypes()).Export(name)
+			WithGoModuleFunction(c.host.imports.function(module, name), def.ParamTypes(), def.ResultTypes()).Export(name)
 	}
 	for module, b := range builders {
 		if _, err := b.Instantiate(ctx); err != nil {
@@ -302,24 +229,6 @@ func (c *code) link(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (c *code) hostFunction(module, name string) api.GoModuleFunction {
-	if module == wasiModule {
-		return c.host.wasi[name]
-	}
-	if f := c.host.functions[name]; f != nil {
-		return f
-	}
-	return missing(name)
-}
-
-// missing is an optional import that this host does not have: calling it traps.
-type missing string
-
-// Call implements api.GoModuleFunction.
-func (m missing) Call(context.Context, api.Module, []uint64) {
-	panic(fmt.Errorf("it called %s.%s, which this host does not have", abi.Module, string(m)))
 }
 
 // close frees the compiled code and every instance that is left.

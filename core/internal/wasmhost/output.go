@@ -13,7 +13,6 @@ import (
 // error. It bounds both per call, so that a guest cannot flood the log.
 type output struct {
 	logger hclog.Logger
-	stage  string
 	id     string // of the message, empty outside a hook
 	line   []byte // standard output or error up to the line's end
 	last   []byte // the first such lines of the call, to explain a fault
@@ -44,11 +43,11 @@ func (o *output) say(level hclog.Level, text []byte) {
 	o.octets += len(text)
 	if o.lines > maxLogLines || o.octets > maxLogBytes {
 		o.lines = maxLogLines + 1
-		o.logger.Warn("plugin logs too much, the rest of this call is left out", "stage", o.stage, "id", o.id)
+		o.logger.Warn("plugin logs too much, the rest of this call is left out", "id", o.id)
 		return
 	}
 	if o.logger.GetLevel() <= level {
-		o.logger.Log(level, "plugin says", "stage", o.stage, "id", o.id, "text", clean(text))
+		o.logger.Log(level, "plugin says", "id", o.id, "text", clean(text))
 	}
 }
 

@@ -26,7 +26,7 @@ type StageOptions struct {
 	Limits  Limits
 	Stores  map[string]Store  // by name; used as far as the grant goes
 	Buckets map[string]Bucket // by name; used as far as the grant goes
-	Logger  hclog.Logger      // nil means the host's
+	Logger  hclog.Logger      // with the stage's name among its fields; nil means the host's
 }
 
 // Stage runs one plugin with one configuration. It implements pipeline.Stage.
@@ -49,11 +49,12 @@ type Stage struct {
 
 // NewStage makes a stage of the module: it checks that everything the manifest
 // wants is granted, and starts one instance, so that what cannot work fails now.
-// Errors say what to write into pipeline.hcl. The stage must be closed.
+// An error is one sentence about the module, or the *Fault of its start; the
+// caller says which stage it is. The stage must be closed.
 func (m *Module) NewStage(_ context.Context, o StageOptions) (*Stage, error) {
 	s, err := newStage(m.code, o)
 	if err != nil {
-		return nil, fmt.Errorf("stage %s (plugin %s): %w", o.Name, m.name, err)
+		return nil, err
 	}
 	i, phases, err := s.start()
 	if err != nil {
@@ -61,7 +62,7 @@ func (m *Module) NewStage(_ context.Context, o StageOptions) (*Stage, error) {
 	}
 	if err := s.subscribe(phases); err != nil {
 		i.drop()
-		return nil, fmt.Errorf("stage %s (plugin %s): %w", o.Name, m.name, err)
+		return nil, err
 	}
 	if s.limits.Isolation == IsolationFresh {
 		s.finish(i)
@@ -92,7 +93,7 @@ func newStage(c *code, o StageOptions) (*Stage, error) {
 		s.config = []byte("{}")
 	}
 	if s.logger == nil {
-		s.logger = c.host.logger
+		s.logger = c.host.logger.With("stage", o.Name)
 	}
 	return s, nil
 }

@@ -29,6 +29,7 @@ const (
 type wasiFunction struct {
 	params string
 	run    func(i *instance, s []uint64) uint32
+	exits  bool
 }
 
 // Call implements api.GoModuleFunction.
@@ -42,66 +43,71 @@ func (f *wasiFunction) Call(ctx context.Context, _ api.Module, stack []uint64) {
 	stack[0] = uint64(r)
 }
 
-func (f *wasiFunction) types() []api.ValueType {
-	ts := make([]api.ValueType, len(f.params))
-	for n, c := range f.params {
-		ts[n] = api.ValueTypeI32
+// types returns the function's type: all return an errno, but proc_exit, which
+// does not return.
+func (f *wasiFunction) types() (params, results []api.ValueType) {
+	for _, c := range f.params {
 		if c == 'I' {
-			ts[n] = api.ValueTypeI64
+			params = append(params, api.ValueTypeI64)
+		} else {
+			params = append(params, api.ValueTypeI32)
 		}
 	}
-	return ts
+	if !f.exits {
+		results = []api.ValueType{api.ValueTypeI32}
+	}
+	return params, results
 }
 
 func wasiFunctions() map[string]*wasiFunction {
 	return map[string]*wasiFunction{
-		"args_get":          {"ii", wasiNothing},
-		"args_sizes_get":    {"ii", wasiNoSizes},
-		"environ_get":       {"ii", wasiNothing},
-		"environ_sizes_get": {"ii", wasiNoSizes},
-		"clock_res_get":     {"ii", wasiClockRes},
-		"clock_time_get":    {"iIi", wasiClockTime},
-		"random_get":        {"ii", wasiRandom},
-		"fd_write":          {"iiii", wasiWrite},
-		"fd_fdstat_get":     {"ii", wasiFdstat},
-		"fd_prestat_get":    {"ii", wasiBadFile}, // ends the search for folders of Go's and wasi-libc's start
-		"fd_close":          {"i", wasiBadFile},
-		"poll_oneoff":       {"iiii", wasiPoll},
-		"sched_yield":       {"", wasiNothing},
-		"proc_exit":         {"i", wasiExit},
+		"args_get":          {params: "ii", run: wasiNothing},
+		"args_sizes_get":    {params: "ii", run: wasiNoSizes},
+		"environ_get":       {params: "ii", run: wasiNothing},
+		"environ_sizes_get": {params: "ii", run: wasiNoSizes},
+		"clock_res_get":     {params: "ii", run: wasiClockRes},
+		"clock_time_get":    {params: "iIi", run: wasiClockTime},
+		"random_get":        {params: "ii", run: wasiRandom},
+		"fd_write":          {params: "iiii", run: wasiWrite},
+		"fd_fdstat_get":     {params: "ii", run: wasiFdstat},
+		"fd_prestat_get":    {params: "ii", run: wasiBadFile}, // ends the search for folders of Go's and wasi-libc's start
+		"fd_close":          {params: "i", run: wasiBadFile},
+		"poll_oneoff":       {params: "iiii", run: wasiPoll},
+		"sched_yield":       {params: "", run: wasiNothing},
+		"proc_exit":         {params: "i", run: wasiExit, exits: true},
 
-		"fd_advise":               {"iIIi", nil},
-		"fd_allocate":             {"iII", nil},
-		"fd_datasync":             {"i", nil},
-		"fd_fdstat_set_flags":     {"ii", nil},
-		"fd_fdstat_set_rights":    {"iII", nil},
-		"fd_filestat_get":         {"ii", nil},
-		"fd_filestat_set_size":    {"iI", nil},
-		"fd_filestat_set_times":   {"iIIi", nil},
-		"fd_pread":                {"iiiIi", nil},
-		"fd_prestat_dir_name":     {"iii", nil},
-		"fd_pwrite":               {"iiiIi", nil},
-		"fd_read":                 {"iiii", nil},
-		"fd_readdir":              {"iiiIi", nil},
-		"fd_renumber":             {"ii", nil},
-		"fd_seek":                 {"iIii", nil},
-		"fd_sync":                 {"i", nil},
-		"fd_tell":                 {"ii", nil},
-		"path_create_directory":   {"iii", nil},
-		"path_filestat_get":       {"iiiii", nil},
-		"path_filestat_set_times": {"iiiiIIi", nil},
-		"path_link":               {"iiiiiii", nil},
-		"path_open":               {"iiiiiIIii", nil},
-		"path_readlink":           {"iiiiii", nil},
-		"path_remove_directory":   {"iii", nil},
-		"path_rename":             {"iiiiii", nil},
-		"path_symlink":            {"iiiii", nil},
-		"path_unlink_file":        {"iii", nil},
-		"proc_raise":              {"i", nil},
-		"sock_accept":             {"iii", nil},
-		"sock_recv":               {"iiiiii", nil},
-		"sock_send":               {"iiiii", nil},
-		"sock_shutdown":           {"ii", nil},
+		"fd_advise":               {params: "iIIi"},
+		"fd_allocate":             {params: "iII"},
+		"fd_datasync":             {params: "i"},
+		"fd_fdstat_set_flags":     {params: "ii"},
+		"fd_fdstat_set_rights":    {params: "iII"},
+		"fd_filestat_get":         {params: "ii"},
+		"fd_filestat_set_size":    {params: "iI"},
+		"fd_filestat_set_times":   {params: "iIIi"},
+		"fd_pread":                {params: "iiiIi"},
+		"fd_prestat_dir_name":     {params: "iii"},
+		"fd_pwrite":               {params: "iiiIi"},
+		"fd_read":                 {params: "iiii"},
+		"fd_readdir":              {params: "iiiIi"},
+		"fd_renumber":             {params: "ii"},
+		"fd_seek":                 {params: "iIii"},
+		"fd_sync":                 {params: "i"},
+		"fd_tell":                 {params: "ii"},
+		"path_create_directory":   {params: "iii"},
+		"path_filestat_get":       {params: "iiiii"},
+		"path_filestat_set_times": {params: "iiiiIIi"},
+		"path_link":               {params: "iiiiiii"},
+		"path_open":               {params: "iiiiiIIii"},
+		"path_readlink":           {params: "iiiiii"},
+		"path_remove_directory":   {params: "iii"},
+		"path_rename":             {params: "iiiiii"},
+		"path_symlink":            {params: "iiiii"},
+		"path_unlink_file":        {params: "iii"},
+		"proc_raise":              {params: "i"},
+		"sock_accept":             {params: "iii"},
+		"sock_recv":               {params: "iiiiii"},
+		"sock_send":               {params: "iiiii"},
+		"sock_shutdown":           {params: "ii"},
 	}
 }
 

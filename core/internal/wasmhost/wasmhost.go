@@ -30,7 +30,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/postroad-mail/postroad/core/mail"
-	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
 // Clock is the time that guests see. Deadlines do not use it: they bound
@@ -73,15 +72,13 @@ const defaultMaxModule = 32 << 20
 
 // Host holds what its modules share. It is safe for use by many goroutines.
 type Host struct {
-	o         Options
-	logger    hclog.Logger
-	clock     Clock
-	random    io.Reader
-	version   string
-	cache     *codeCache // nil without a folder
-	functions map[string]*function
-	known     map[string]abi.Function
-	wasi      map[string]*wasiFunction
+	o       Options
+	logger  hclog.Logger
+	clock   Clock
+	random  io.Reader
+	version string
+	cache   *codeCache // nil without a folder
+	imports *imports
 
 	mu    sync.Mutex
 	codes map[[sha256.Size]byte]*code
@@ -96,11 +93,7 @@ func (systemClock) Now() time.Time { return time.Now() }
 func New(_ context.Context, o Options) (*Host, error) {
 	h := &Host{
 		o: o, logger: o.Logger, clock: o.Clock, random: o.Random, version: o.Version,
-		functions: functions(), known: make(map[string]abi.Function), wasi: wasiFunctions(),
-		codes: make(map[[sha256.Size]byte]*code),
-	}
-	for _, f := range abi.Functions() {
-		h.known[f.Name] = f
+		imports: newImports(), codes: make(map[[sha256.Size]byte]*code),
 	}
 	if h.logger == nil {
 		h.logger = hclog.NewNullLogger()
@@ -125,19 +118,19 @@ func New(_ context.Context, o Options) (*Host, error) {
 	return h, nil
 }
 
-// Load makes a Module of the octets of a .wasm file. name is what messages call
-// it, as a rule the plugin's name in pipeline.hcl. The same octets are compiled
-// once, however often they are loaded. wasm is not kept. An error is one
-// sentence that says what is wrong and what helps.
+// Load makes a Module of the octets of a .wasm file. name is the plugin's in
+// pipeline.hcl. The same octets are compiled once, however often they are
+// loaded. wasm is not kept. An error is one sentence about the module, "it …",
+// that says what is wrong and what helps; the caller says which plugin it is.
 func (h *Host) Load(ctx context.Context, name string, wasm []byte) (*Module, error) {
 	if int64(len(wasm)) > h.o.MaxModule {
-		return nil, fmt.Errorf("plugin %s: the module has %d octets, more than the %d permitted; strip its debug sections", name, len(wasm), h.o.MaxModule)
+		return nil, fmt.Errorf("it has %d octets, more than the %d permitted; strip its debug sections", len(wasm), h.o.MaxModule)
 	}
 	c := h.code(sha256.Sum256(wasm))
 	c.once.Do(func() { c.err = c.build(ctx, wasm) })
 	if c.err != nil {
 		h.release(c)
-		return nil, fmt.Errorf("plugin %s: %w", name, c.err)
+		return nil, c.err
 	}
 	return &Module{name: name, code: c}, nil
 }

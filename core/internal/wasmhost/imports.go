@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wasmhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/postroad-mail/postroad/sdk/abi"
+)
+
+// imports is all that a module can import.
+type imports struct {
+	functions map[string]*function    // of the ABI, as far as they are served
+	known     map[string]abi.Function // of the ABI, reserved ones too
+	wasi      map[string]*wasiFunction
+}
+
+func newImports() *imports {
+	im := &imports{functions: functions(), known: make(map[string]abi.Function), wasi: wasiFunctions()}
+	for _, f := range abi.Functions() {
+		im.known[f.Name] = f
+	}
+	return im
+}
+
+// ReadManifest returns what a module says of itself. It checks that the module
+// is a plugin which this host can link, but does not validate or compile it. Its
+// errors are those of Load.
+func ReadManifest(wasm []byte) (Manifest, error) { return newImports().inspect(wasm) }
+
+// inspect checks what can be told without compiling: the kind of file, exports,
+// manifest, imports.
+func (im *imports) inspect(wasm []byte) (Manifest, error) {
+	o, err := readOutline(wasm, abi.ManifestSection)
+	if err != nil {
+		return Manifest{}, err
+	}
+	if err := checkExports(o); err != nil {
+		return Manifest{}, err
+	}
+	m, err := parseManifest(o.manifest)
+	if err != nil {
+		return Manifest{}, err
+	}
+	for _, e := range o.imports {
+		if err := im.check(e, &m); err != nil {
+			return Manifest{}, err
+		}
+	}
+	return m, nil
+}
+
+// checkExports tells whether a module is a plugin by what it exports.
+func checkExports(o *outline) error {
+	if !o.exported("pr_on", kindFunc) && o.exported("_start", kindFunc) {
+		return errors.New("it is a command (it exports _start, not pr_on), and this host runs reactors only; " +
+			"build a library instead (Go: -buildmode=c-shared; Rust: crate-type cdylib; C: -mexec-model=reactor)")
+	}
+	for _, need := range []exportEntry{{"memory", kindMemory}, {"pr_init", kindFunc}, {"pr_on", kindFunc}} {
+		if !o.exported(need.name, need.kind) {
+			return fmt.Errorf("it does not export the %s %s; a plugin exports memory, pr_init and pr_on, as the SDKs do", kindNames[need.kind], need.name)
+		}
+	}
+	return nil
+}
+
+// check refuses an import that cannot be linked, by name.
+func (im *imports) check(e importEntry, m *Manifest) error {
+	switch {
+	case e.kind != kindFunc:
+		return fmt.Errorf("it imports the %s %s.%s; a plugin brings its own memory, tables and globals", kindNames[e.kind], e.module, e.name)
+	case e.module == abi.Module:
+		return im.checkFunction(e.name, m)
+	case e.module != wasiModule:
+		return fmt.Errorf("it imports the function %s from module %q, which this host does not have; it offers %s and %s",
+			e.name, e.module, abi.Module, wasiModule)
+	case im.wasi[e.name] == nil:
+		return fmt.Errorf("it imports %s.%s, which is not a function of WASI preview 1", e.module, e.name)
+	}
+	return nil
+}
+
+func (im *imports) checkFunction(name string, m *Manifest) error {
+	if im.functions[name] != nil || m.canDoWithout(name) {
+		return nil
+	}
+	if _, reserved := im.known[name]; reserved {
+		return fmt.Errorf("it imports %s.%s, which this version of Postroad does not offer yet (it speaks %s minor %d); "+
+			"do without it, or name it under optional_imports in the manifest", abi.Module, name, abi.Module, abi.Minor)
+	}
+	return fmt.Errorf("it imports %s.%s, which Postroad does not know (it speaks %s minor %d); check the spelling or run a newer Postroad",
+		abi.Module, name, abi.Module, abi.Minor)
+}
+
+// signature returns the type of what can be imported.
+func (im *imports) signature(module, name string) (params, results []api.ValueType, ok bool) {
+	if module == wasiModule {
+		params, results = im.wasi[name].types()
+		return params, results, true
+	}
+	f, ok := im.known[name]
+	return valueTypes(f.Params), valueTypes(f.Results), ok
+}
+
+// function returns what an import is linked to.
+func (im *imports) function(module, name string) api.GoModuleFunction {
+	if module == wasiModule {
+		return im.wasi[name]
+	}
+	if f := im.functions[name]; f != nil {
+		return f
+	}
+	return missing(name)
+}
+
+// missing is an optional import that this host does not have: calling it traps.
+type missing string
+
+// Call implements api.GoModuleFunction.
+func (m missing) Call(context.Context, api.Module, []uint64) {
+	panic(fmt.Errorf("it called %s.%s, which this host does not have", abi.Module, string(m)))
+}
