@@ -41,14 +41,14 @@ func (k hopKey) host() string {
 func (w *worker) connect() (Conn, *mail.Outcome) {
 	hosts, err := w.s.hosts(w.ctx, w.hop.key)
 	if err != nil {
-		return nil, unresolved(w.hop.key.host(), err)
+		return nil, w.hop.key.unresolved(w.hop.key.host(), err)
 	}
 	var failed verdict
 	left := maxAddresses
 	for _, h := range hosts {
 		addrs, err := w.s.addresses(w.ctx, w.hop.key, h.name)
 		if err != nil {
-			failed.add(*unresolved(h.name, err))
+			failed.add(*w.hop.key.unresolved(h.name, err))
 			continue
 		}
 		for _, a := range addrs {
@@ -104,17 +104,15 @@ func (v *verdict) outcome() *mail.Outcome {
 }
 
 // unresolved is the outcome of a failed look-up.
-func unresolved(name string, err error) *mail.Outcome {
+func (k hopKey) unresolved(name string, err error) *mail.Outcome {
 	var r *mail.Reply
 	if !errors.As(err, &r) {
 		r = mail.NewReply(451, mail.Enhanced{4, 4, 3}, "name service has no answer for "+name).Because(err)
 	}
-	return &mail.Outcome{Status: notDelivered(r), Reply: *r, NextHop: name}
+	return &mail.Outcome{Status: k.status(r), Reply: *r, NextHop: name}
 }
 
-// refused is the outcome of a connection that did not come about. A fixed host
-// that turns us away for good is a matter between it and the operator: mail
-// waits for that to be mended instead of failing all at once.
+// refused is the outcome of a connection that did not come about.
 func (k hopKey) refused(name string, addr netip.AddrPort, err error) mail.Outcome {
 	o := mail.Outcome{NextHop: name, Address: addr.String()}
 	var said *HostError
@@ -123,16 +121,15 @@ func (k hopKey) refused(name string, addr netip.AddrPort, err error) mail.Outcom
 		o.Reply = *mail.NewReply(451, mail.Enhanced{4, 4, 1}, text).Because(err)
 		return o
 	}
-	o.Reply, o.Remote = said.Reply, said.Remote
-	if said.Remote && k.kind() == ViaMX {
-		o.Status = notDelivered(&o.Reply)
-	}
+	o.Reply, o.Remote, o.Status = said.Reply, said.Remote, k.status(&said.Reply)
 	return o
 }
 
-// notDelivered is the status of a reply that no message was sent after.
-func notDelivered(r *mail.Reply) mail.Status {
-	if r.Permanent() {
+// status is what a reply means when no message was sent. A fixed host that is
+// not found, or turns us away for good, is a matter between it and the operator:
+// mail waits for that to be mended instead of failing all at once.
+func (k hopKey) status(r *mail.Reply) mail.Status {
+	if r.Permanent() && k.kind() == ViaMX {
 		return mail.Failed
 	}
 	return mail.Deferred

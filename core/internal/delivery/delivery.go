@@ -41,7 +41,7 @@ import (
 // SMTP, Maildir, Reporter and Clock are needed.
 type Options struct {
 	Queue    Queue
-	Routes   func(name string) (*Route, bool)     // live configuration
+	Routes   func(name string) (*Route, bool)     // live configuration; quick, calls nothing of ours
 	RouteOf  func(r mail.Recipient) (name string) // the rules; empty: none fits
 	Resolver Resolver
 	SMTP     SMTP
@@ -53,11 +53,11 @@ type Options struct {
 	Hostname string       // our name, to find ourselves among mail exchangers
 
 	Connections           int           // workers at once, of all next hops; 0 means 1,000
-	Leases                int           // recipients leased at once, about; 0 means 20,000
-	HopLeases             int           // recipients in one next hop's line; 0 means 2,000
+	Leases                int           // recipients leased at once, about: their messages are in memory; 0 means 5,000
+	HopLeases             int           // recipients in one next hop's line; 0 means 1,000
 	TransactionRecipients int           // 0 means 100 (RFC 5321 §4.5.3.1.8)
 	IdleTimeout           time.Duration // a connection is kept that long without mail; 0 means 10 s
-	AttemptLimit          time.Duration // without any progress for so long an attempt is cut off; 0 means 1 h
+	AttemptLimit          time.Duration // without any progress for so long an attempt is cut off; 0 means 6 h
 	Jitter                float64       // retries come up to that part of their interval later; 0: on time
 }
 
@@ -114,11 +114,11 @@ func (o Options) withDefaults() Options {
 		o.Observer = nobody{}
 	}
 	o.Connections = orElse(o.Connections, 1000)
-	o.Leases = orElse(o.Leases, 20000)
-	o.HopLeases = orElse(o.HopLeases, 2000)
+	o.Leases = orElse(o.Leases, 5000)
+	o.HopLeases = orElse(o.HopLeases, 1000)
 	o.TransactionRecipients = orElse(o.TransactionRecipients, 100)
 	o.IdleTimeout = orElse(o.IdleTimeout, 10*time.Second)
-	o.AttemptLimit = orElse(o.AttemptLimit, time.Hour)
+	o.AttemptLimit = orElse(o.AttemptLimit, 6*time.Hour)
 	return o
 }
 

@@ -557,3 +557,47 @@ func (q *benchQueue) Settle(_ context.Context, results ...Result) error {
 	}
 	return nil
 }
+
+func FuzzSplit(f *testing.F) {
+	f.Add("mx.example.org:25")
+	f.Add("[2001:db8::1]:587")
+	f.Add("host:0")
+	f.Add(":25")
+	f.Fuzz(func(t *testing.T, s string) {
+		hs, err := split([]string{s})
+		if err != nil {
+			return
+		}
+		if len(hs) != 1 || hs[0].name == "" || hs[0].port == 0 {
+			t.Errorf("split(%q) = %v", s, hs)
+		}
+	})
+}
+
+// When Run's context ends, so does everything, without an attempt counted.
+func TestRunEndsWithItsContext(t *testing.T) {
+	q, n := newFakeQueue(), newFakeNet()
+	n.ip["example.org"] = []netip.Addr{netip.MustParseAddr("203.0.113.1")}
+	n.set("example.org", "hang")
+	route := &Route{Name: "internet"}
+	s := New(Options{Queue: q, Routes: func(string) (*Route, bool) { return route, true }, Resolver: n, SMTP: n,
+		RouteOf: func(mail.Recipient) string { return "internet" }, Reporter: fakeReporter{}, Clock: realClock{}})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- s.Run(ctx) }()
+	q.enqueue(&mail.Envelope{ID: "m1", Received: time.Now(), Recipients: []mail.Recipient{{Address: "x@example.org"}}})
+	<-n.waits
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run: %v", err)
+	}
+	if err := s.Idle(context.Background()); !errors.Is(err, context.Canceled) {
+		t.Errorf("Idle: %v", err)
+	}
+	if st := q.byID["m1"].State(0); st.Attempts != 0 {
+		t.Errorf("state: %+v", st)
+	}
+	for _, f := range q.check() {
+		t.Error(f)
+	}
+}

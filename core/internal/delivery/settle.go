@@ -136,15 +136,15 @@ func (s *Scheduler) settle(m Message, route *Route, took time.Duration, o mail.O
 	s.settler.add(item{msg: m, settled: done, report: report})
 }
 
-// logOutcome is the one line about an attempt; the cause is for the operator
-// alone.
+// logOutcome is the one line about an attempt, and one more when the fault is
+// ours: its cause is for the operator alone.
 func (s *Scheduler) logOutcome(id, route string, o Settled, took time.Duration) {
 	if s.log.IsInfo() {
 		s.log.Info("outcome", "id", id, "rcpt", o.Recipient, "status", o.Status.String(), "route", route,
 			"host", o.NextHop, "reply", o.Reply.Line(), "took", took)
 	}
-	if o.Reply.Cause != nil {
-		s.log.Warn("cause", "id", id, "rcpt", o.Recipient, "error", o.Reply.Cause)
+	if o.Reply.Cause != nil && o.Reply.Enhanced[1] == 3 { // X.3.X: our own system (RFC 3463 §3.4)
+		s.log.Warn("local fault", "id", id, "rcpt", o.Recipient, "error", o.Reply.Cause)
 	}
 }
 
@@ -189,7 +189,7 @@ func (s *Scheduler) settleAll(ctx context.Context) {
 	for {
 		<-s.settler.wake
 		items, closed := s.settler.take()
-		left := s.settleItems(ctx, items)
+		left := s.settleSafely(ctx, items)
 		if closed {
 			s.hold(-len(left))
 			return
@@ -198,6 +198,18 @@ func (s *Scheduler) settleAll(ctx context.Context) {
 			s.settler.rest(left, s.o.Clock)
 		}
 	}
+}
+
+// settleSafely keeps all items when there is a bug: the queue knows which of
+// them it has settled.
+func (s *Scheduler) settleSafely(ctx context.Context, items []item) (left []item) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.panicked("settler", r)
+			left = items
+		}
+	}()
+	return s.settleItems(ctx, items)
 }
 
 // batch is what a Result is made of.
