@@ -260,6 +260,37 @@ func TestLargeMessage(t *testing.T) {
 	equal(t, "messages", len(b.bodies()), 2)
 }
 
+// Refused content is read for the sake of a proper reply, but not without end.
+func TestRefusedContentWithoutEnd(t *testing.T) {
+	s := over([]byte("\n"), 1, Limits{})
+	mib := lines(1<<13, 128)
+	for range 70 {
+		s.raw.(*script).segments = append(s.raw.(*script).segments, mib)
+	}
+	m := s.message()
+	if _, err := io.Copy(io.Discard, m); err == nil {
+		t.Fatal("bare LF accepted")
+	}
+	s.skipped(m.framer.skip(), refuse(ReasonBareNewline, 554, 6, 0, "x"))
+	if left := len(s.raw.(*script).segments); !s.ended || left < 4 || left > 7 {
+		t.Errorf("ended %v, %d MiB left unread", s.ended, left)
+	}
+}
+
+// Replies to a long pipeline are not hoarded until its end.
+func TestLongPipeline(t *testing.T) {
+	const n = 5000
+	out := run(t, Options{Backend: &backend{}}, strings.Repeat("NOOP\r\n", n)+"QUIT\r\n")
+	equal(t, "replies", strings.Count(out, "250 2.0.0 ok\r\n"), n)
+	s := over(nil, 1, Limits{})
+	for range n {
+		s.say(replyOK)
+	}
+	if len(s.out) > 2*flushAbove {
+		t.Errorf("%d octets of replies kept back", len(s.out))
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	o := newObserver()
 	_, addr := serve(t, Options{Backend: &backend{}, Observer: o, Withhold: []string{"chunking", "SMTPUTF8"}})

@@ -30,7 +30,7 @@ func splits(s string) [][]string {
 	return all
 }
 
-// play runs the same session with every segmentation: it must not matter.
+// everySplit runs the same session with every segmentation: it must not matter.
 func everySplit(t *testing.T, session, wantCodes string, wantBodies []string) {
 	t.Helper()
 	for i, segments := range splits(session) {
@@ -51,27 +51,26 @@ func everySplit(t *testing.T, session, wantCodes string, wantBodies []string) {
 const open = "EHLO x\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\n"
 
 // Only CRLF.CRLF ends DATA, and whatever else could pass for it somewhere is
-// refused (CVE-2023-51764 and its kin).
+// refused (CVE-2023-51764 and its kin). What is hidden behind it stays content.
 func TestSmugglingByDATA(t *testing.T) {
 	for _, end := range []string{
-		"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\r\n.\r\r\n", "\r\r\n.\r\n\n",
-		"\r\r\n.\r\r\n", "\n\n.\n\n", "\r\n.\n\r\n", "\n.\r", "\r.\n", "\r\n\n.\r\n", "\r\n\r.\r\n", "\r\n\x00.\r\n\n",
+		"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\r\n.\r\r\n", "\r\r\n.\r\r\n", "\r\n.\r\x00\n",
+		"\n\n.\n\n", "\r\n.\n\r\n", "\n.\r", "\r.\n", "\r\n\n.\r\n", "\r\n\r.\r\n", "\r\n\x00.\r\n\n", "\r\n.\x00\r\n\n",
 	} {
 		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
 			t.Parallel()
-			want := "220 250 250 250 354 554 250 221"
-			if strings.Contains(end, "\r\n.\r\n") { // that one is an end: of a message that is refused
-				want = "220 250 250 250 354 554"
-			}
-			if want == "220 250 250 250 354 554" {
-				b := &backend{}
-				out := run(t, Options{Backend: b}, open+"DATA\r\nx"+end+smuggled+"NOOP\r\nQUIT\r\n")
-				if !strings.HasPrefix(codes(out), want) || len(b.bodies()) > 0 {
-					t.Errorf("%q, %q", out, b.bodies())
-				}
-				return
-			}
-			everySplit(t, open+"DATA\r\nx"+end+smuggled+"NOOP\r\nQUIT\r\n", want, nil)
+			everySplit(t, open+"DATA\r\nx"+end+smuggled+"NOOP\r\nQUIT\r\n", "220 250 250 250 354 554 250 221", nil)
+		})
+	}
+}
+
+// A real end behind a bare CR or LF ends a message that is refused; the line
+// behind it is a command.
+func TestEndOfRefusedDATA(t *testing.T) {
+	for _, end := range []string{"\r\r\n.\r\n", "\n\r\n.\r\n", "\r\n.\r\r\n.\r\n", "\r\n.\n\r\n.\r\n"} {
+		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
+			t.Parallel()
+			everySplit(t, open+"DATA\r\nx"+end+"DATA\r\nNOOP\r\nQUIT\r\n", "220 250 250 250 354 554 503 250 221", nil)
 		})
 	}
 }
