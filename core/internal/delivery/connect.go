@@ -116,12 +116,17 @@ func (k hopKey) unresolved(name string, err error) *mail.Outcome {
 func (k hopKey) refused(name string, addr netip.AddrPort, err error) mail.Outcome {
 	o := mail.Outcome{NextHop: name, Address: addr.String()}
 	var said *HostError
-	if !errors.As(err, &said) {
+	var reply *mail.Reply
+	switch {
+	case errors.As(err, &said):
+		o.Reply, o.Remote = said.Reply, said.Remote
+	case errors.As(err, &reply):
+		o.Reply = *reply
+	default:
 		text := fmt.Sprintf("no connection to %s [%s]", name, addr.Addr())
 		o.Reply = *mail.NewReply(451, mail.Enhanced{4, 4, 1}, text).Because(err)
-		return o
 	}
-	o.Reply, o.Remote, o.Status = said.Reply, said.Remote, k.status(&said.Reply)
+	o.Status = k.status(&o.Reply)
 	return o
 }
 

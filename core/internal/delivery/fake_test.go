@@ -205,6 +205,7 @@ type fakeNet struct {
 	hosts  map[string]string // behaviour by host name
 	gate   map[string]chan struct{}
 	dials  int
+	limit  int // connections that a host takes at once; 0: any number
 	open   map[string]int
 	most   map[string]int
 	events func(format string, args ...any)
@@ -281,6 +282,9 @@ func (n *fakeNet) Dial(ctx context.Context, t Target) (Conn, error) {
 	n.events("dial %s [%s]: ok", t.Host, t.Addr)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.limit > 0 && n.open[t.Host] >= n.limit {
+		return nil, &HostError{Reply: *replyFrom("421 4.7.0 too many connections"), Remote: true}
+	}
 	n.open[t.Host]++
 	n.most[t.Host] = max(n.most[t.Host], n.open[t.Host])
 	return &fakeConn{n: n, t: t}, nil

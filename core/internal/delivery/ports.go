@@ -122,8 +122,8 @@ type Target struct {
 // SMTP opens connections to mail hosts.
 type SMTP interface {
 	// Dial returns a connection that is ready for MAIL: greeting, EHLO and
-	// STARTTLS are done. The error is a *HostError where there is anything
-	// to tell.
+	// STARTTLS are done. The error is a *HostError, or holds a mail.Reply,
+	// where there is anything to tell.
 	Dial(ctx context.Context, t Target) (Conn, error)
 }
 

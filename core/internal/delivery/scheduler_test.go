@@ -601,3 +601,50 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		t.Error(f)
 	}
 }
+
+func TestRefused(t *testing.T) {
+	addr := netip.MustParseAddrPort("203.0.113.1:25")
+	gone := mail.NewReply(554, mail.Enhanced{5, 3, 2}, "not here")
+	mx, fixed := hopKey{route: &Route{}}, hopKey{route: &Route{Kind: ViaSmarthost}}
+	for _, tt := range []struct {
+		name   string
+		key    hopKey
+		err    error
+		status mail.Status
+		code   int
+		remote bool
+	}{
+		{"no words", mx, errors.New("refused"), mail.Deferred, 451, false},
+		{"a host's 5xx", mx, &HostError{Reply: *gone, Remote: true}, mail.Failed, 554, true},
+		{"a reply", mx, fmt.Errorf("dial: %w", gone), mail.Failed, 554, false},
+		{"a smarthost's 5xx", fixed, &HostError{Reply: *gone, Remote: true}, mail.Deferred, 554, true},
+		{"a raw next hop's 5xx", hopKey{route: &Route{}, target: "h:25", raw: true}, &HostError{Reply: *gone}, mail.Deferred, 554, false},
+	} {
+		if o := tt.key.refused("h", addr, tt.err); o.Status != tt.status || o.Reply.Code != tt.code || o.Remote != tt.remote || o.Address != addr.String() {
+			t.Errorf("%s: %+v", tt.name, o)
+		}
+	}
+}
+
+// A host that takes fewer connections than we may open gets what it takes, and
+// no message is deferred for it.
+func TestHostThatLimitsConnections(t *testing.T) {
+	r := newRig(t, nil)
+	r.hosts("example.org")
+	r.net.limit = 1
+	r.net.set("example.org", "hang")
+	for i := range 100 {
+		r.queue.enqueue(r.envelope(fmt.Sprintf("m%d", i), "s@example.net", "x@example.org"))
+	}
+	r.waitFor(1)
+	r.net.set("example.org", "ok")
+	r.idle()
+	for _, m := range r.queue.order {
+		if st := m.State(0); !st.Done || st.Attempts != 1 {
+			t.Errorf("%s: %+v", m.env.ID, st)
+		}
+	}
+	if r.net.dials > 3 {
+		t.Errorf("%d attempts to connect within no time", r.net.dials)
+	}
+}
