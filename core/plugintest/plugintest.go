@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plugintest runs a plugin in a `go test`, without a server: load a
+// .wasm file with the configuration that pipeline.hcl would give it, feed it
+// messages, and look at its verdicts and edits.
+//
+//	p := plugintest.Load(t, "greylist.wasm", plugintest.Setup{Config: `delay = "60s"`})
+//	r := p.Run(plugintest.Message{From: "ann@example.org", To: []string{"bob@example.test"}})
+//	if r.Verdict != mail.Tempfail { … }
+//
+// It is the relay's own engine with the same limits, journal and checks, on a
+// clock that moves only when Advance is called. The plugin gets the grants that
+// its manifest asks for, unless Setup.Plugin says otherwise. Stores are in
+// memory.
+package plugintest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/postroad-mail/postroad/core/internal/bucket"
+	"github.com/postroad-mail/postroad/core/internal/clock"
+	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/kv"
+	"github.com/postroad-mail/postroad/core/internal/wasmhost"
+)
+
+// Setup is the plugin's place in pipeline.hcl, as text in its language.
+type Setup struct {
+	Config string // what stands inside of the stage's config block
+	Plugin string // what stands inside of the plugin block besides source: grant, limits
+	Blocks string // other blocks: store, bucket, route; a store's engine should be "memory"
+	JSON   []byte // the config as the guest reads it; replaces Config, and is not checked
+}
+
+// Plugin is a loaded plugin with its configuration. It belongs to one test and
+// is used by one goroutine.
+type Plugin struct {
+	t       testing.TB
+	stage   *wasmhost.Stage
+	clock   *clock.Fake
+	log     *log
+	account account
+	session map[string]string
+}
+
+// start is what the clock shows at first.
+func start() time.Time { return time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC) }
+
+// Load loads the module at path. Whatever is wrong with it, or with the setup,
+// fails the test. The plugin is closed when the test ends.
+func Load(t testing.TB, path string, setup Setup) *Plugin {
+	t.Helper()
+	p, err := TryLoad(t, path, setup)
+	if err != nil {
+		t.Fatalf("plugintest: %s: %v", path, err)
+	}
+	return p
+}
+
+// TryLoad is Load for tests of what must not load: it returns what is wrong.
+func TryLoad(t testing.TB, path string, setup Setup) (*Plugin, error) {
+	wasm, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	name := stageName(path)
+	c, err := parse(name, wasm, setup)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plugin{t: t, clock: clock.NewFake(start()), log: &log{}, session: map[string]string{}}
+	return p, p.start(name, wasm, setup, c)
+}
+
+// stageName makes a name for blocks of the name of a file.
+func stageName(path string) string {
+	base := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	return regexp.MustCompile(`[^A-Za-z0-9_]`).ReplaceAllString(base, "_")
+}
+
+// parse reads the setup as part of a configuration.
+func parse(name string, wasm []byte, setup Setup) (*config.Config, error) {
+	block := ""
+	if setup.JSON == nil {
+		block = "config {\n" + setup.Config + "\n}"
+	}
+	text := fmt.Sprintf(`plugin "%[1]s" {
+source = "builtin:%[1]s"
+%[2]s
+}
+%[3]s
+pipeline "test" {
+stage "%[1]s" {
+plugin = plugin.%[1]s
+%[4]s
+}
+}
+routing {
+rule {
+route = route.plugintest
+}
+}
+route "plugintest" {
+discard {}
+}
+`, name, setup.Plugin, setup.Blocks, block)
+	return config.Parse("plugintest.hcl", []byte(text), config.Options{
+		Manifest: func(config.Plugin) (config.Manifest, error) { return manifest(wasm, setup) },
+	})
+}
+
+// manifest is what the configuration is checked against. With a config of JSON
+// there is no block to check.
+func manifest(wasm []byte, setup Setup) (config.Manifest, error) {
+	m, err := wasmhost.ReadManifest(wasm)
+	if err != nil {
+		return config.Manifest{}, err
+	}
+	out := config.Manifest{Phases: m.Phases, Schema: m.Config, Wants: config.Grant{
+		Read: m.Wants.Read, Write: m.Wants.Write, Routes: m.Wants.Routes,
+		NextHops: m.Wants.NextHops, Stores: m.Wants.Stores, Buckets: m.Wants.Buckets,
+	}}
+	if setup.JSON != nil {
+		out.Schema = nil
+	}
+	return out, nil
+}
+
+// start makes the stage. Everything it makes is closed when the test ends.
+func (p *Plugin) start(name string, wasm []byte, setup Setup, c *config.Config) error {
+	ctx := context.Background()
+	logger := hclog.New(&hclog.LoggerOptions{Name: name, Output: p.log, Level: hclog.Trace})
+	host, err := wasmhost.New(ctx, wasmhost.Options{Logger: logger, Clock: p.clock, Observer: &p.account, Version: "test"})
+	if err != nil {
+		return err
+	}
+	p.t.Cleanup(func() { _ = host.Close(ctx) })
+	m, err := host.Load(ctx, name, wasm)
+	if err != nil {
+		return err
+	}
+	o, err := p.options(c)
+	if err != nil {
+		return err
+	}
+	o.Name, o.Logger, o.Config = name, logger, setup.JSON
+	if setup.JSON == nil {
+		o.Config = c.Pipelines[0].Stages[0].Config
+	}
+	if p.stage, err = m.NewStage(ctx, o); err != nil {
+		return err
+	}
+	p.t.Cleanup(func() { _ = p.stage.Close() })
+	return nil
+}
+
+// options turns the configuration into those of the stage.
+func (p *Plugin) options(c *config.Config) (wasmhost.StageOptions, error) {
+	g, l := c.Plugins[0].Grant, c.Plugins[0].Limits
+	o := wasmhost.StageOptions{
+		Grant: wasmhost.Grant{Read: g.Read, Write: g.Write, Routes: g.Routes, NextHops: g.NextHops, Stores: g.Stores, Buckets: g.Buckets},
+		Limits: wasmhost.Limits{
+			Memory: l.Memory, Deadline: l.Deadline, MessageDeadline: l.MessageDeadline, Fuel: l.Fuel, MessageFuel: l.MessageFuel,
+			Depth: l.Depth, Instances: l.Instances, Isolation: l.Isolation,
+		},
+		Stores: map[string]wasmhost.Store{}, Buckets: map[string]wasmhost.Bucket{},
+	}
+	stores := kv.NewStores(kv.Config{Clock: p.clock})
+	p.t.Cleanup(stores.Close)
+	for _, s := range c.Stores {
+		st, err := stores.Open(kv.Options{Name: s.Name, Engine: "memory", TTL: s.TTL})
+		if err != nil {
+			return o, err
+		}
+		o.Stores[s.Name] = st
+	}
+	for _, b := range c.Buckets {
+		o.Buckets[b.Name] = bucket.New(bucket.Options{Rate: b.Rate, Per: b.Per, Burst: b.Burst, Clock: p.clock})
+	}
+	return o, nil
+}
+
+// Advance moves the plugin's clock.
+func (p *Plugin) Advance(d time.Duration) { p.clock.Advance(d) }
+
+// Log returns what the plugin and the host have logged so far, as text.
+func (p *Plugin) Log() string { return p.log.String() }
+
+// NewSession begins a new connection: notes of scope session are forgotten.
+func (p *Plugin) NewSession() { p.session = map[string]string{} }
