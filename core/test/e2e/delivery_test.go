@@ -225,3 +225,21 @@ func BenchmarkQueueToHost(b *testing.B) {
 		b.Errorf("%d of %d arrived", n, b.N)
 	}
 }
+
+// A bounce is mail like any other: when its host has no time it is tried again.
+func TestBounceIsRetried(t *testing.T) {
+	hosts, port := sinks(t, testkit.SinkOptions{Script: testkit.RefuseRcpt("", "550 5.1.1 no such user")},
+		testkit.SinkOptions{}, testkit.SinkOptions{Script: testkit.Refuse("MAIL", "451 4.7.1 greylisted")})
+	r := newRig(t, zone, lan(port))
+	r.send("s@example.net", "hello\r\n", "x@example.org")
+	r.idle()
+	if n := r.queued(); n != 1 {
+		t.Fatalf("%d messages are queued, not the bounce", n)
+	}
+	hosts[2].SetScript(nil)
+	r.clock.Advance(time.Minute)
+	r.idle()
+	if got := hosts[2].Messages(); len(got) != 1 || got[0].From != "<>" || r.queued() != 0 {
+		t.Errorf("the sender got %+v; %d are queued", got, r.queued())
+	}
+}
