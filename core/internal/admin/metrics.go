@@ -37,7 +37,7 @@ var latency = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .0
 func NewMetrics() *Metrics {
 	m := &Metrics{reg: prometheus.NewRegistry()}
 	m.accepted = m.counter("postroad_messages_accepted_total", "Messages answered with 250 after the sync.", "listener")
-	m.refused = m.counter("postroad_refused_total", "Commands and messages refused, by the reply's enhanced status code.", "listener", "reason")
+	m.refused = m.counter("postroad_refused_total", "Commands and messages refused, by reason.", "listener", "reason")
 	m.connections = m.counter("postroad_connections_total", "Connections accepted.", "listener")
 	m.open = m.gauge("postroad_connections_open", "Connections open now.", "listener")
 	m.acceptTime = m.histogram("postroad_accept_seconds", "Time from the end of data to the 250: stages, queue and sync.", "listener")
@@ -75,9 +75,9 @@ func (m *Metrics) Accepted(listener string, took time.Duration) {
 	m.acceptTime.WithLabelValues(listener).Observe(took.Seconds())
 }
 
-// Refused counts a command or message that was answered with r.
-func (m *Metrics) Refused(listener string, r *mail.Reply) {
-	m.refused.WithLabelValues(listener, r.Enhanced.String()).Inc()
+// Refused counts a command or message that was refused.
+func (m *Metrics) Refused(listener, reason string) {
+	m.refused.WithLabelValues(listener, reason).Inc()
 }
 
 // ConnectionOpened counts a connection that was accepted.

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // ErrNotRunning means that no relay serves the socket.
@@ -45,13 +47,13 @@ func (c *Client) Reload(ctx context.Context) error {
 }
 
 // List implements Service.
-func (c *Client) List(ctx context.Context, f Filter) ([]Message, error) {
-	return call[[]Message](ctx, c, "list", f)
+func (c *Client) List(ctx context.Context, f Filter) ([]mail.QueueEntry, error) {
+	return call[[]mail.QueueEntry](ctx, c, "list", f)
 }
 
 // Show implements Service.
-func (c *Client) Show(ctx context.Context, id string) (Message, error) {
-	return call[Message](ctx, c, "show", id)
+func (c *Client) Show(ctx context.Context, id string) (mail.QueueEntry, error) {
+	return call[mail.QueueEntry](ctx, c, "show", id)
 }
 
 // Act implements Service.

@@ -10,6 +10,8 @@ import (
 	"context"
 	"path/filepath"
 	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // SocketName is the name of the socket in data_dir.
@@ -23,8 +25,8 @@ func SocketPath(dataDir string) string { return filepath.Join(dataDir, SocketNam
 type Service interface {
 	Info(ctx context.Context) (Info, error)
 	Reload(ctx context.Context) error
-	List(ctx context.Context, f Filter) ([]Message, error)
-	Show(ctx context.Context, id string) (Message, error)
+	List(ctx context.Context, f Filter) ([]mail.QueueEntry, error)
+	Show(ctx context.Context, id string) (mail.QueueEntry, error)
 	Act(ctx context.Context, a Action) (int, error)
 }
 
@@ -53,29 +55,4 @@ type Action struct {
 	IDs    []string `json:",omitempty"` // the messages; empty with All
 	All    bool     `json:",omitempty"`
 	Reason string   `json:",omitempty"` // for hold: shown and logged
-}
-
-// Message is a queued message as the operator sees it.
-type Message struct {
-	ID         string
-	State      string
-	Sender     string
-	Received   time.Time
-	Size       int64
-	Reason     string    `json:",omitempty"` // why it is held or quarantined
-	Until      time.Time `json:",omitzero"`  // when a quarantined message expires
-	Recipients []Recipient
-	Header     string `json:",omitempty"` // with Show
-}
-
-// Recipient is one recipient of a queued message, and why it is still here.
-type Recipient struct {
-	Address  string
-	Status   string // queued, delivered, failed, dropped
-	Route    string
-	NextHop  string `json:",omitempty"`
-	Attempts int
-	Next     time.Time `json:",omitzero"`  // next attempt
-	Last     string    `json:",omitempty"` // reply of the last attempt
-	Why      string    // the decision: may it be tried now, and if not, why and until when
 }

@@ -9,16 +9,20 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 type fake struct{ did []Action }
 
 func (f *fake) Info(context.Context) (Info, error) { return Info{Version: "v", PID: 7}, nil }
 func (f *fake) Reload(context.Context) error       { return errors.New("pipeline.hcl:3: no such plugin") }
-func (f *fake) List(_ context.Context, q Filter) ([]Message, error) {
-	return []Message{{ID: "1", Sender: q.Sender}}, nil
+func (f *fake) List(_ context.Context, q Filter) ([]mail.QueueEntry, error) {
+	return []mail.QueueEntry{{ID: "1", Sender: mail.Address(q.Sender)}}, nil
 }
-func (f *fake) Show(_ context.Context, id string) (Message, error) { return Message{ID: id}, nil }
+func (f *fake) Show(_ context.Context, id string) (mail.QueueEntry, error) {
+	return mail.QueueEntry{ID: id}, nil
+}
 func (f *fake) Act(_ context.Context, a Action) (int, error) {
 	f.did = append(f.did, a)
 	return len(a.IDs), nil

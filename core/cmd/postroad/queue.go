@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/internal/control"
+	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/core/relay"
+)
+
+type queueCmd struct {
+	List    queueListCmd    `cmd:"" help:"List messages."`
+	Show    queueShowCmd    `cmd:"" help:"Show one message: its recipients, and why each is still here."`
+	Retry   queueRetryCmd   `cmd:"" help:"Try messages now."`
+	Hold    queueHoldCmd    `cmd:"" help:"Keep messages back until they are released."`
+	Release queueReleaseCmd `cmd:"" help:"Deliver messages that are held or quarantined."`
+	Drop    queueDropCmd    `cmd:"" help:"Delete messages, without a bounce."`
+}
+
+// dial returns a client of the relay that runs on the configuration's data
+// directory.
+func dial(c *cli) (*control.Client, error) {
+	dir, err := relay.DataDir(relay.Options{ConfigFile: c.Config})
+	if err != nil {
+		return nil, err
+	}
+	return control.Dial(control.SocketPath(dir)), nil
+}
+
+type queueListCmd struct {
+	State  string `enum:"ready,deferred,held,quarantined," default:"" help:"Only messages in this state: ready, deferred, held or quarantined."`
+	Domain string `help:"Only messages with a recipient in this domain."`
+	Sender string `help:"Only messages of this sender."`
+	Route  string `help:"Only messages with a recipient on this route."`
+	Limit  int    `default:"1000" help:"At most that many."`
+}
+
+// Run lists messages.
+func (k queueListCmd) Run(c *cli, s streams) error {
+	client, err := dial(c)
+	if err != nil {
+		return err
+	}
+	ms, err := client.List(context.Background(), control.Filter{State: k.State, Domain: k.Domain, Sender: k.Sender, Route: k.Route, Limit: k.Limit})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, ms)
+	}
+	return printList(s.out, ms)
+}
+
+func printList(out io.Writer, ms []mail.QueueEntry) error {
+	if len(ms) == 0 {
+		_, err := fmt.Fprintln(out, "The queue is empty.")
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tSTATE\tAGE\tSIZE\tSENDER\tRECIPIENTS\tWHY")
+	for _, m := range ms {
+		to, why := outline(m)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", m.ID, m.State, age(m.Received), m.Size, m.Sender.Path(), to, why)
+	}
+	return w.Flush()
+}
+
+// outline names the first recipient that is still waiting, and why.
+func outline(m mail.QueueEntry) (to, why string) {
+	waiting := 0
+	for _, r := range m.Recipients {
+		if r.Status != "queued" {
+			continue
+		}
+		if waiting++; waiting == 1 {
+			to, why = string(r.Address), r.Why
+		}
+	}
+	if waiting > 1 {
+		to += fmt.Sprintf(" and %d more", waiting-1)
+	}
+	return to, why
+}
+
+func age(t time.Time) string { return time.Since(t).Round(time.Second).String() }
+
+type queueShowCmd struct {
+	ID string `arg:"" help:"Id of the message."`
+}
+
+// Run shows one message.
+func (k queueShowCmd) Run(c *cli, s streams) error {
+	client, err := dial(c)
+	if err != nil {
+		return err
+	}
+	m, err := client.Show(context.Background(), k.ID)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, m)
+	}
+	printMessage(s.out, m)
+	return nil
+}
+
+func printMessage(w io.Writer, m mail.QueueEntry) {
+	fmt.Fprintf(w, "%s  %s, %d octets, received %s (%s ago)\nsender %s\n", m.ID, m.State, m.Size, m.Received.Format(time.RFC3339), age(m.Received), m.Sender.Path())
+	if m.Reason != "" {
+		fmt.Fprintf(w, "held: %s\n", m.Reason)
+	}
+	for _, r := range m.Recipients {
+		fmt.Fprintf(w, "recipient %s: %s, route %s, %d attempts\n", r.Address.Path(), r.Status, r.Route, r.Attempts)
+		if r.Last != "" {
+			fmt.Fprintf(w, "  last attempt: %s\n", r.Last)
+		}
+		if r.Why != "" {
+			fmt.Fprintf(w, "  now: %s\n", r.Why)
+		}
+	}
+	if m.Header != "" {
+		fmt.Fprintf(w, "\n%s\n", strings.TrimRight(strings.ReplaceAll(m.Header, "\r\n", "\n"), "\n"))
+	}
+}
+
+// choice is which messages an action is for.
+type choice struct {
+	IDs []string `arg:"" optional:"" name:"id" help:"Ids of messages."`
+	All bool     `help:"All messages."`
+}
+
+func (k choice) act(c *cli, s streams, verb, done, reason string) error {
+	if k.All == (len(k.IDs) > 0) {
+		return &codedError{exitUsage, fmt.Errorf("queue %s: name the ids of messages, or --all", verb)}
+	}
+	client, err := dial(c)
+	if err != nil {
+		return err
+	}
+	n, err := client.Act(context.Background(), control.Action{Verb: verb, IDs: k.IDs, All: k.All, Reason: reason})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, map[string]int{"messages": n})
+	}
+	_, err = fmt.Fprintf(s.out, "%d messages %s.\n", n, done)
+	return err
+}
+
+type queueRetryCmd struct {
+	choice `embed:""`
+}
+
+// Run makes messages due now.
+func (k queueRetryCmd) Run(c *cli, s streams) error { return k.act(c, s, "retry", "are tried now", "") }
+
+type queueHoldCmd struct {
+	choice `embed:""`
+	Reason string `required:"" help:"Why; it is shown and logged."`
+}
+
+// Run holds messages.
+func (k queueHoldCmd) Run(c *cli, s streams) error { return k.act(c, s, "hold", "held", k.Reason) }
+
+type queueReleaseCmd struct {
+	choice `embed:""`
+}
+
+// Run releases messages.
+func (k queueReleaseCmd) Run(c *cli, s streams) error {
+	return k.act(c, s, "release", "released", "")
+}
+
+type queueDropCmd struct {
+	choice `embed:""`
+}
+
+// Run drops messages.
+func (k queueDropCmd) Run(c *cli, s streams) error { return k.act(c, s, "drop", "dropped", "") }
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/postroad-mail/postroad/core/relay"
+)
+
+type runCmd struct{}
+
+// Run serves until SIGTERM or SIGINT, then drains. A second signal ends it at
+// once, which loses nothing: what was acknowledged is on disk.
+func (runCmd) Run(c *cli, s streams) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	r, err := relay.Open(ctx, relay.Options{ConfigFile: c.Config, LogOutput: s.err})
+	if err != nil {
+		return err
+	}
+	announce(s.out, r)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	go func() {
+		for {
+			select {
+			case <-hup:
+				if err := r.Reload(ctx); err != nil {
+					fmt.Fprintln(s.err, "postroad: reload refused, the old configuration stays:", err)
+				}
+			case <-ctx.Done():
+				stop() // the next signal ends the process
+				return
+			}
+		}
+	}()
+	return r.Run(ctx)
+}
+
+// announce prints what the relay listens on and a line that sends a first
+// message.
+func announce(w io.Writer, r *relay.Relay) {
+	i := r.Info()
+	fmt.Fprintf(w, "postroad %s, configuration %s, data in %s\n", relay.Version(), i.ConfigFile, i.DataDir)
+	for _, l := range i.Listeners {
+		fmt.Fprintf(w, "  %s %q listens on %s\n", l.Kind, l.Name, l.Address)
+	}
+	if i.Admin != "" {
+		fmt.Fprintf(w, "  figures at http://%s/metrics, health at http://%s/healthz\n", i.Admin, i.Admin)
+	}
+	if len(i.Listeners) > 0 {
+		fmt.Fprintf(w, "Send a first message from another terminal:\n  %s send --server %s --to %s --subject Hello \"It works.\"\n",
+			self(), i.Listeners[0].Address, i.Mailbox)
+		if i.Maildir != "" {
+			fmt.Fprintf(w, "It arrives below %s\n", i.Maildir)
+		}
+	}
+}
+
+// self is how the reader can call this program again.
+func self() string {
+	exe, err := os.Executable()
+	if err != nil || strings.Contains(exe, "go-build") { // go run
+		return "go run ./core/cmd/postroad"
+	}
+	if filepath.Base(os.Args[0]) == os.Args[0] {
+		return os.Args[0] // found by PATH
+	}
+	return exe
+}

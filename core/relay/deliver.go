@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/internal/delivery"
+	"github.com/postroad-mail/postroad/core/internal/queue"
+	"github.com/postroad-mail/postroad/core/internal/resolver"
+	"github.com/postroad-mail/postroad/core/internal/transport/maildir"
+	"github.com/postroad-mail/postroad/core/internal/transport/smtp"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// deliveryQueue is the queue as delivery declares it.
+type deliveryQueue struct{ *queue.Queue }
+
+// Due implements delivery.Queue.
+func (q deliveryQueue) Due(now time.Time, max int) []delivery.Lease {
+	leases := q.Queue.Due(now, max)
+	out := make([]delivery.Lease, len(leases))
+	for i, l := range leases {
+		out[i] = delivery.Lease{Message: deliveryMessage{l.Message}, Recipients: l.Recipients}
+	}
+	return out
+}
+
+// Return implements delivery.Queue.
+func (q deliveryQueue) Return(l delivery.Lease, until time.Time) {
+	back := queue.Lease{Message: l.Message.(deliveryMessage).q, Recipients: l.Recipients}
+	if until.IsZero() {
+		q.Queue.Return(back)
+		return
+	}
+	q.Queue.Postpone(back, until)
+}
+
+// Settle implements delivery.Queue.
+func (q deliveryQueue) Settle(ctx context.Context, results ...delivery.Result) error {
+	rs := make([]queue.Result, len(results))
+	for i := range results {
+		rs[i] = queueResult(&results[i])
+	}
+	return q.Queue.Settle(ctx, rs...)
+}
+
+func queueResult(r *delivery.Result) queue.Result {
+	out := queue.Result{Message: r.Message, Outcomes: make([]queue.Settled, len(r.Outcomes))}
+	for i, o := range r.Outcomes {
+		out.Outcomes[i] = queue.Settled{Recipient: o.Recipient, Outcome: o.Outcome, Next: o.Next}
+	}
+	if r.Report != nil {
+		out.DSN = []*queue.Message{reportMessage(r.Report)}
+	}
+	return out
+}
+
+func reportMessage(r *delivery.Report) *queue.Message {
+	return &queue.Message{Envelope: r.Envelope, Header: r.Header, Body: mail.BytesBody(r.Body)}
+}
+
+// deliveryMessage is a queued message as delivery declares it.
+type deliveryMessage struct{ q *queue.Queued }
+
+// Envelope implements delivery.Message.
+func (m deliveryMessage) Envelope() *mail.Envelope { return m.q.Envelope }
+
+// State implements delivery.Message.
+func (m deliveryMessage) State(rcpt int) delivery.State {
+	s := &m.q.States[rcpt]
+	d := delivery.State{Done: s.Status != mail.Deferred, Attempts: s.Attempts, Next: s.Next, Last: s.Last}
+	if h := m.q.Hold; h != nil {
+		d.Held, d.Until = h.Kind+" by "+h.By+": "+h.Reason, h.Until
+	}
+	return d
+}
+
+// Open implements delivery.Message.
+func (m deliveryMessage) Open() (delivery.Content, error) {
+	body, err := m.q.Open()
+	if err != nil {
+		return delivery.Content{}, err
+	}
+	return delivery.Content{Header: m.q.Header, Body: body, Close: func() { body.Close() }}, nil
+}
+
+// deliverySMTP is the SMTP client as delivery declares it.
+type deliverySMTP struct{ c *smtp.Client }
+
+// Dial implements delivery.SMTP.
+func (d deliverySMTP) Dial(ctx context.Context, t delivery.Target) (delivery.Conn, error) {
+	c, err := d.c.Dial(ctx, smtp.Target{Host: t.Host, Addr: t.Addr, TLS: t.TLS})
+	if err != nil {
+		return nil, err
+	}
+	return deliveryConn{c}, nil
+}
+
+type deliveryConn struct{ c *smtp.Conn }
+
+// Run implements delivery.Conn.
+func (d deliveryConn) Run(ctx context.Context, next func(bool) (*delivery.Job, bool), done func(*delivery.Job, []mail.Outcome)) error {
+	return d.c.Run(ctx, func(wait bool) (*smtp.Job, bool) {
+		j, ok := next(wait)
+		if !ok {
+			return nil, false
+		}
+		return &smtp.Job{Envelope: j.Envelope, Recipients: j.Recipients, Header: j.Header, Body: j.Body, Tag: j}, true
+	}, func(j *smtp.Job, os []mail.Outcome) { done(j.Tag.(*delivery.Job), os) })
+}
+
+// deliveryMaildir is the Maildir transport as delivery declares it.
+type deliveryMaildir struct{ d *maildir.Deliverer }
+
+// Deliver implements delivery.Maildir.
+func (m deliveryMaildir) Deliver(ctx context.Context, r *delivery.Route, to mail.Address, j *delivery.Job) *mail.Reply {
+	err := m.d.Deliver(ctx, maildir.Options{Root: r.Root, Create: r.Create, Mailboxes: r.Mailboxes}, to,
+		maildir.Message{Sender: j.Envelope.Sender, ID: j.Envelope.ID, Header: j.Header, Body: j.Body})
+	return mail.ReplyOf(err)
+}
+
+// deliveryResolver is DNS as delivery declares it: what is final carries its
+// reply.
+type deliveryResolver struct{ r Resolver }
+
+// LookupMX implements delivery.Resolver.
+func (d deliveryResolver) LookupMX(ctx context.Context, domain string) ([]delivery.MX, error) {
+	mxs, err := d.r.LookupMX(ctx, domain)
+	if err != nil {
+		return nil, dnsReply(err, domain)
+	}
+	out := make([]delivery.MX, len(mxs))
+	for i, m := range mxs {
+		out[i] = delivery.MX{Host: m.Host, Pref: m.Pref}
+	}
+	return out, nil
+}
+
+// LookupIP implements delivery.Resolver.
+func (d deliveryResolver) LookupIP(ctx context.Context, host string) ([]netip.Addr, error) {
+	ips, err := d.r.LookupIP(ctx, host)
+	return ips, dnsReply(err, host)
+}
+
+// dnsReply gives an answer that is final its reply (RFC 5321 §5.1, RFC 7505);
+// other faults of DNS stay temporary.
+func dnsReply(err error, name string) error {
+	var r *mail.Reply
+	switch {
+	case errors.As(err, &r):
+		return err
+	case errors.Is(err, ErrNullMX):
+		return mail.NewReply(556, mail.Enhanced{5, 1, 10}, "domain "+name+" takes no mail (null MX)").Because(err)
+	case errors.Is(err, ErrNoDomain):
+		return mail.NewReply(550, mail.Enhanced{5, 1, 2}, "domain "+name+" does not exist").Because(err)
+	}
+	return err
+}
+
+// MX is a mail exchanger of a domain (RFC 5321 §5.1).
+type MX struct {
+	Host string
+	Pref uint16
+}
+
+// Resolver answers what delivery asks of DNS. An embedder may bring one; the
+// default asks the servers of pipeline.hcl.
+type Resolver interface {
+	// LookupMX returns the exchangers in any order; the domain itself when it
+	// has addresses but no MX. ErrNullMX and ErrNoDomain are final, any other
+	// error is temporary, unless it holds a *mail.Reply.
+	LookupMX(ctx context.Context, domain string) ([]MX, error)
+	LookupIP(ctx context.Context, host string) ([]netip.Addr, error)
+}
+
+// Errors that a Resolver returns for answers that are final.
+var (
+	ErrNullMX   = errors.New("null MX: the domain takes no mail")
+	ErrNoDomain = errors.New("no such domain")
+)
+
+// dns is the Resolver that asks DNS servers.
+type dns struct{ *resolver.Resolver }
+
+// LookupMX implements Resolver.
+func (d dns) LookupMX(ctx context.Context, domain string) ([]MX, error) {
+	mxs, err := d.Resolver.LookupMX(ctx, domain)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]MX, len(mxs))
+	for i, m := range mxs {
+		out[i] = MX{m.Host, m.Pref}
+	}
+	return out, nil
+}

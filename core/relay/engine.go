@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/delivery"
+	"github.com/postroad-mail/postroad/core/internal/kv"
+	"github.com/postroad-mail/postroad/core/internal/queue"
+	"github.com/postroad-mail/postroad/core/internal/report"
+	"github.com/postroad-mail/postroad/core/internal/resolver"
+	"github.com/postroad-mail/postroad/core/internal/store"
+	"github.com/postroad-mail/postroad/core/internal/transport/maildir"
+	"github.com/postroad-mail/postroad/core/internal/transport/smtp"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// engine is what stands on the data directory: store, queue, key-value stores
+// and delivery. After a fault of the disk it is closed whole and opened again.
+type engine struct {
+	store  *store.Store
+	queue  *queue.Queue
+	stores *kv.Stores
+	sched  *delivery.Scheduler
+	ended  chan error // of the scheduler's Run; nil until started
+}
+
+func (r *Relay) openEngine(c *config.Config) (_ *engine, err error) {
+	e := &engine{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.closeDisk())
+		}
+	}()
+	o := store.Options{Dir: c.Server.DataDir, Logger: r.log.Named("store")}
+	if r.o.InMemory {
+		o.FS = store.Memory()
+	}
+	if e.store, err = store.Open(o); err != nil {
+		return e, diskKind(err)
+	}
+	e.queue, err = queue.Open(queue.Options{Store: e.store, Clock: r.clock, Logger: r.log.Named("queue"), Observer: queueObserver{r}})
+	if err != nil {
+		return e, diskKind(err)
+	}
+	e.stores = kv.NewStores(kv.Config{Clock: r.clock, Logger: r.log.Named("kv"), Range: func(name string) kv.Engine {
+		return e.store.Range("k" + name + "\x00")
+	}})
+	o2, err := r.deliveryOptions(c, e)
+	e.sched = delivery.New(o2)
+	return e, err
+}
+
+// diskKind tells a directory that another process holds from a bad disk.
+func diskKind(err error) error {
+	if errors.Is(err, store.ErrLocked) {
+		return &kinded{ErrUnavailable, err}
+	}
+	return &kinded{ErrDisk, err}
+}
+
+func (r *Relay) deliveryOptions(c *config.Config, e *engine) (delivery.Options, error) {
+	dns, err := r.resolver(c)
+	log := r.log.Named("delivery")
+	return delivery.Options{
+		Queue: deliveryQueue{e.queue},
+		Routes: func(name string) (*delivery.Route, bool) {
+			route, ok := r.gen.Load().routing.routes[name]
+			return route, ok
+		},
+		RouteOf:  func(rcpt mail.Recipient) string { return r.gen.Load().routing.routeOf(rcpt) },
+		Resolver: deliveryResolver{dns},
+		SMTP:     deliverySMTP{smtp.New(smtp.Options{Hostname: c.Server.Hostname, Logger: log, Dial: r.o.Dial})},
+		Maildir:  deliveryMaildir{maildir.New(maildir.Options{Hostname: c.Server.Hostname})},
+		Reporter: reporter{r},
+		Clock:    r.clock, Logger: log, Observer: deliveryObserver{r}, Hostname: c.Server.Hostname,
+	}, err
+}
+
+func (r *Relay) resolver(c *config.Config) (Resolver, error) {
+	if r.o.Resolver != nil {
+		return r.o.Resolver, nil
+	}
+	d, err := resolver.New(resolver.Options{Servers: c.Resolver.Servers, Clock: r.clock, Logger: r.log.Named("dns")})
+	if err != nil {
+		return nil, &kinded{ErrConfig, err}
+	}
+	return dns{d}, nil
+}
+
+// start runs delivery until stop.
+func (e *engine) start(ctx context.Context) {
+	e.ended = make(chan error, 1)
+	go func() { e.ended <- e.sched.Run(ctx) }()
+}
+
+// stop ends delivery, within ctx, and closes everything.
+func (e *engine) stop(ctx context.Context) error {
+	var errs []error
+	if e.ended != nil {
+		errs = append(errs, e.sched.Shutdown(ctx))
+		<-e.ended
+	}
+	return errors.Join(append(errs, e.closeDisk())...)
+}
+
+func (e *engine) closeDisk() error {
+	var errs []error
+	if e.stores != nil {
+		e.stores.Close()
+	}
+	if e.queue != nil {
+		errs = append(errs, e.queue.Close())
+	}
+	if e.store != nil {
+		errs = append(errs, e.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Relay) cacheDir(c *config.Config) string {
+	if r.o.InMemory {
+		return ""
+	}
+	return filepath.Join(c.Server.DataDir, "cache")
+}
+
+// reporter writes bounces.
+type reporter struct{ r *Relay }
+
+// Report implements delivery.Reporter.
+func (p reporter) Report(env *mail.Envelope, header []byte, failed []mail.Outcome) (*delivery.Report, error) {
+	m, err := p.r.dsn(env, header, failed)
+	if m == nil || err != nil {
+		return nil, err
+	}
+	return &delivery.Report{Envelope: m.Envelope, Header: m.Header, Body: m.Body.(mail.BytesBody)}, nil
+}
+
+// dsn returns the bounce on failed recipients of env, to be queued, and nil
+// when the sender is null: a bounce is never bounced (RFC 5321 §6.1). Its id is
+// left to the queue, which derives it from env's.
+func (r *Relay) dsn(env *mail.Envelope, header []byte, failed []mail.Outcome) (*queue.Message, error) {
+	if env.Sender.IsNull() {
+		return nil, nil
+	}
+	e, head, body, err := report.BuildDSN(report.Input{
+		Hostname: r.gen.Load().config.Server.Hostname, Envelope: env, Header: header, Failed: failed, Now: r.clock.Now(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("report on %s: %w", env.ID, err)
+	}
+	return &queue.Message{Envelope: e, Header: head, Body: mail.BytesBody(body)}, nil
+}

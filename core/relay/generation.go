@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/wasmhost"
+)
+
+// generation is one loaded configuration with everything built from it. A
+// reload builds a new one whole and swaps it in; transactions that began with
+// the old one end with it, and the last of them closes it.
+type generation struct {
+	config    *config.Config
+	routing   *routing
+	listeners map[string]*config.Listener
+	pipelines map[string]*pipeline.Pipeline
+	closers   []func() error // stages, then modules
+
+	mu     sync.Mutex
+	users  int
+	retire bool
+	closed chan struct{}
+}
+
+// parts are what generations share: they live as long as the relay.
+type parts struct {
+	host     *wasmhost.Host
+	store    func(*config.Store) wasmhost.Store
+	buckets  *bucketSet
+	newBody  func() pipeline.BodyWriter
+	observer pipeline.Observer
+	log      hclog.Logger
+}
+
+// build makes a generation. What it had opened before an error is closed.
+func build(ctx context.Context, c *config.Config, src *sources, p parts) (_ *generation, err error) {
+	g := &generation{
+		config: c, routing: newRouting(c), listeners: map[string]*config.Listener{},
+		pipelines: map[string]*pipeline.Pipeline{}, closed: make(chan struct{}),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.close())
+		}
+	}()
+	for i := range c.Listeners {
+		g.listeners[c.Listeners[i].Name] = &c.Listeners[i]
+	}
+	modules, err := g.loadModules(ctx, src, p.host)
+	if err != nil {
+		return nil, err
+	}
+	for i := range c.Pipelines {
+		if err := g.addPipeline(ctx, &c.Pipelines[i], modules, src, p); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+func (g *generation) loadModules(ctx context.Context, src *sources, host *wasmhost.Host) (map[string]*wasmhost.Module, error) {
+	modules := map[string]*wasmhost.Module{}
+	var errs []error
+	for i := range g.config.Plugins {
+		p := &g.config.Plugins[i]
+		if _, native := src.native(p); native {
+			continue
+		}
+		wasm, err := src.read(p)
+		if err == nil {
+			modules[p.Name], err = host.Load(ctx, p.Name, wasm)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: plugin %q: %w", p.Pos, p.Name, err))
+			continue
+		}
+		g.closers = append(g.closers, modules[p.Name].Close)
+	}
+	return modules, errors.Join(errs...)
+}
+
+func (g *generation) addPipeline(ctx context.Context, c *config.Pipeline, modules map[string]*wasmhost.Module, src *sources, p parts) error {
+	o := pipeline.Options{Name: c.Name, NewBody: p.newBody, MaxBody: g.maxBody(c.Name), Observer: p.observer}
+	for i := range c.Stages {
+		s, err := g.stage(ctx, &c.Stages[i], modules, src, p)
+		if err != nil {
+			return fmt.Errorf("%s: stage %q: %w", c.Stages[i].Pos, c.Stages[i].Name, err)
+		}
+		o.Steps = append(o.Steps, s)
+	}
+	g.pipelines[c.Name] = pipeline.New(o)
+	return nil
+}
+
+// maxBody returns the largest message that a listener of the pipeline takes.
+func (g *generation) maxBody(name string) int64 {
+	var most int64
+	for _, l := range g.listeners {
+		if l.Pipeline == name {
+			most = max(most, l.Limits.MessageSize)
+		}
+	}
+	return most
+}
+
+func (g *generation) stage(ctx context.Context, c *config.Stage, modules map[string]*wasmhost.Module, src *sources, p parts) (pipeline.Step, error) {
+	step := pipeline.Step{Name: c.Name, OnError: pipeline.OnError(c.OnError), Always: c.Always}
+	if c.When != nil {
+		step.When = c.When
+	}
+	plugin := g.plugin(c.Plugin)
+	if plugin == nil {
+		return step, fmt.Errorf("no plugin %q", c.Plugin)
+	}
+	if newStage, ok := src.native(plugin); ok {
+		s, err := src.newNative(plugin, newStage, c.Config)
+		step.Stage = s
+		return step, err
+	}
+	s, err := modules[plugin.Name].NewStage(ctx, g.stageOptions(c, plugin, p))
+	if err != nil {
+		return step, err
+	}
+	step.Stage = s
+	g.closers = append([]func() error{s.Close}, g.closers...)
+	return step, nil
+}
+
+func (g *generation) stageOptions(c *config.Stage, plugin *config.Plugin, p parts) wasmhost.StageOptions {
+	o := wasmhost.StageOptions{
+		Name: c.Name, Config: c.Config, Logger: p.log.Named("stage").With("stage", c.Name),
+		Grant: wasmhost.Grant{Read: plugin.Grant.Read, Write: plugin.Grant.Write, Routes: plugin.Grant.Routes,
+			NextHops: plugin.Grant.NextHops, Stores: plugin.Grant.Stores, Buckets: plugin.Grant.Buckets},
+		Limits: wasmhost.Limits{Memory: plugin.Limits.Memory, Deadline: plugin.Limits.Deadline,
+			MessageDeadline: plugin.Limits.MessageDeadline, Fuel: plugin.Limits.Fuel, MessageFuel: plugin.Limits.MessageFuel,
+			Depth: plugin.Limits.Depth, Instances: plugin.Limits.Instances, Isolation: plugin.Limits.Isolation},
+		Stores: map[string]wasmhost.Store{}, Buckets: map[string]wasmhost.Bucket{},
+	}
+	for i := range g.config.Stores {
+		s := &g.config.Stores[i]
+		o.Stores[s.Name] = p.store(s)
+	}
+	for i := range g.config.Buckets {
+		b := &g.config.Buckets[i]
+		o.Buckets[b.Name] = p.buckets.get(b)
+	}
+	return o
+}
+
+func (g *generation) plugin(name string) *config.Plugin {
+	for i := range g.config.Plugins {
+		if g.config.Plugins[i].Name == name {
+			return &g.config.Plugins[i]
+		}
+	}
+	return nil
+}
+
+// use counts a transaction in; false when the generation has been closed.
+func (g *generation) use() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.retire && g.users == 0 {
+		return false
+	}
+	g.users++
+	return true
+}
+
+// done counts a transaction out and closes a retired generation behind the last.
+func (g *generation) done() {
+	g.mu.Lock()
+	g.users--
+	last := g.retire && g.users == 0
+	g.mu.Unlock()
+	if last {
+		g.close() //nolint:errcheck // nobody is left to tell
+	}
+}
+
+// end retires the generation: it is closed as soon as nobody uses it.
+func (g *generation) end() {
+	g.mu.Lock()
+	first := !g.retire
+	g.retire = true
+	last := first && g.users == 0
+	g.mu.Unlock()
+	if last {
+		g.close() //nolint:errcheck // as above
+	}
+}
+
+// close closes stages, then modules.
+func (g *generation) close() error {
+	var errs []error
+	for _, f := range g.closers {
+		errs = append(errs, f())
+	}
+	g.closers = nil
+	close(g.closed)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/smtpin"
+)
+
+// listening is one listener of pipeline.hcl: its socket, and the server that
+// takes its connections. A reload that keeps the address keeps the socket, and
+// a new server takes the connections from then on.
+type listening struct {
+	conf   config.Listener
+	socket *net.TCPListener
+	server *smtpin.Server
+	lend   *lent
+	ended  chan error
+}
+
+func (d *listening) addr() net.Addr { return d.socket.Addr() }
+
+// listen binds an address of pipeline.hcl.
+func listen(address, what string) (*net.TCPListener, error) {
+	l, err := net.Listen("tcp", address)
+	if err == nil {
+		return l.(*net.TCPListener), nil
+	}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: address %s is in use by another program; stop that, or change the address", what, address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s: address %s needs the right to bind ports below 1024 (CAP_NET_BIND_SERVICE), or choose a higher port", what, address)
+	}
+	return nil, fmt.Errorf("%s: cannot listen on %s: %w", what, address, err)
+}
+
+func listenerName(c *config.Listener) string {
+	return fmt.Sprintf("%s: listener %q", c.Pos, c.Name)
+}
+
+// bind opens the sockets that c names and are not open yet.
+func (r *Relay) bind(c *config.Config) error {
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		if l.Address == "" {
+			continue
+		}
+		d, err := r.newDoor(l, c.Server.Hostname, nil)
+		if err != nil {
+			return err
+		}
+		r.doors[l.Name] = d
+	}
+	return r.services.bind(r, c)
+}
+
+// newDoor makes the server of a listener, on an open socket or a new one.
+func (r *Relay) newDoor(c *config.Listener, hostname string, socket *net.TCPListener) (*listening, error) {
+	tlsConf, err := loadTLS(c)
+	if err != nil {
+		return nil, err
+	}
+	if socket == nil {
+		if socket, err = listen(c.Address, listenerName(c)); err != nil {
+			return nil, err
+		}
+	}
+	server := smtpin.NewServer(smtpin.Options{
+		Name: c.Name, Hostname: hostname, Backend: &door{r: r, listener: c.Name}, Logger: r.log.Named("smtp"), TLS: tlsConf,
+		Observer: smtpObserver{r, c.Name},
+		Limits: smtpin.Limits{
+			MessageSize: c.Limits.MessageSize, Recipients: c.Limits.Recipients, LineLength: c.Limits.LineLength,
+			Connections: c.Limits.Connections, ConnectionsPerClient: c.Limits.ConnectionsPerClient,
+			CommandTimeout: c.Limits.CommandTimeout, DataTimeout: c.Limits.DataTimeout, TransactionTime: c.Limits.TransactionTime,
+		},
+	})
+	return &listening{conf: *c, socket: socket, server: server}, nil
+}
+
+func loadTLS(c *config.Listener) (*tls.Config, error) {
+	if c.TLS == nil {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: certificate: %w", listenerName(c), err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// serve takes connections until stop.
+func (d *listening) serve() {
+	d.lend = lend(d.socket)
+	d.ended = make(chan error, 1)
+	d.socket.SetDeadline(time.Time{}) //nolint:errcheck // Accept tells
+	go func() { d.ended <- d.server.Serve(d.lend) }()
+}
+
+// stop ends the server within ctx: running transactions may end. The socket
+// stays open.
+func (d *listening) stop(ctx context.Context) error {
+	if d.ended == nil {
+		return nil
+	}
+	d.lend.Close()
+	err := d.server.Shutdown(ctx)
+	<-d.ended
+	return err
+}
+
+// lent is a socket that a server may close without the socket being closed.
+type lent struct {
+	*net.TCPListener
+	shut, gone sync.Once
+	left       chan struct{} // closed when Accept has given up
+}
+
+func lend(l *net.TCPListener) *lent { return &lent{TCPListener: l, left: make(chan struct{})} }
+
+// Close makes Accept return net.ErrClosed. Only the first call does anything:
+// the next server has the socket then.
+func (l *lent) Close() error {
+	l.shut.Do(func() { l.SetDeadline(time.Unix(1, 0)) }) //nolint:errcheck // a closed socket has no waiter
+	return nil
+}
+
+// Accept implements net.Listener.
+func (l *lent) Accept() (net.Conn, error) {
+	c, err := l.TCPListener.Accept()
+	if err == nil {
+		return c, nil
+	}
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		err = net.ErrClosed
+	}
+	if errors.Is(err, net.ErrClosed) {
+		l.gone.Do(func() { close(l.left) })
+	}
+	return nil, err
+}

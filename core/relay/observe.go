@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"errors"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/internal/admin"
+	"github.com/postroad-mail/postroad/core/internal/delivery"
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/queue"
+	"github.com/postroad-mail/postroad/core/internal/smtpin"
+	"github.com/postroad-mail/postroad/core/internal/wasmhost"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// The observers turn what happens in a room into figures and log lines. A
+// message's id stands in each line about it, from accept to outcome.
+
+type smtpObserver struct {
+	r        *Relay
+	listener string
+}
+
+// Connected implements smtpin.Observer.
+func (o smtpObserver) Connected() { o.r.metrics.ConnectionOpened(o.listener) }
+
+// Disconnected implements smtpin.Observer.
+func (o smtpObserver) Disconnected() { o.r.metrics.ConnectionClosed(o.listener) }
+
+// Command implements smtpin.Observer.
+func (o smtpObserver) Command(string) {}
+
+// Refused implements smtpin.Observer. What the backend refused is counted there.
+func (o smtpObserver) Refused(reason string, _ int) {
+	if reason != smtpin.ReasonBackend {
+		o.r.metrics.Refused(o.listener, reason)
+	}
+}
+
+// Panicked implements smtpin.Observer.
+func (o smtpObserver) Panicked() { o.r.metrics.Fault("smtpin") }
+
+type stageObserver struct{ r *Relay }
+
+// StageDone implements pipeline.Observer.
+func (o stageObserver) StageDone(e *mail.Envelope, stage string, p mail.Phase, v mail.Verdict, took time.Duration, err error) {
+	o.r.metrics.StageDone(stage, p, v, took, causeOf(err))
+	switch {
+	case err != nil:
+		o.r.log.Error("stage failed", "id", e.ID, "stage", stage, "phase", p, "cause", causeOf(err), "error", err)
+	case v != mail.Continue:
+		o.r.log.Info("stage decided", "id", e.ID, "stage", stage, "phase", p, "verdict", v, "took", took)
+	case o.r.log.IsDebug():
+		o.r.log.Debug("stage passed", "id", e.ID, "stage", stage, "phase", p, "took", took)
+	}
+}
+
+// causeOf is the cause of a stage's failure as metrics and logs spell it.
+func causeOf(err error) string {
+	var f *wasmhost.Fault
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &f):
+		return f.Cause
+	}
+	return "error"
+}
+
+type queueObserver struct{ r *Relay }
+
+// QueueEvent implements queue.Observer.
+func (o queueObserver) QueueEvent(e queue.Event) {
+	kv := []any{"event", e.Kind, "id", e.ID, "recipients", e.Recipients}
+	if e.Hold != nil {
+		kv = append(kv, "hold", e.Hold.Kind, "by", e.Hold.By, "reason", e.Hold.Reason)
+	}
+	if e.Reason != "" {
+		kv = append(kv, "error", e.Reason)
+	}
+	o.r.log.Info("queue", kv...)
+}
+
+type deliveryObserver struct{ r *Relay }
+
+// Settled implements delivery.Observer.
+func (o deliveryObserver) Settled(env *mail.Envelope, route string, s delivery.Settled, took time.Duration) {
+	o.r.metrics.Outcome(route, s.Status)
+	if !o.r.log.IsInfo() {
+		return
+	}
+	kv := []any{"id", env.ID, "rcpt", s.Recipient, "status", s.Status, "route", route, "next_hop", s.NextHop, "address", s.Address,
+		"reply", s.Reply.Error(), "took", took, "age", o.r.clock.Now().Sub(env.Received)}
+	if !s.Next.IsZero() {
+		kv = append(kv, "next", s.Next)
+	}
+	o.r.log.Info("attempt", kv...)
+}
+
+// InFlight implements delivery.Observer.
+func (o deliveryObserver) InFlight(route string, n int) {
+	if n > 0 {
+		o.r.metrics.Attempt(route)
+	}
+}
+
+// Connected implements delivery.Observer.
+func (o deliveryObserver) Connected(route string, err error) {
+	if err != nil {
+		o.r.log.Debug("next hop not reached", "route", route, "error", err)
+	}
+}
+
+// Panicked implements delivery.Observer.
+func (o deliveryObserver) Panicked() { o.r.metrics.Fault("delivery") }
+
+// queueSize and syncs are read at each scrape of the figures.
+func (r *Relay) queueSize() []admin.QueueState {
+	e := r.engine.Load()
+	if e == nil {
+		return nil
+	}
+	s := e.queue.Stats()
+	state := func(name string, c queue.Count) admin.QueueState {
+		return admin.QueueState{State: name, Messages: c.Messages, Recipients: c.Recipients, Bytes: c.Bytes}
+	}
+	return []admin.QueueState{state("ready", s.Ready), state("deferred", s.Deferred), state("held", s.Held), state("quarantined", s.Quarantined)}
+}
+
+func (r *Relay) syncs() uint64 {
+	if e := r.engine.Load(); e != nil {
+		return uint64(e.queue.Syncs())
+	}
+	return 0
+}
+
+func (r *Relay) logAccepted(m *pipeline.Message, first string, c *mail.Client, listener string, size int64, took time.Duration) {
+	kv := []any{"id", m.Envelope.ID, "session", c.SessionID, "peer", c.Addr, "listener", listener, "recipients", m.Envelope.Live(), "size", size, "took", took}
+	if m.Envelope.ID != first {
+		kv = append(kv, "split_from", first)
+	}
+	if m.Hold != nil {
+		kv = append(kv, "hold", m.Hold.Verdict, "stage", m.Hold.Stage, "reason", m.Hold.Reason)
+	}
+	r.log.Info("accepted", kv...)
+}

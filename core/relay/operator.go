@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/postroad-mail/postroad/core/internal/control"
+	"github.com/postroad-mail/postroad/core/internal/delivery"
+	"github.com/postroad-mail/postroad/core/internal/queue"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// operator is what the relay offers on its control socket.
+type operator struct{ r *Relay }
+
+// Info implements control.Service.
+func (o operator) Info(context.Context) (control.Info, error) {
+	i := o.r.Info()
+	out := control.Info{Version: Version(), PID: os.Getpid(), Config: i.ConfigFile, Started: o.r.started, Listeners: map[string]string{}, Queue: map[string]int{}}
+	for _, l := range i.Listeners {
+		out.Listeners[l.Name] = l.Address
+	}
+	for _, s := range o.r.queueSize() {
+		out.Queue[s.State] = s.Messages
+	}
+	return out, nil
+}
+
+// Reload implements control.Service.
+func (o operator) Reload(ctx context.Context) error { return o.r.Reload(context.WithoutCancel(ctx)) }
+
+func (o operator) engine() (*engine, error) {
+	if e := o.r.engine.Load(); e != nil {
+		return e, nil
+	}
+	return nil, o.r.Healthy()
+}
+
+// List implements control.Service.
+func (o operator) List(_ context.Context, f control.Filter) ([]mail.QueueEntry, error) {
+	e, err := o.engine()
+	if err != nil {
+		return nil, err
+	}
+	if f.Limit <= 0 {
+		f.Limit = 1000
+	}
+	sums := e.queue.List(queue.Filter{State: queue.Class(f.State), RecipientDomain: f.Domain, Sender: mail.Address(f.Sender), Route: f.Route, Limit: f.Limit})
+	out := make([]mail.QueueEntry, 0, len(sums))
+	for i := range sums {
+		q, err := e.queue.Show(sums[i].ID)
+		if errors.Is(err, queue.ErrNotFound) {
+			continue // delivered meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		m := o.message(e, q)
+		m.State = string(sums[i].State)
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// Show implements control.Service.
+func (o operator) Show(_ context.Context, id string) (mail.QueueEntry, error) {
+	e, err := o.engine()
+	if err != nil {
+		return mail.QueueEntry{}, err
+	}
+	q, err := e.queue.Show(id)
+	if err != nil {
+		return mail.QueueEntry{}, fmt.Errorf("message %s: %w", id, err)
+	}
+	m := o.message(e, q)
+	m.Header = string(q.Header)
+	return m, nil
+}
+
+func (o operator) message(e *engine, q *queue.Queued) mail.QueueEntry {
+	env := q.Envelope
+	m := mail.QueueEntry{ID: env.ID, State: "queued", Sender: env.Sender, Received: env.Received, Size: q.Size()}
+	if h := q.Hold; h != nil {
+		m.State, m.Reason, m.Until = h.Kind, h.By+": "+h.Reason, h.Until
+	}
+	for i := range env.Recipients {
+		if !env.Recipients[i].Removed {
+			m.Recipients = append(m.Recipients, o.recipient(e, q, i))
+		}
+	}
+	return m
+}
+
+func (o operator) recipient(e *engine, q *queue.Queued, i int) mail.QueueRecipient {
+	rc, st := &q.Envelope.Recipients[i], &q.States[i]
+	out := mail.QueueRecipient{Address: rc.Address, Status: st.Status.String(), NextHop: rc.NextHop, Attempts: st.Attempts,
+		Route: o.r.gen.Load().routing.routeOf(*rc)}
+	if st.Attempts > 0 {
+		out.Last = st.Last.Reply.Line()
+		if st.Last.NextHop != "" {
+			out.Last = st.Last.NextHop + ": " + out.Last
+		}
+	}
+	if st.Status != mail.Deferred {
+		return out
+	}
+	out.Status, out.Next = "queued", st.Next
+	if st.Leased {
+		out.Why = "an attempt is under way"
+		return out
+	}
+	out.Why = why(e.sched.Explain(q.Envelope, i, deliveryMessage{q}.State(i)))
+	return out
+}
+
+// why says a decision in words.
+func why(d delivery.Decision) string { return d.String() }
+
+// Queue returns what is queued, oldest first, with the reason why each recipient
+// is still there; at most limit messages, or 1,000 when it is 0.
+func (r *Relay) Queue(ctx context.Context, limit int) ([]mail.QueueEntry, error) {
+	return operator{r}.List(ctx, control.Filter{Limit: limit})
+}
+
+// Act implements control.Service.
+func (o operator) Act(ctx context.Context, a control.Action) (int, error) {
+	e, err := o.engine()
+	if err != nil {
+		return 0, err
+	}
+	ids := a.IDs
+	if a.All {
+		for _, s := range e.queue.List(queue.Filter{Limit: 1 << 30}) {
+			ids = append(ids, s.ID)
+		}
+	}
+	o.r.log.Info("operator", "verb", a.Verb, "messages", len(ids), "all", a.All, "reason", a.Reason)
+	switch a.Verb {
+	case "retry":
+		err = e.queue.Retry(ctx, ids...)
+	case "drop":
+		err = e.queue.Drop(ctx, ids...)
+	case "release":
+		err = e.queue.Release(ctx, ids...)
+	case "hold":
+		err = e.queue.Hold(ctx, queue.Hold{Kind: queue.OnHold, Reason: a.Reason, By: "operator"}, ids...)
+	default:
+		return 0, fmt.Errorf("unknown verb %q", a.Verb)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(ids), nil
+}

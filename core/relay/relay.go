@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package relay is Postroad as a library: whatever `postroad run` does, a
+// program that imports this package can do.
+//
+//	r, err := relay.Open(ctx, relay.Options{ConfigFile: "pipeline.hcl"})
+//	if err != nil { … }
+//	err = r.Run(ctx) // until ctx is done; then it drains
+//
+// One envelope takes one straight line: a listener's session, the stages of its
+// pipeline, one synced batch in the queue, the 250, delivery, and the settling
+// of each recipient. This package puts the rooms together that do that, and
+// holds what they share; it decides nothing of its own but who may relay, which
+// route a recipient goes by, and what a reload may change.
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/postroad-mail/postroad/core/internal/admin"
+	"github.com/postroad-mail/postroad/core/internal/clock"
+	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/wasmhost"
+)
+
+// Errors by kind. What Open, Check, Reload and Run return holds one of them
+// where it is known whose fault it is.
+var (
+	ErrConfig      = errors.New("configuration")       // the configuration or a plugin is not valid
+	ErrUnavailable = errors.New("unavailable")         // a port or the data directory is taken
+	ErrDisk        = errors.New("the disk has failed") // nothing can be made durable
+)
+
+// kinded is an error with its kind, which its text leaves out.
+type kinded struct{ kind, err error }
+
+func (k *kinded) Error() string   { return k.err.Error() }
+func (k *kinded) Unwrap() []error { return []error{k.kind, k.err} }
+
+// Options are what a relay is made of. ConfigFile or Config must be set.
+type Options struct {
+	ConfigFile string                           // path of pipeline.hcl; with Config the name that diagnostics use
+	Config     []byte                           // the text itself; relative paths then start at ConfigFile's folder
+	Env        func(name string) (string, bool) // nil: the process's environment
+
+	// Stages are stages written in Go, by the NAME of "native:NAME".
+	Stages map[string]NewStage
+
+	InMemory  bool         // keep queue and stores in memory: for tests, they die with the relay
+	DataDir   string       // instead of server.data_dir
+	Clock     Clock        // nil: the system's
+	Resolver  Resolver     // nil: DNS as pipeline.hcl says
+	Logger    hclog.Logger // nil: by server.log_format and log_level, to LogOutput
+	LogOutput io.Writer    // nil: os.Stderr
+
+	// Dial opens connections to next hops; nil: net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Relay is one running relay. It is safe for use by many goroutines.
+type Relay struct {
+	o        Options
+	log      hclog.Logger
+	clock    Clock
+	src      *sources
+	host     *wasmhost.Host
+	buckets  *bucketSet
+	metrics  *admin.Metrics
+	noStages *pipeline.Pipeline // of listeners without a pipeline
+	readers  *sync.Pool
+	started  time.Time
+
+	gen      atomic.Pointer[generation]
+	engine   atomic.Pointer[engine]
+	reloadMu sync.Mutex // one reload at a time, and none while it stops
+	doors    map[string]*listening
+	services services
+	stopped  bool
+
+	stopping context.Context // ends when the relay goes down: old servers stop draining
+	hurry    context.CancelFunc
+	draining sync.WaitGroup // servers of old configurations
+}
+
+// Open loads the configuration and its plugins, opens the data directory and
+// binds the listeners, but serves nobody before Run. Every fault of the
+// configuration is reported at once. Close or Run must follow.
+func Open(ctx context.Context, o Options) (_ *Relay, err error) {
+	r := &Relay{o: o, src: &sources{o.Stages}, clock: o.Clock, metrics: admin.NewMetrics(), readers: sharedReaders(),
+		doors: map[string]*listening{}, started: time.Now()}
+	if r.clock == nil {
+		r.clock = clock.System{}
+	}
+	r.buckets = newBucketSet(r.clock)
+	r.stopping, r.hurry = context.WithCancel(context.Background())
+	c, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	r.log = newLogger(o, c)
+	r.noStages = pipeline.New(pipeline.Options{Name: "none"})
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}()
+	e, err := r.openEngine(c)
+	if err != nil {
+		return nil, err
+	}
+	r.engine.Store(e)
+	if r.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: r.cacheDir(c), Logger: r.log.Named("plugin"), Clock: r.clock}); err != nil {
+		return nil, err
+	}
+	g, err := build(ctx, c, r.src, r.parts())
+	if err != nil {
+		return nil, &kinded{ErrConfig, err}
+	}
+	r.gen.Store(g)
+	if err := r.bind(c); err != nil {
+		return nil, &kinded{ErrUnavailable, err}
+	}
+	return r, nil
+}
+
+// load reads and checks the configuration.
+func (r *Relay) load() (*config.Config, error) {
+	c, err := loadConfig(r.o, r.src)
+	if err != nil {
+		return nil, &kinded{ErrConfig, err}
+	}
+	return c, nil
+}
+
+func loadConfig(o Options, src *sources) (*config.Config, error) {
+	co := config.Options{Env: o.Env, Manifest: src.manifest, DataDir: o.DataDir}
+	if o.Config != nil {
+		name := o.ConfigFile
+		if name == "" {
+			name = "pipeline.hcl"
+		}
+		return config.Parse(name, o.Config, co)
+	}
+	return config.Load(o.ConfigFile, co)
+}
+
+func newLogger(o Options, c *config.Config) hclog.Logger {
+	if o.Logger != nil {
+		return o.Logger
+	}
+	out := o.LogOutput
+	if out == nil {
+		out = os.Stderr
+	}
+	return hclog.New(&hclog.LoggerOptions{Name: "postroad", Output: out, JSONFormat: c.Server.LogFormat == "json", Level: hclog.LevelFromString(c.Server.LogLevel)})
+}
+
+func (r *Relay) parts() parts {
+	return parts{
+		host: r.host, store: r.liveStore, buckets: r.buckets, log: r.log, observer: stageObserver{r},
+		newBody: r.newBody,
+	}
+}
+
+// acquire returns the live generation, counted in.
+func (r *Relay) acquire() *generation {
+	for {
+		if g := r.gen.Load(); g.use() {
+			return g
+		}
+	}
+}
+
+// newID returns a new message id: 26 characters that sort by time.
+func (r *Relay) newID() string {
+	return ulid.MustNew(ulid.Timestamp(r.clock.Now()), rand.Reader).String()
+}
+
+// Healthy returns nil while mail is taken and delivered, else why not.
+func (r *Relay) Healthy() error {
+	e := r.engine.Load()
+	if e == nil {
+		return errors.New("the data directory is being reopened")
+	}
+	return e.store.Healthy()
+}
+
+// Idle waits until nothing is due at the clock's now and no attempt is under
+// way. It is for tests, with a FakeClock.
+func (r *Relay) Idle(ctx context.Context) error {
+	e := r.engine.Load()
+	if e == nil {
+		return r.Healthy()
+	}
+	return e.sched.Idle(ctx)
+}
+
+// Addr returns the address that a listener of pipeline.hcl is bound to, nil
+// when there is no such listener.
+func (r *Relay) Addr(listener string) net.Addr {
+	r.reloadMu.Lock()
+	defer r.reloadMu.Unlock()
+	if d := r.doors[listener]; d != nil {
+		return d.addr()
+	}
+	return nil
+}
+
+// DataDir returns the absolute path of the data directory.
+func (r *Relay) DataDir() string { return r.gen.Load().config.Server.DataDir }
+
+// Version returns the version of the module that this program was built from.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if strings.HasPrefix(info.Main.Path, "github.com/postroad-mail/postroad") {
+		return versionOf(info.Main.Version)
+	}
+	for _, d := range info.Deps {
+		if d.Path == "github.com/postroad-mail/postroad" {
+			return versionOf(d.Version)
+		}
+	}
+	return "unknown"
+}
+
+func versionOf(v string) string {
+	if v == "" || v == "(devel)" {
+		return "development"
+	}
+	return v
+}
+
+// DataDir returns the data directory that a configuration names, without
+// opening it or loading a plugin.
+func DataDir(o Options) (string, error) {
+	c, err := loadConfig(o, &sources{o.Stages})
+	if err != nil {
+		return "", &kinded{ErrConfig, err}
+	}
+	return c.Server.DataDir, nil
+}
+
+// Checked is what Check found.
+type Checked struct {
+	Summary  string   // one line: how many listeners, stages and routes
+	Text     string   // the configuration with all defaults and grants
+	Warnings []string // suspicious, but no fault
+}
+
+// Check loads a configuration and starts one instance of each stage, as Open
+// does, but opens no data directory and no port.
+func Check(ctx context.Context, o Options) (*Checked, error) {
+	r := &Relay{o: o, src: &sources{o.Stages}, clock: clock.System{}, log: hclog.NewNullLogger(), metrics: admin.NewMetrics()}
+	r.buckets = newBucketSet(r.clock)
+	c, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	if r.host, err = wasmhost.New(ctx, wasmhost.Options{Logger: r.log, Clock: r.clock}); err != nil {
+		return nil, err
+	}
+	g, err := build(ctx, c, r.src, r.parts())
+	if err == nil {
+		err = g.close()
+	}
+	if err = errors.Join(err, r.host.Close(ctx)); err != nil {
+		return nil, &kinded{ErrConfig, err}
+	}
+	res := &Checked{Summary: summary(c), Text: config.Dump(c)}
+	for _, w := range c.Warnings {
+		res.Warnings = append(res.Warnings, w.String())
+	}
+	return res, nil
+}
+
+func summary(c *config.Config) string {
+	stages := 0
+	for _, p := range c.Pipelines {
+		stages += len(p.Stages)
+	}
+	return fmt.Sprintf("%d listeners, %d pipelines with %d stages, %d routes", len(c.Listeners), len(c.Pipelines), stages, len(c.Routes))
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/queue"
+)
+
+// Reload reads the configuration again. It is built whole and swapped in at
+// once; after any fault the old one stays as it was, and the error tells why.
+// Transactions that have begun end with the configuration that they began with.
+// A listener that moved is bound to its new address before the old one closes.
+// What cannot change while the relay runs is refused: the data directory and
+// the engine of a store.
+func (r *Relay) Reload(ctx context.Context) error {
+	r.reloadMu.Lock()
+	defer r.reloadMu.Unlock()
+	if r.stopped {
+		return errors.New("the relay is going down")
+	}
+	c, err := r.load()
+	if err != nil {
+		return err
+	}
+	old := r.gen.Load()
+	if err := fixed(old.config, c); err != nil {
+		return &kinded{ErrConfig, err}
+	}
+	g, err := build(ctx, c, r.src, r.parts())
+	if err != nil {
+		return &kinded{ErrConfig, err}
+	}
+	doors, err := r.newDoors(c)
+	if err != nil {
+		return errors.Join(&kinded{ErrUnavailable, err}, g.close())
+	}
+	r.gen.Store(g)
+	r.swapDoors(doors)
+	old.end()
+	r.warnRoutes(old.config, g)
+	r.log.Info("configuration reloaded", "file", c.File)
+	return nil
+}
+
+// fixed refuses what a reload may not change.
+func fixed(old, c *config.Config) error {
+	if old.Server.DataDir != c.Server.DataDir {
+		return fmt.Errorf("%s: data_dir cannot change while the relay runs (it is %s); restart it", c.File, old.Server.DataDir)
+	}
+	if old.Admin != c.Admin {
+		return fmt.Errorf("%s: the admin address cannot change while the relay runs; restart it", c.File)
+	}
+	engines := map[string]string{}
+	for _, s := range old.Stores {
+		engines[s.Name] = s.Engine
+	}
+	for _, s := range c.Stores {
+		if was, ok := engines[s.Name]; ok && was != s.Engine {
+			return fmt.Errorf("%s: store %q cannot change its engine from %q while the relay runs; restart it", c.File, s.Name, was)
+		}
+	}
+	return nil
+}
+
+// newDoors makes the servers of all listeners of c: on the sockets that are
+// open where the address is the same, else on new ones. After an error it has
+// closed what it opened.
+func (r *Relay) newDoors(c *config.Config) (map[string]*listening, error) {
+	doors := map[string]*listening{}
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		if l.Address == "" {
+			continue
+		}
+		d, err := r.newDoor(l, c.Server.Hostname, r.socketFor(l.Address))
+		if err != nil {
+			r.closeNew(doors)
+			return nil, err
+		}
+		doors[l.Name] = d
+	}
+	return doors, nil
+}
+
+func (r *Relay) socketFor(address string) *net.TCPListener {
+	for _, d := range r.doors {
+		if d.conf.Address == address {
+			return d.socket
+		}
+	}
+	return nil
+}
+
+func (r *Relay) closeNew(doors map[string]*listening) {
+	for _, d := range doors {
+		if r.socketFor(d.conf.Address) != d.socket {
+			d.socket.Close()
+		}
+	}
+}
+
+// swapDoors lets the new servers take all connections from now on. The old ones
+// drain beside them.
+func (r *Relay) swapDoors(doors map[string]*listening) {
+	kept := map[*net.TCPListener]bool{}
+	for _, d := range doors {
+		kept[d.socket] = true
+	}
+	old := r.doors
+	r.doors = doors
+	for _, d := range old {
+		if d.ended != nil {
+			d.lend.Close()
+			d.drainBeside(r, kept[d.socket])
+		}
+	}
+	for _, name := range sortedNames(doors) {
+		doors[name].serve()
+	}
+}
+
+// drainBeside ends a replaced server in the background, as long as its sessions
+// take, and closes its socket unless another server has it.
+func (d *listening) drainBeside(r *Relay, kept bool) {
+	<-d.lend.left
+	if !kept {
+		d.socket.Close()
+	}
+	r.draining.Add(1)
+	go func() {
+		defer r.draining.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), d.conf.Limits.TransactionTime)
+		defer cancel()
+		stop := context.AfterFunc(r.stopping, cancel)
+		defer stop()
+		if err := d.stop(ctx); err != nil {
+			r.log.Warn("sessions of the old configuration were cut", "listener", d.conf.Name, "error", err)
+		}
+	}()
+}
+
+// warnRoutes tells of routes that c no longer has but queued mail names.
+func (r *Relay) warnRoutes(old *config.Config, g *generation) {
+	e := r.engine.Load()
+	if e == nil {
+		return
+	}
+	for i := range old.Routes {
+		name := old.Routes[i].Name
+		if _, ok := g.routing.routes[name]; ok {
+			continue
+		}
+		if n := len(e.queue.List(queue.Filter{Route: name, Limit: 1 << 20})); n > 0 {
+			r.log.Warn("queued mail names a route that is no longer there; it waits until the route is back or it expires", "route", name, "messages", n)
+		}
+	}
+}

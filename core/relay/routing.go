@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/delivery"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// routing answers by which route a recipient goes, and for whom we take mail.
+type routing struct {
+	rules  []config.Rule
+	routes map[string]*delivery.Route
+	local  map[string]bool // routes that deliver on this machine
+}
+
+func newRouting(c *config.Config) *routing {
+	r := &routing{rules: c.Rules, routes: map[string]*delivery.Route{}, local: map[string]bool{}}
+	for i := range c.Routes {
+		r.routes[c.Routes[i].Name] = deliveryRoute(&c.Routes[i])
+		r.local[c.Routes[i].Name] = c.Routes[i].Kind == "maildir"
+	}
+	return r
+}
+
+// rule returns the first rule that matches the domain; nil without rules.
+func (r *routing) rule(domain string) *config.Rule {
+	for i := range r.rules {
+		if matches(r.rules[i].Domains, domain) {
+			return &r.rules[i]
+		}
+	}
+	return nil
+}
+
+// routeOf returns the name of the route that a recipient goes by: what a stage
+// chose, else what the rules say.
+func (r *routing) routeOf(rcpt mail.Recipient) string {
+	if rcpt.Route != "" {
+		return rcpt.Route
+	}
+	if rule := r.rule(rcpt.Address.Domain()); rule != nil {
+		return rule.Route
+	}
+	return ""
+}
+
+// ours reports whether mail for the domain is taken from anyone: a rule that
+// names it delivers it here, or says accept.
+func (r *routing) ours(domain string) bool {
+	rule := r.rule(domain)
+	return rule != nil && len(rule.Domains) > 0 && (rule.Accept || r.local[rule.Route])
+}
+
+// matches reports whether domain is one of domains; ".example.org" stands for
+// the subdomains of example.org, and no domains for all.
+func matches(domains []string, domain string) bool {
+	for _, d := range domains {
+		if d == domain || strings.HasPrefix(d, ".") && strings.HasSuffix(domain, d) {
+			return true
+		}
+	}
+	return len(domains) == 0
+}
+
+// mayRelay reports whether a client at addr may send anywhere.
+func mayRelay(l *config.Listener, addr netip.Addr) bool {
+	for _, p := range l.RelayFrom {
+		if p.Contains(addr.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// deliveryRoute is a route of pipeline.hcl as delivery knows it.
+func deliveryRoute(c *config.Route) *delivery.Route {
+	r := &delivery.Route{Name: c.Name, Retry: c.Retry, Expire: c.Expire, NoReport: !c.DSN}
+	switch c.Kind {
+	case "mx":
+		r.Kind, r.Port, r.TLS = delivery.ViaMX, uint16(c.MX.Port), c.MX.TLS
+		r.AllowPrivate, r.Connections = c.MX.AllowPrivate, c.MX.Connections
+	case "smarthost":
+		r.Kind, r.Hosts, r.TLS, r.Connections = delivery.ViaSmarthost, c.Smarthost.Hosts, c.Smarthost.TLS, c.Smarthost.Connections
+	case "maildir":
+		r.Kind, r.Root, r.Create, r.Mailboxes = delivery.ViaMaildir, c.Maildir.Root, c.Maildir.Create, c.Maildir.Mailboxes
+	default:
+		r.Kind = delivery.ViaDiscard
+	}
+	return r
+}

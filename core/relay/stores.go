@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"sync"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/internal/bucket"
+	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/kv"
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/store"
+	"github.com/postroad-mail/postroad/core/internal/wasmhost"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// quarantineTime is how long quarantined mail is kept before it is dropped.
+const quarantineTime = 30 * 24 * time.Hour
+
+// liveStore is a key-value store of pipeline.hcl that outlives the engine it
+// lies in: after the data directory was opened again it is the store there.
+type liveStore struct {
+	r *Relay
+	o kv.Options
+}
+
+func (r *Relay) liveStore(c *config.Store) wasmhost.Store {
+	return &liveStore{r, kv.Options{Name: c.Name, Engine: c.Engine, TTL: c.TTL}}
+}
+
+func (s *liveStore) open() (*kv.Store, error) {
+	e := s.r.engine.Load()
+	if e == nil {
+		return nil, s.r.Healthy()
+	}
+	return e.stores.Open(s.o)
+}
+
+// Get implements wasmhost.Store.
+func (s *liveStore) Get(key []byte) ([]byte, bool, error) {
+	k, err := s.open()
+	if err != nil {
+		return nil, false, err
+	}
+	return k.Get(key)
+}
+
+// Put implements wasmhost.Store.
+func (s *liveStore) Put(key, value []byte, ttl time.Duration, onlyIfAbsent bool) (bool, error) {
+	k, err := s.open()
+	if err != nil {
+		return false, err
+	}
+	return k.Put(key, value, ttl, onlyIfAbsent)
+}
+
+// Delete implements wasmhost.Store.
+func (s *liveStore) Delete(key []byte) error {
+	k, err := s.open()
+	if err != nil {
+		return err
+	}
+	return k.Delete(key)
+}
+
+// Add implements wasmhost.Store.
+func (s *liveStore) Add(key []byte, delta int64, ttl time.Duration) (int64, error) {
+	k, err := s.open()
+	if err != nil {
+		return 0, err
+	}
+	return k.Add(key, delta, ttl)
+}
+
+// CompareAndSwap implements wasmhost.Store.
+func (s *liveStore) CompareAndSwap(key, old, new []byte, ttl time.Duration) (bool, error) {
+	k, err := s.open()
+	if err != nil {
+		return false, err
+	}
+	return k.CompareAndSwap(key, old, new, ttl)
+}
+
+// bucketSet holds the token buckets by name. They survive a reload.
+type bucketSet struct {
+	clock  Clock
+	mu     sync.Mutex
+	byName map[string]*bucket.Buckets
+}
+
+func newBucketSet(c Clock) *bucketSet {
+	return &bucketSet{clock: c, byName: map[string]*bucket.Buckets{}}
+}
+
+func (s *bucketSet) get(c *config.Bucket) *bucket.Buckets {
+	o := bucket.Options{Rate: c.Rate, Per: c.Per, Burst: c.Burst, Clock: s.clock}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.byName[c.Name]
+	if b == nil {
+		b = bucket.New(o)
+		s.byName[c.Name] = b
+		return b
+	}
+	b.Configure(o)
+	return b
+}
+
+// newBody returns a writer for the body of a new message.
+func (r *Relay) newBody() pipeline.BodyWriter {
+	e := r.engine.Load()
+	if e == nil {
+		return noBody{r.Healthy()}
+	}
+	return bodyWriter{e.store.Spool().NewBody()}
+}
+
+// bodyWriter is the spool's writer as pipeline declares it.
+type bodyWriter struct{ *store.BodyWriter }
+
+// Finish implements pipeline.BodyWriter.
+func (w bodyWriter) Finish() (mail.Body, error) {
+	b, err := w.BodyWriter.Finish()
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// noBody is a BodyWriter while there is no data directory to write to.
+type noBody struct{ err error }
+
+// Write implements io.Writer.
+func (w noBody) Write([]byte) (int, error) { return 0, w.err }
+
+// Finish implements pipeline.BodyWriter.
+func (w noBody) Finish() (mail.Body, error) { return nil, w.err }
+
+// Abort implements pipeline.BodyWriter.
+func (noBody) Abort() {}
