@@ -49,6 +49,7 @@ func hdrGet(i *instance, s []uint64) int64 {
 	case abi.HdrUnfolded:
 		return i.put(s[2], s[3], i.unfold(f))
 	case abi.HdrDecoded:
+		i.meter.charge(int64(len(f.Raw)) * chargePerOctet)
 		return i.putString(s[2], s[3], decode(string(i.unfold(f))))
 	}
 	return int64(abi.ErrUnsupported)

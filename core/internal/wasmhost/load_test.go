@@ -144,6 +144,15 @@ func TestPhasesMustBeDeclaredAndServed(t *testing.T) {
 	}
 }
 
+func TestOperatorNarrowsPhases(t *testing.T) {
+	m := load(t, newHost(t, Options{}), "guests/empty.wasm")
+	s := newTestStage(t, m, StageOptions{Phases: mail.Phases(mail.PhaseRcpt), Limits: Limits{Isolation: IsolationFresh}})
+	if s.Phases() != mail.Phases(mail.PhaseRcpt) {
+		t.Errorf("phases %b", s.Phases())
+	}
+	run(t, s, newHook(mail.PhaseRcpt, 0, testEnvelope()))
+}
+
 func TestOptionalImportTrapsWhenCalled(t *testing.T) {
 	h := newHost(t, Options{})
 	plain := readWasm(t, "guests/optional.wasm")

@@ -137,11 +137,7 @@ func validate(ctx context.Context, wasm []byte) error {
 
 // compileWith compiles the metered module with the cache, if there is one.
 func (c *code) compileWith(ctx context.Context, metered []byte) error {
-	config := wazero.NewRuntimeConfig()
-	if c.host.o.Interprete {
-		config = wazero.NewRuntimeConfigInterpreter()
-	}
-	config = config.WithCoreFeatures(features).WithDebugInfoEnabled(false)
+	config := wazero.NewRuntimeConfig().WithCoreFeatures(features).WithDebugInfoEnabled(false)
 	if c.cache != nil {
 		config = config.WithCompilationCache(c.cache)
 	}

@@ -20,8 +20,9 @@ import (
 
 // StageOptions are a plugin's place in a pipeline.
 type StageOptions struct {
-	Name    string // of the stage in pipeline.hcl
-	Config  []byte // its config block as JSON; nil means {}
+	Name    string        // of the stage in pipeline.hcl
+	Config  []byte        // its config block as JSON; nil means {}
+	Phases  mail.PhaseSet // those it is called in at most; 0 means all that it asks for
 	Grant   Grant
 	Limits  Limits
 	Stores  map[string]Store  // by name; used as far as the grant goes
@@ -41,7 +42,8 @@ type Stage struct {
 	stores  map[string]Store
 	buckets map[string]Bucket
 	logger  hclog.Logger
-	phases  mail.PhaseSet
+	asked   mail.PhaseSet // by pr_init, the same in every instance
+	phases  mail.PhaseSet // that it is called in
 	pool    *pool
 	live    atomic.Int64
 	closing sync.Once
@@ -60,7 +62,8 @@ func (m *Module) NewStage(_ context.Context, o StageOptions) (*Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.subscribe(phases); err != nil {
+	if err := s.subscribe(phases, o.Phases); err != nil {
+		s.count(-1)
 		i.drop()
 		return nil, err
 	}
@@ -113,8 +116,9 @@ func granted(m *Manifest, g Grant) (Grant, error) {
 	return g.narrow(m.Wants), nil
 }
 
-// subscribe takes the phases that the first instance asked for.
-func (s *Stage) subscribe(phases mail.PhaseSet) error {
+// subscribe takes the phases that the first instance asked for, narrowed to
+// those that the operator allows.
+func (s *Stage) subscribe(phases, allowed mail.PhaseSet) error {
 	if extra := phases &^ abi.ServedPhases; extra != 0 {
 		return fmt.Errorf("pr_init asks for phases %#x, which this host does not call; it calls %s", uint64(extra), servedPhases())
 	}
@@ -125,7 +129,10 @@ func (s *Stage) subscribe(phases mail.PhaseSet) error {
 	if extra := phases &^ declared; s.code.manifest.Present && extra != 0 {
 		return fmt.Errorf("pr_init asks for phases %#x, which its manifest does not name; name them there", uint64(extra))
 	}
-	s.phases = phases
+	s.asked, s.phases = phases, phases
+	if allowed != 0 {
+		s.phases &= allowed
+	}
 	return nil
 }
 
@@ -178,7 +185,7 @@ func (s *Stage) acquire(ctx context.Context, limit time.Duration) (*instance, er
 		return i, nil
 	}
 	i, phases, err := s.start()
-	if err == nil && phases != s.phases {
+	if err == nil && phases != s.asked {
 		s.finish(i)
 		err = &Fault{Stage: s.name, Cause: CauseError, Detail: "pr_init asks for other phases than the first time"}
 	}

@@ -58,14 +58,13 @@ type Call struct {
 
 // Options are what a Host needs from its surroundings. The zero value works.
 type Options struct {
-	CacheDir   string // folder for compiled code, "" = compile at every start
-	Logger     hclog.Logger
-	Clock      Clock
-	Observer   Observer
-	Version    string    // of the relay, for guests that ask
-	MaxModule  int64     // octets a module may have; 0 means 32 MiB
-	Random     io.Reader // nil means crypto/rand
-	Interprete bool      // use the interpreter even where code could be compiled
+	CacheDir  string // folder for compiled code, "" = compile at every start
+	Logger    hclog.Logger
+	Clock     Clock
+	Observer  Observer
+	Version   string    // of the relay, for guests that ask
+	MaxModule int64     // octets a module may have; 0 means 32 MiB
+	Random    io.Reader // nil means crypto/rand
 }
 
 const defaultMaxModule = 32 << 20
