@@ -29,16 +29,6 @@ func (q deliveryQueue) Due(now time.Time, max int) []delivery.Lease {
 	return out
 }
 
-// Return implements delivery.Queue.
-func (q deliveryQueue) Return(l delivery.Lease, until time.Time) {
-	back := queue.Lease{Message: l.Message.(deliveryMessage).q, Recipients: l.Recipients}
-	if until.IsZero() {
-		q.Queue.Return(back)
-		return
-	}
-	q.Queue.Postpone(back, until)
-}
-
 // Settle implements delivery.Queue.
 func (q deliveryQueue) Settle(ctx context.Context, results ...delivery.Result) error {
 	rs := make([]queue.Result, len(results))
@@ -114,13 +104,12 @@ func (d deliveryConn) Run(ctx context.Context, next func(bool) (*delivery.Job, b
 }
 
 // deliveryMaildir is the Maildir transport as delivery declares it.
-type deliveryMaildir struct{ d *maildir.Deliverer }
+type deliveryMaildir struct{ t *maildir.Transport }
 
 // Deliver implements delivery.Maildir.
-func (m deliveryMaildir) Deliver(ctx context.Context, r *delivery.Route, to mail.Address, j *delivery.Job) *mail.Reply {
-	err := m.d.Deliver(ctx, maildir.Options{Root: r.Root, Create: r.Create, Mailboxes: r.Mailboxes}, to,
-		maildir.Message{Sender: j.Envelope.Sender, ID: j.Envelope.ID, Header: j.Header, Body: j.Body})
-	return mail.ReplyOf(err)
+func (d deliveryMaildir) Deliver(ctx context.Context, r *delivery.Route, to mail.Address, j *delivery.Job) *mail.Reply {
+	boxes := maildir.Mailboxes{Root: r.Root, Create: r.Create, Listed: r.Mailboxes}
+	return d.t.Deliver(ctx, boxes, to, maildir.Message{Sender: j.Envelope.Sender, Header: j.Header, Body: j.Body})
 }
 
 // deliveryResolver is DNS as delivery declares it: what is final carries its

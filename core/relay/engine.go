@@ -76,7 +76,7 @@ func (r *Relay) deliveryOptions(c *config.Config, e *engine) (delivery.Options, 
 		RouteOf:  func(rcpt mail.Recipient) string { return r.gen.Load().routing.routeOf(rcpt) },
 		Resolver: deliveryResolver{dns},
 		SMTP:     deliverySMTP{smtp.New(smtp.Options{Hostname: c.Server.Hostname, Logger: log, Dial: r.o.Dial})},
-		Maildir:  deliveryMaildir{maildir.New(maildir.Options{Hostname: c.Server.Hostname})},
+		Maildir:  deliveryMaildir{maildir.New(maildir.Options{Hostname: c.Server.Hostname, Clock: r.clock})},
 		Reporter: reporter{r},
 		Clock:    r.clock, Logger: log, Observer: deliveryObserver{r}, Hostname: c.Server.Hostname,
 	}, err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -13,6 +14,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // generation is one loaded configuration with everything built from it. A
@@ -130,9 +132,32 @@ func (g *generation) stage(ctx context.Context, c *config.Stage, modules map[str
 	if err != nil {
 		return step, err
 	}
-	step.Stage = s
+	step.Stage = narrow(s, plugin.Phases)
 	g.closers = append([]func() error{s.Close}, g.closers...)
 	return step, nil
+}
+
+// narrowed is a stage that is called in some of its phases only.
+type narrowed struct {
+	pipeline.Stage
+	phases mail.PhaseSet
+}
+
+// Phases implements pipeline.Stage.
+func (n narrowed) Phases() mail.PhaseSet { return n.phases }
+
+// narrow keeps s to the phases that the configuration names; none means all.
+func narrow(s pipeline.Stage, names []string) pipeline.Stage {
+	var want mail.PhaseSet
+	for _, p := range []mail.Phase{mail.PhaseMail, mail.PhaseRcpt, mail.PhaseMessage} {
+		if slices.Contains(names, p.String()) {
+			want |= mail.Phases(p)
+		}
+	}
+	if want &= s.Phases(); want == 0 || want == s.Phases() {
+		return s
+	}
+	return narrowed{s, want}
 }
 
 func (g *generation) stageOptions(c *config.Stage, plugin *config.Plugin, p parts) wasmhost.StageOptions {

@@ -85,18 +85,9 @@ func (o queueObserver) QueueEvent(e queue.Event) {
 
 type deliveryObserver struct{ r *Relay }
 
-// Settled implements delivery.Observer.
-func (o deliveryObserver) Settled(env *mail.Envelope, route string, s delivery.Settled, took time.Duration) {
+// Settled implements delivery.Observer; delivery logs it itself.
+func (o deliveryObserver) Settled(_ *mail.Envelope, route string, s delivery.Settled, _ time.Duration) {
 	o.r.metrics.Outcome(route, s.Status)
-	if !o.r.log.IsInfo() {
-		return
-	}
-	kv := []any{"id", env.ID, "rcpt", s.Recipient, "status", s.Status, "route", route, "next_hop", s.NextHop, "address", s.Address,
-		"reply", s.Reply.Error(), "took", took, "age", o.r.clock.Now().Sub(env.Received)}
-	if !s.Next.IsZero() {
-		kv = append(kv, "next", s.Next)
-	}
-	o.r.log.Info("attempt", kv...)
 }
 
 // InFlight implements delivery.Observer.

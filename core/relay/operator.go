@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/control"
 	"github.com/postroad-mail/postroad/core/internal/delivery"
@@ -118,7 +119,16 @@ func (o operator) recipient(e *engine, q *queue.Queued, i int) mail.QueueRecipie
 }
 
 // why says a decision in words.
-func why(d delivery.Decision) string { return d.String() }
+func why(d delivery.Decision) string {
+	s := d.Action.String() + ": " + d.Reason
+	if d.Hop != "" {
+		s += ", next hop " + d.Hop
+	}
+	if !d.Until.IsZero() {
+		s += ", until " + d.Until.UTC().Format(time.RFC3339)
+	}
+	return s
+}
 
 // Queue returns what is queued, oldest first, with the reason why each recipient
 // is still there; at most limit messages, or 1,000 when it is 0.

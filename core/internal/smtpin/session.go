@@ -46,7 +46,7 @@ func newSession(s *Server, c net.Conn) *session {
 	p := &session{
 		wire:   wire{raw: c, conn: c, timeout: l.CommandTimeout, draining: &s.draining, pool: &s.pool, in: small, small: small},
 		server: s,
-		client: mail.Client{Addr: addrPort(c), Listener: s.opts.Name, SessionID: ulid.Make().String()},
+		client: mail.Client{Addr: addrPort(c), Listener: s.opts.Name, SessionID: ulid.Make().String(), Notes: map[string]string{}},
 	}
 	p.out = append(p.out, s.banner...)
 	p.spoken = true
