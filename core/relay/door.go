@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -270,15 +271,18 @@ func (t *transaction) accepted(res *pipeline.Result, size int64, took time.Durat
 	}
 	first := t.tx.Envelope().ID
 	if len(res.Messages) == 0 {
-		t.r.log.Info("accepted and discarded", "id", first, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "size", size)
+		t.r.log.Info("accepted and discarded", "id", first, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "size", size, "stages", t.stages())
 	}
 	for _, m := range res.Messages {
-		t.r.logAccepted(m, first, t.client, t.l.Name, size, took)
+		t.r.logAccepted(m, t, size, took)
 	}
 	for _, f := range res.Refused {
 		t.r.log.Warn("recipient refused in an accepted message", "id", first, "stage", f.Stage, "reply", f.Reply.Line())
 	}
 }
+
+// stages names the stages that the message passed, for the log.
+func (t *transaction) stages() string { return strings.Join(t.tx.Passed(), ",") }
 
 // sharedReaders are buffers for reading messages.
 func sharedReaders() *sync.Pool {

@@ -132,37 +132,26 @@ func (g *generation) stage(ctx context.Context, c *config.Stage, modules map[str
 	if err != nil {
 		return step, err
 	}
-	step.Stage = narrow(s, plugin.Phases)
+	step.Stage = s
 	g.closers = append([]func() error{s.Close}, g.closers...)
 	return step, nil
 }
 
-// narrowed is a stage that is called in some of its phases only.
-type narrowed struct {
-	pipeline.Stage
-	phases mail.PhaseSet
-}
-
-// Phases implements pipeline.Stage.
-func (n narrowed) Phases() mail.PhaseSet { return n.phases }
-
-// narrow keeps s to the phases that the configuration names; none means all.
-func narrow(s pipeline.Stage, names []string) pipeline.Stage {
-	var want mail.PhaseSet
+// phases returns the set of the phases that the configuration names; none means
+// all that the plugin wants.
+func phases(names []string) mail.PhaseSet {
+	var set mail.PhaseSet
 	for _, p := range []mail.Phase{mail.PhaseMail, mail.PhaseRcpt, mail.PhaseMessage} {
 		if slices.Contains(names, p.String()) {
-			want |= mail.Phases(p)
+			set |= mail.Phases(p)
 		}
 	}
-	if want &= s.Phases(); want == 0 || want == s.Phases() {
-		return s
-	}
-	return narrowed{s, want}
+	return set
 }
 
 func (g *generation) stageOptions(c *config.Stage, plugin *config.Plugin, p parts) wasmhost.StageOptions {
 	o := wasmhost.StageOptions{
-		Name: c.Name, Config: c.Config, Logger: p.log.Named("stage").With("stage", c.Name),
+		Name: c.Name, Config: c.Config, Phases: phases(plugin.Phases), Logger: p.log.Named("stage").With("stage", c.Name),
 		Grant: wasmhost.Grant{Read: plugin.Grant.Read, Write: plugin.Grant.Write, Routes: plugin.Grant.Routes,
 			NextHops: plugin.Grant.NextHops, Stores: plugin.Grant.Stores, Buckets: plugin.Grant.Buckets},
 		Limits: wasmhost.Limits{Memory: plugin.Limits.Memory, Deadline: plugin.Limits.Deadline,

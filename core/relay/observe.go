@@ -127,8 +127,10 @@ func (r *Relay) syncs() uint64 {
 	return 0
 }
 
-func (r *Relay) logAccepted(m *pipeline.Message, first string, c *mail.Client, listener string, size int64, took time.Duration) {
-	kv := []any{"id", m.Envelope.ID, "session", c.SessionID, "peer", c.Addr, "listener", listener, "recipients", m.Envelope.Live(), "size", size, "took", took}
+func (r *Relay) logAccepted(m *pipeline.Message, t *transaction, size int64, took time.Duration) {
+	first := t.tx.Envelope().ID
+	kv := []any{"id", m.Envelope.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name,
+		"recipients", m.Envelope.Live(), "size", size, "stages", t.stages(), "took", took}
 	if m.Envelope.ID != first {
 		kv = append(kv, "split_from", first)
 	}

@@ -107,6 +107,7 @@ func fault(s *Step, err error) fate {
 
 // runOn runs s on b and reports whether it changed what all recipients share.
 func (t *Transaction) runOn(ctx context.Context, s *Step, b *branch) (shared bool) {
+	t.pass(s)
 	h := newHook(t.p, b, s, mail.PhaseMessage, 0)
 	v, err := t.p.call(ctx, s, h)
 	if err == nil {

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -13,6 +14,7 @@ import (
 type Transaction struct {
 	p      *Pipeline
 	root   *branch
+	passed []string   // names of the stages that were called, in order
 	bodies []releaser // every body made on the way
 	kept   map[releaser]bool
 }
@@ -84,6 +86,7 @@ func (t *Transaction) early(ctx context.Context, s *Step, phase mail.Phase, arg 
 	h := newHook(t.p, t.root, s, phase, arg)
 	var v mail.Verdict
 	if err == nil {
+		t.pass(s)
 		v, err = t.p.call(ctx, s, h)
 	}
 	if err == nil {
@@ -102,6 +105,16 @@ func selects(c Condition, fact func(string) (any, bool)) (bool, error) {
 		return true, nil
 	}
 	return c.Eval(fact)
+}
+
+// Passed returns the names of the stages that were called so far, each once, in
+// the order of their first call.
+func (t *Transaction) Passed() []string { return t.passed }
+
+func (t *Transaction) pass(s *Step) {
+	if !slices.Contains(t.passed, s.Name) {
+		t.passed = append(t.passed, s.Name)
+	}
 }
 
 // Close drops every body that the result did not hand over.
