@@ -3,6 +3,7 @@
 package queue
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/store"
@@ -70,10 +71,18 @@ type Body interface {
 // Open opens the body for any number of readers at once. A body in memory
 // costs nothing to open or close; others are files.
 func (m *Queued) Open() (Body, error) {
-	if m.spool != nil {
-		return m.spool.Open(m.Envelope.ID)
+	if m.spool == nil {
+		return memory{mail.BytesBody(m.body)}, nil
 	}
-	return memory{mail.BytesBody(m.body)}, nil
+	b, err := m.spool.Open(m.Envelope.ID)
+	if err != nil {
+		return nil, err
+	}
+	if want := m.size - int64(len(m.Header)); b.Size() != want {
+		b.Release()
+		return nil, fmt.Errorf("%w: body file of %s has %d octets, not %d", ErrDamaged, m.Envelope.ID, b.Size(), want)
+	}
+	return b, nil
 }
 
 type memory struct{ mail.BytesBody }

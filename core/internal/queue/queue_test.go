@@ -226,3 +226,5 @@ func TestDeferredRecipientComesBackWhenDue(t *testing.T) {
 	}
 	wantContent(t, l.Message, 100)
 }
+
+func newRigClock() *testkit.Clock { return testkit.NewClock(start) }
