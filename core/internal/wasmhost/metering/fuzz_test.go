@@ -3,9 +3,11 @@
 package metering_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -128,3 +130,19 @@ func compareCall(t *testing.T, ctx context.Context, p, m api.Module, name string
 }
 
 const typeV128 = 0x7b
+
+// TestMutations makes the fuzz target's demands of valid modules with a few
+// octets changed, the same ones in every run.
+func TestMutations(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	all := seeds(t)
+	for range 4000 {
+		wasm := bytes.Clone(all[rnd.IntN(len(all))])
+		for range 1 + rnd.IntN(3) {
+			if at := rnd.IntN(len(wasm)); at >= 8 {
+				wasm[at] += byte(1 + rnd.IntN(8))
+			}
+		}
+		checkRewrite(t, wasm)
+	}
+}

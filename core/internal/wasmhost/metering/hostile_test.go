@@ -82,10 +82,10 @@ func (g *guest) misbehave(when, cause string) ([]uint64, metering.State, error) 
 	return g.call(fresh, "pr_on", 9, 0)
 }
 
-// killed calls pr_on with fuel for days, and kills it once the garbage collector
+// killed calls pr_on with fuel for many seconds, and kills it once the garbage collector
 // has run beside it, which it cannot if the guest does not give way.
 func (g *guest) killed() ([]uint64, metering.State, error) {
-	setState(g, metering.NewState(1<<50, 4096))
+	setState(g, metering.NewState(1<<33, 4096))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

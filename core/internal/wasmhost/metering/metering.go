@@ -31,6 +31,14 @@
 // nobody can set a global before that. Setting kill is allowed at any time, from
 // any goroutine; nobody but the host writes it.
 //
+// # How exact it is
+//
+// A guest burns no more than its budget, its last straight-line block (a function
+// body at most) and, by charge only, the one bulk operation that it could not pay
+// for and that did not run. The same guest with the same input burns the same on
+// any machine. Fuel is not time: memory that misses the cache costs nothing extra,
+// so that a deadline, by kill, belongs to every call.
+//
 // # What is refused
 //
 // A module is refused, with an *Error, rather than guessed at: unknown

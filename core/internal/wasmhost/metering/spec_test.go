@@ -17,7 +17,7 @@ import (
 // TestSpecification runs the WebAssembly specification's own tests, as they come
 // with wazero, on the plain and on the metered form of each module, and demands
 // that nobody can tell the difference. METERING_SPEC=full runs all of it, else
-// one file in eight.
+// one file in three.
 func TestSpecification(t *testing.T) {
 	corpus := specCorpus(t)
 	for version, features := range map[string]api.CoreFeatures{"v1": api.CoreFeaturesV1, "v2": api.CoreFeaturesV2} {
@@ -26,7 +26,7 @@ func TestSpecification(t *testing.T) {
 			t.Fatalf("no specification tests below %s: %v", corpus, err)
 		}
 		for i, file := range files {
-			if i%8 != 0 && os.Getenv("METERING_SPEC") != "full" {
+			if i%3 != 0 && os.Getenv("METERING_SPEC") != "full" {
 				continue
 			}
 			t.Run(version+"/"+filepath.Base(file), func(t *testing.T) { runSpec(t, file, features) })
