@@ -42,7 +42,7 @@ func compileAll(ctx context.Context, tc toolchain, root string) (map[string][]by
 	}
 	defer os.RemoveAll(out)
 	for _, c := range crates(tc) {
-		if err := rustc(ctx, tc, root, out, c, "rlib"); err != nil {
+		if err := rustc(ctx, tc, root, out, c, module("rlib")...); err != nil {
 			return nil, err
 		}
 	}
@@ -65,7 +65,7 @@ func compilePlugin(ctx context.Context, tc toolchain, root, out, name string) ([
 			"-C", "link-arg=-zstack-size=131072",
 		},
 	}
-	if err := rustc(ctx, tc, root, out, c, "cdylib"); err != nil {
+	if err := rustc(ctx, tc, root, out, c, module("cdylib")...); err != nil {
 		return nil, err
 	}
 	module, err := os.ReadFile(filepath.Join(out, name+".wasm"))
@@ -79,28 +79,39 @@ func compilePlugin(ctx context.Context, tc toolchain, root, out, name string) ([
 	return withManifest(module, manifest)
 }
 
-// rustc compiles c. Sources are named relative to root and all else is mapped
-// away, so that the result does not depend on where the machine keeps it.
-func rustc(ctx context.Context, tc toolchain, root, out string, c crate, kind string) error {
+// module returns the flags of code that becomes part of a module.
+func module(kind string) []string {
+	return []string{
+		"--target", target, "--crate-type", kind,
+		"-C", "opt-level=z", "-C", "codegen-units=1", "-C", "panic=abort", "-C", "embed-bitcode=yes",
+	}
+}
+
+// rustc compiles c into folder out. Sources are named relative to root and all
+// else is mapped away, so that the result does not depend on where the machine
+// keeps it.
+func rustc(ctx context.Context, tc toolchain, root, out string, c crate, flags ...string) error {
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		return err
 	}
 	args := []string{
-		"--edition", "2021", "--crate-name", c.name, "--crate-type", kind, "--target", target,
-		"-C", "opt-level=z", "-C", "codegen-units=1", "-C", "panic=abort", "-C", "embed-bitcode=yes",
+		"--edition", "2021", "--crate-name", c.name, "--out-dir", out, "-L", out,
 		"--remap-path-prefix", abs + "=.", "--remap-path-prefix", out + "=.",
-		"--out-dir", out, "-L", out,
 	}
 	for _, d := range c.deps {
 		args = append(args, "--extern", d+"="+filepath.Join(out, "lib"+d+".rlib"))
 	}
-	cmd := exec.CommandContext(ctx, tc.rustc, append(append(args, c.flags...), c.source)...)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "RUSTC_BOOTSTRAP="+bootstrap(c, tc))
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	args = append(append(args, flags...), append(c.flags, c.source)...)
+	return show(ctx, root, append(os.Environ(), "RUSTC_BOOTSTRAP="+bootstrap(c, tc)), tc.rustc, args...)
+}
+
+// show runs a program below root with its output on ours.
+func show(ctx context.Context, root string, env []string, program string, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = root, env, os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("rustc %s: %w", c.source, err)
+		return fmt.Errorf("%s: %w", filepath.Base(program), err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@
 //
 //	go run ./plugins/build          rebuild modules and lock
 //	go run ./plugins/build -check   rebuild aside and hold it against the lock
+//	go run ./plugins/build -test    run the unit tests of the Rust sources
 //
 // On Debian 12: apt-get install rustc libstd-rust-dev-wasm32 lld-14. RUSTC and
 // WASM_LD name other programs.
@@ -18,7 +19,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 
@@ -28,19 +28,23 @@ import (
 
 func main() {
 	check := flag.Bool("check", false, "compare with the lock instead of writing it")
+	test := flag.Bool("test", false, "run the unit tests of the Rust sources")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, ".", *check); err != nil {
+	if err := run(ctx, ".", *check, *test); err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, root string, check bool) error {
+func run(ctx context.Context, root string, check, test bool) error {
 	tc, err := findToolchain(ctx)
 	if err != nil {
 		return err
+	}
+	if test {
+		return unitTests(ctx, tc, root)
 	}
 	modules, err := compileAll(ctx, tc, root)
 	if err != nil {
@@ -105,11 +109,8 @@ func runFixtures(ctx context.Context, root string, modules map[string][]byte) er
 			return err
 		}
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "Fixtures|Module", "./plugins")
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "POSTROAD_TEST_MODULES="+dir)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
+	env := append(os.Environ(), "POSTROAD_TEST_MODULES="+dir)
+	return show(ctx, root, env, "go", "test", "-count=1", "-run", "Fixtures", "./plugins")
 }
 
 func modulePath(root, name string) string {

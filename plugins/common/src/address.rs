@@ -37,8 +37,8 @@ pub fn local(address: &str) -> &str {
 /// Addresses and domains are looked up by hash: long lists are cheap.
 #[derive(Default)]
 pub struct AddressList {
-    exact: HashSet<String>,   // of the three kinds without wildcards
-    parents: bool,            // there are entries that begin with a dot
+    exact: HashSet<String>, // addresses, domains, and domains with a dot in front
+    parents: bool,          // there are some of the last kind
     globs: Vec<Glob>,
     regexps: Vec<Regex>,
     null: bool,

@@ -64,14 +64,6 @@ impl Config {
         !self.deny_header.is_empty() || !self.deny_attachment.is_empty()
     }
 
-    pub fn clients_matter(&self) -> bool {
-        !self.allow_client.is_empty() || !self.deny_client.is_empty()
-    }
-
-    pub fn senders_matter(&self) -> bool {
-        !self.allow_sender.is_empty() || !self.deny_sender.is_empty()
-    }
-
     /// The reply text of the stage, else `usual`.
     pub fn text_or<'a>(&'a self, usual: &'a str) -> &'a str {
         if self.text.is_empty() {

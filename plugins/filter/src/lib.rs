@@ -6,9 +6,10 @@
 mod config;
 mod headers;
 
+use common::AddressList;
 use config::{Action, Config};
-use postroad::net::Ip;
-use postroad::{log, plugin, Field, Hook, Level, PartField, Phases, Plugin, Result, Value, Verdict};
+use postroad::net::{Ip, Network};
+use postroad::{log, log_on, plugin, Field, Hook, Level, PartField, Phases, Plugin, Result, Value, Verdict};
 
 struct Filter(Config);
 
@@ -41,7 +42,7 @@ impl Plugin for Filter {
     }
 
     fn mail(&mut self, h: &Hook) -> Result<Verdict> {
-        match self.session(h)? {
+        match self.session(h, true)? {
             Session::Denied(hit) => hit.verdict(h),
             _ => Ok(Verdict::Continue),
         }
@@ -55,10 +56,11 @@ impl Plugin for Filter {
         if c.allow_recipient.matches(&address) {
             return Ok(Verdict::Continue);
         }
-        let denied = match self.session(h)? {
+        let here = !c.allow_recipient.is_empty() && c.action.at_smtp();
+        let denied = match self.session(h, here)? {
             Session::Allowed => None,
-            Session::Denied(hit) if !c.allow_recipient.is_empty() && c.action.at_smtp() => Some(hit),
-            _ => self.recipient(&address).filter(|hit| hit.action.at_rcpt()),
+            Session::Denied(hit) => Some(hit),
+            Session::Unknown => self.recipient(&address).filter(|hit| hit.action.at_rcpt()),
         };
         match denied {
             Some(hit) => hit.verdict(h),
@@ -67,10 +69,10 @@ impl Plugin for Filter {
     }
 
     fn message(&mut self, h: &Hook) -> Result<Verdict> {
-        let hit = match self.session(h)? {
+        let hit = match self.session(h, !self.0.action.at_smtp())? {
             Session::Allowed => return Ok(Verdict::Continue),
-            Session::Denied(hit) if !hit.action.at_smtp() => Some(hit),
-            _ => self.content(h)?,
+            Session::Denied(hit) => Some(hit),
+            Session::Unknown => self.content(h)?,
         };
         match hit {
             Some(hit) => self.deny(h, &hit),
@@ -86,29 +88,31 @@ enum Session<'a> {
 }
 
 impl Filter {
-    /// Judges client and sender. Lists that are empty cost no call of the host.
-    fn session(&self, h: &Hook) -> Result<Session> {
+    /// Judges client and sender: by the allow lists, and by the deny lists when
+    /// `deny` says so. Lists that are empty cost no call of the host.
+    fn session(&self, h: &Hook, deny: bool) -> Result<Session> {
         let c = &self.0;
-        let ip = match c.clients_matter() {
+        let ip = match !c.allow_client.is_empty() || deny && !c.deny_client.is_empty() {
             true => h.get(Field::ClientIp)?.and_then(|t| Ip::parse(&t)),
             false => None,
         };
-        let in_any = |list: &[postroad::net::Network]| ip.map_or(false, |ip| list.iter().any(|n| n.contains(ip)));
+        let in_any = |list: &[Network]| ip.map_or(false, |ip| list.iter().any(|n| n.contains(ip)));
         if in_any(&c.allow_client) {
             return Ok(Session::Allowed);
         }
-        let sender = match c.senders_matter() {
-            true => h.sender()?,
-            false => String::new(),
+        let sender = match !c.allow_sender.is_empty() || deny && !c.deny_sender.is_empty() {
+            true => Some(h.sender()?),
+            false => None,
         };
-        if c.senders_matter() && c.allow_sender.matches(&sender) {
+        let on = |list: &AddressList| sender.as_ref().map_or(false, |s| list.matches(s));
+        if on(&c.allow_sender) {
             return Ok(Session::Allowed);
         }
-        if in_any(&c.deny_client) {
-            return Ok(Session::Denied(self.hit("deny_client", "", "client refused")));
+        if deny && in_any(&c.deny_client) {
+            return Ok(Session::Denied(self.hit("deny_client", "client refused")));
         }
-        if c.senders_matter() && c.deny_sender.matches(&sender) {
-            return Ok(Session::Denied(self.hit("deny_sender", "", "sender refused")));
+        if deny && on(&c.deny_sender) {
+            return Ok(Session::Denied(self.hit("deny_sender", "sender refused")));
         }
         Ok(Session::Unknown)
     }
@@ -117,7 +121,7 @@ impl Filter {
         if !self.0.deny_recipient.matches(address) {
             return None;
         }
-        Some(self.hit("deny_recipient", "", "recipient refused"))
+        Some(self.hit("deny_recipient", "recipient refused"))
     }
 
     /// Judges header fields and attachment names.
@@ -131,7 +135,7 @@ impl Filter {
             return Ok(Some(Hit { key: "deny_header", what: &rule.name, action: rule.action, text }));
         }
         if self.bad_attachment(h)? {
-            return Ok(Some(self.hit("deny_attachment", "", "attachment of this type refused")));
+            return Ok(Some(self.hit("deny_attachment", "attachment of this type refused")));
         }
         Ok(None)
     }
@@ -186,8 +190,8 @@ impl Filter {
         Ok(Verdict::Continue)
     }
 
-    fn hit<'a>(&'a self, key: &'static str, what: &'a str, text: &'static str) -> Hit<'a> {
-        Hit { key, what, action: self.0.action, text: self.0.text_or(text) }
+    fn hit<'a>(&'a self, key: &'static str, text: &'static str) -> Hit<'a> {
+        Hit { key, what: "", action: self.0.action, text: self.0.text_or(text) }
     }
 }
 
@@ -218,7 +222,7 @@ impl Hit<'_> {
     }
 
     fn log(&self) {
-        if postroad::log_on(Level::Info) {
+        if log_on(Level::Info) {
             log(Level::Info, &[self.action.name(), " by ", self.key, " ", self.what].concat());
         }
     }

@@ -162,7 +162,7 @@ mod tests {
     fn part_headers() {
         let p = PartHeader::parse(b"Content-Type: text/plain;\r\n charset=utf-8\r\nContent-Transfer-Encoding: 8BIT\r\n\r\nbody").unwrap();
         assert_eq!(p.content_type, "text/plain; charset=utf-8");
-        assert_eq!((p.encoding.as_str(), p.len), ("8bit", 75));
+        assert_eq!((p.encoding.as_str(), p.len), ("8bit", 78));
         assert_eq!(PartHeader::parse(b"\r\nbody").unwrap().len, 2);
         assert!(PartHeader::parse(b"Content-Type: text/plain\r\n").is_none());
     }

@@ -43,9 +43,14 @@ func render(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	imports, err := renderGoImports(spec)
+	if err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
-		"sdk/abi/abi.go":       goFile,
-		"sdk/abi/reference.md": renderReference(spec),
-		"sdk/rust/src/abi.rs":  renderRust(spec),
+		"sdk/go/imports_wasip1.go": imports,
+		"sdk/abi/abi.go":           goFile,
+		"sdk/abi/reference.md":     renderReference(spec),
+		"sdk/rust/src/abi.rs":      renderRust(spec),
 	}, nil
 }
