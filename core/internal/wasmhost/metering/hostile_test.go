@@ -58,6 +58,9 @@ func runHostile(t *testing.T, wasm []byte, when, cause string) {
 		mustCause(t, s, err, metering.CauseDepth)
 	case "deadline":
 		mustCause(t, s, err, metering.CauseKill)
+		if s.Total == 0 {
+			t.Error("ran to the end of its fuel before it could be killed")
+		}
 	case "trap", "memory":
 		mustCause(t, s, err, metering.CauseGuest)
 	case "error", "verdict":
