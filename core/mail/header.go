@@ -130,7 +130,7 @@ func ReadHeader(r *bufio.Reader, max int) (Header, error) {
 		switch {
 		case err == io.EOF || err == nil && atStart && isEmptyLine(line):
 			return ParseHeader(raw), nil
-		case err != nil && err != bufio.ErrBufferFull:
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			return Header{}, err
 		}
 	}

@@ -84,7 +84,11 @@ type deliverySMTP struct{ c *smtp.Client }
 // Dial implements delivery.SMTP.
 func (d deliverySMTP) Dial(ctx context.Context, t delivery.Target) (delivery.Conn, error) {
 	c, err := d.c.Dial(ctx, smtp.Target{Host: t.Host, Addr: t.Addr, TLS: t.TLS})
-	if err != nil {
+	var he *smtp.HostError
+	switch {
+	case errors.As(err, &he):
+		return nil, &delivery.HostError{Reply: he.Reply, Remote: he.Remote}
+	case err != nil:
 		return nil, err
 	}
 	return deliveryConn{c}, nil

@@ -27,7 +27,7 @@ type engine struct {
 	queue  *queue.Queue
 	stores *kv.Stores
 	sched  *delivery.Scheduler
-	ended  chan error // of the scheduler's Run; nil until started
+	ended  chan struct{} // closed when the scheduler's Run is over; nil until started
 }
 
 func (r *Relay) openEngine(c *config.Config) (_ *engine, err error) {
@@ -95,8 +95,11 @@ func (r *Relay) resolver(c *config.Config) (Resolver, error) {
 
 // start runs delivery until stop.
 func (e *engine) start(ctx context.Context) {
-	e.ended = make(chan error, 1)
-	go func() { e.ended <- e.sched.Run(ctx) }()
+	e.ended = make(chan struct{})
+	go func() {
+		defer close(e.ended)
+		e.sched.Run(ctx) //nolint:errcheck // its error is that of ctx
+	}()
 }
 
 // stop ends delivery, within ctx, and closes everything.

@@ -197,7 +197,7 @@ func (g *generation) done() {
 	last := g.retire && g.users == 0
 	g.mu.Unlock()
 	if last {
-		g.close() //nolint:errcheck // nobody is left to tell
+		g.close()
 	}
 }
 
@@ -209,7 +209,7 @@ func (g *generation) end() {
 	last := first && g.users == 0
 	g.mu.Unlock()
 	if last {
-		g.close() //nolint:errcheck // as above
+		g.close()
 	}
 }
 

@@ -24,7 +24,7 @@ type listening struct {
 	socket *net.TCPListener
 	server *smtpin.Server
 	lend   *lent
-	ended  chan error
+	ended  chan struct{} // closed when server takes no more connections; nil until it does
 }
 
 func (d *listening) addr() net.Addr { return d.socket.Addr() }
@@ -101,9 +101,12 @@ func loadTLS(c *config.Listener) (*tls.Config, error) {
 // serve takes connections until stop.
 func (d *listening) serve() {
 	d.lend = lend(d.socket)
-	d.ended = make(chan error, 1)
+	d.ended = make(chan struct{})
 	d.socket.SetDeadline(time.Time{}) //nolint:errcheck // Accept tells
-	go func() { d.ended <- d.server.Serve(d.lend) }()
+	go func() {
+		defer close(d.ended)
+		d.server.Serve(d.lend) //nolint:errcheck // it serves until it is told to stop
+	}()
 }
 
 // stop ends the server within ctx: running transactions may end. The socket

@@ -42,6 +42,9 @@ func (r *Relay) Reload(ctx context.Context) error {
 	}
 	r.gen.Store(g)
 	r.swapDoors(doors)
+	if e := r.engine.Load(); e != nil {
+		e.sched.Reload()
+	}
 	old.end()
 	r.warnRoutes(old.config, g)
 	r.log.Info("configuration reloaded", "file", c.File)

@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -152,7 +153,7 @@ func (h *Hook) readBody(p []byte, off int64) (int, error) {
 		return 0, nil
 	}
 	n, err := h.b.body.ReadAt(p, off)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return n, fmt.Errorf("read body: %w: %w", abi.ErrIO, err)
 	}
 	return n, nil

@@ -35,15 +35,16 @@ type Part struct {
 	Charset   string // in lower case, empty if none is given
 	Encoding  string // Content-Transfer-Encoding in lower case, "7bit" by default
 	Leaf      bool   // has content of its own; others have parts
-	Size      int64  // octets of a leaf's content, transfer encoding undone
+	size      int64  // see Parts.Size
 	sum       [sha256.Size]byte
 }
 
 // Parts is the MIME tree in the order of the message, parents first.
 type Parts struct {
-	list   []Part
-	src    func() io.Reader
-	hashed bool
+	list  []Part
+	src   func() io.Reader
+	sized bool // the sizes are known
+	sumed bool // the digests are known
 }
 
 // Parts returns the MIME tree of the committed message, parsed at the first
@@ -53,7 +54,7 @@ func (h *Hook) Parts() (*Parts, error) {
 		return nil, abi.ErrWrongPhase
 	}
 	if h.parts == nil {
-		p, err := parseParts(h.open)
+		p, err := parseParts(&h.b.header, h.open)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", abi.ErrIO, err)
 		}
@@ -82,28 +83,62 @@ func (p *Parts) Part(i int) (Part, bool) {
 	return p.list[i], true
 }
 
+// Size returns the octets of a leaf's content, transfer encoding undone; 0 for
+// a part that has parts.
+func (p *Parts) Size(i int) (int64, error) {
+	if i < 0 || i >= len(p.list) {
+		return 0, abi.ErrNotFound
+	}
+	if !p.sized {
+		if err := p.measure(false); err != nil {
+			return 0, err
+		}
+	}
+	return p.list[i].size, nil
+}
+
 // SHA256 returns the digest of the decoded content of part i, which reads the
 // message once more at its first call.
 func (p *Parts) SHA256(i int) ([sha256.Size]byte, error) {
 	if i < 0 || i >= len(p.list) {
 		return [sha256.Size]byte{}, abi.ErrNotFound
 	}
-	if !p.hashed {
-		w := &partWalk{digest: true}
-		if err := w.run(p.src()); err != nil {
-			return [sha256.Size]byte{}, fmt.Errorf("%w: %w", abi.ErrIO, err)
+	if !p.sumed {
+		if err := p.measure(true); err != nil {
+			return [sha256.Size]byte{}, err
 		}
-		p.list, p.hashed = w.list, true
 	}
 	return p.list[i].sum, nil
 }
 
-func parseParts(open func() io.Reader) (*Parts, error) {
+// measure reads the message for the sizes, and with digest for the digests.
+func (p *Parts) measure(digest bool) error {
+	w := &partWalk{digest: digest}
+	if err := w.run(p.src()); err != nil {
+		return fmt.Errorf("%w: %w", abi.ErrIO, err)
+	}
+	if len(w.list) != len(p.list) {
+		return fmt.Errorf("%w: the message changed", abi.ErrIO)
+	}
+	p.list, p.sized, p.sumed = w.list, true, digest
+	return nil
+}
+
+// parseParts reads the tree. Most messages are one part, of which the header
+// tells all but the size: their content is not read.
+func parseParts(header *mail.Header, open func() io.Reader) (*Parts, error) {
+	root := describe(func(name string) string {
+		v, _ := header.Get(name)
+		return v
+	}, -1, 0)
+	if !strings.HasPrefix(root.Type, "multipart/") && root.Type != "message/rfc822" {
+		return &Parts{list: []Part{root}, src: open}, nil
+	}
 	w := &partWalk{}
 	if err := w.run(open()); err != nil {
 		return nil, err
 	}
-	return &Parts{list: w.list, src: open}, nil
+	return &Parts{list: w.list, src: open, sized: true}, nil
 }
 
 // partWalk builds the list while it reads the message once.
@@ -132,7 +167,7 @@ func (w *partWalk) message(r io.Reader, parent, depth int) {
 }
 
 func (w *partWalk) entity(e *message.Entity, parent, depth int) {
-	idx := w.add(describe(e, parent, depth))
+	idx := w.add(describe(e.Header.Get, parent, depth))
 	room := depth < maxPartDepth && len(w.list) < maxParts
 	mr := e.MultipartReader()
 	switch {
@@ -174,7 +209,7 @@ func (w *partWalk) add(p Part) int {
 // encoding that breaks off ends the part there.
 func (w *partWalk) leaf(idx int, c *counter) {
 	io.Copy(io.Discard, c) //nolint:errcheck // a fault of the source is kept in w.err
-	w.list[idx].Size = c.n
+	w.list[idx].size = c.n
 	if c.sum != nil {
 		c.sum.Sum(w.list[idx].sum[:0])
 	}
@@ -219,10 +254,11 @@ func (f *faultReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func describe(e *message.Entity, parent, depth int) Part {
-	typ, params := mediaType(e.Header.Get("Content-Type"), "text/plain")
-	_, disp := mediaType(e.Header.Get("Content-Disposition"), "")
-	enc := strings.ToLower(strings.TrimSpace(e.Header.Get("Content-Transfer-Encoding")))
+// describe reads the fields of a part's header.
+func describe(get func(name string) string, parent, depth int) Part {
+	typ, params := mediaType(get("Content-Type"), "text/plain")
+	_, disp := mediaType(get("Content-Disposition"), "")
+	enc := strings.ToLower(strings.TrimSpace(get("Content-Transfer-Encoding")))
 	if enc == "" {
 		enc = "7bit"
 	}
@@ -232,7 +268,7 @@ func describe(e *message.Entity, parent, depth int) Part {
 	}
 	return Part{
 		Type: typ, Parent: parent, Depth: depth, Filename: fileName(name), Encoding: enc, Leaf: true,
-		ContentID: strings.Trim(strings.TrimSpace(e.Header.Get("Content-Id")), "<>"),
+		ContentID: strings.Trim(strings.TrimSpace(get("Content-Id")), "<>"),
 		Charset:   strings.ToLower(params["charset"]),
 	}
 }

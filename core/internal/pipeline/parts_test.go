@@ -9,11 +9,14 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 func tree(t testing.TB, raw string) *Parts {
 	t.Helper()
-	p, err := parseParts(func() io.Reader { return strings.NewReader(raw) })
+	h := mail.ParseHeader([]byte(raw))
+	p, err := parseParts(&h, func() io.Reader { return strings.NewReader(raw) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,12 +27,16 @@ func list(p *Parts) string {
 	var b strings.Builder
 	for i := 0; i < p.Len(); i++ {
 		q, _ := p.Part(i)
+		size, err := p.Size(i)
+		if err != nil {
+			return err.Error()
+		}
 		fmt.Fprintf(&b, "%d<%d %s", i, q.Parent, q.Type)
 		if q.Filename != "" {
 			fmt.Fprintf(&b, " %q", q.Filename)
 		}
 		if q.Leaf {
-			fmt.Fprintf(&b, " %d", q.Size)
+			fmt.Fprintf(&b, " %d", size)
 		}
 		b.WriteString("\n")
 	}
@@ -109,9 +116,9 @@ func TestPartDigest(t *testing.T) {
 
 func TestAFaultOfTheDiskIsNotAFaultOfTheMessage(t *testing.T) {
 	bad := errors.New("I/O error")
-	_, err := parseParts(func() io.Reader {
-		return io.MultiReader(strings.NewReader("Subject: x\r\n\r\nabc"), iotestErr{bad})
-	})
+	const head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+	h := mail.ParseHeader([]byte(head))
+	_, err := parseParts(&h, func() io.Reader { return io.MultiReader(strings.NewReader(head+"--b\r\n"), iotestErr{bad}) })
 	if !errors.Is(err, bad) {
 		t.Errorf("got %v", err)
 	}

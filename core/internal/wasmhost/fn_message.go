@@ -193,7 +193,14 @@ func partGet(i *instance, s []uint64) int64 {
 	if !ok {
 		return int64(abi.ErrNotFound)
 	}
-	if field == abi.PartSHA256 {
+	switch field {
+	case abi.PartSize:
+		size, err := t.Size(n)
+		if err != nil {
+			return i.errno("part_get", err)
+		}
+		return i.putString(s[2], s[3], strconv.FormatInt(size, 10))
+	case abi.PartSHA256:
 		sum, err := t.SHA256(n)
 		if err != nil {
 			return i.errno("part_get", err)
@@ -219,8 +226,6 @@ func partText(p *pipeline.Part, field int) (string, abi.Errno) {
 		return present(p.Filename)
 	case abi.PartContentID:
 		return present(p.ContentID)
-	case abi.PartSize:
-		return strconv.FormatInt(p.Size, 10), 0
 	case abi.PartCharset:
 		return present(p.Charset)
 	case abi.PartEncoding:
