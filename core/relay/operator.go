@@ -136,33 +136,70 @@ func (r *Relay) Queue(ctx context.Context, limit int) ([]mail.QueueEntry, error)
 	return operator{r}.List(ctx, control.Filter{Limit: limit})
 }
 
-// Act implements control.Service.
+// Act implements control.Service. A message that is named and not there is an
+// error and nothing is changed; with All it was delivered meanwhile and is left
+// out.
 func (o operator) Act(ctx context.Context, a control.Action) (int, error) {
 	e, err := o.engine()
 	if err != nil {
 		return 0, err
 	}
-	ids := a.IDs
-	if a.All {
-		for _, s := range e.queue.List(queue.Filter{Limit: 1 << 30}) {
-			ids = append(ids, s.ID)
-		}
-	}
-	o.r.log.Info("operator", "verb", a.Verb, "messages", len(ids), "all", a.All, "reason", a.Reason)
-	switch a.Verb {
-	case "retry":
-		err = e.queue.Retry(ctx, ids...)
-	case "drop":
-		err = e.queue.Drop(ctx, ids...)
-	case "release":
-		err = e.queue.Release(ctx, ids...)
-	case "hold":
-		err = e.queue.Hold(ctx, queue.Hold{Kind: queue.OnHold, Reason: a.Reason, By: "operator"}, ids...)
-	default:
-		return 0, fmt.Errorf("unknown verb %q", a.Verb)
-	}
+	verb, err := verbOf(ctx, e.queue, a)
 	if err != nil {
 		return 0, err
 	}
-	return len(ids), nil
+	if !a.All {
+		o.log(a, len(a.IDs))
+		return len(a.IDs), verb(a.IDs...)
+	}
+	var ids []string
+	for _, s := range e.queue.List(queue.Filter{Limit: 1 << 30}) {
+		ids = append(ids, s.ID)
+	}
+	o.log(a, len(ids))
+	return onThose(ids, verb)
+}
+
+func (o operator) log(a control.Action, n int) {
+	o.r.log.Info("operator", "verb", a.Verb, "messages", n, "all", a.All, "reason", a.Reason)
+}
+
+// verbOf returns what the queue does for an action.
+func verbOf(ctx context.Context, q *queue.Queue, a control.Action) (func(ids ...string) error, error) {
+	switch a.Verb {
+	case "retry":
+		return func(ids ...string) error { return q.Retry(ctx, ids...) }, nil
+	case "drop":
+		return func(ids ...string) error { return q.Drop(ctx, ids...) }, nil
+	case "release":
+		return func(ids ...string) error { return q.Release(ctx, ids...) }, nil
+	case "hold":
+		h := queue.Hold{Kind: queue.OnHold, Reason: a.Reason, By: "operator"}
+		return func(ids ...string) error { return q.Hold(ctx, h, ids...) }, nil
+	}
+	return nil, fmt.Errorf("unknown verb %q", a.Verb)
+}
+
+// onThose applies verb to those of ids that are still there, and returns how
+// many. A verb changes nothing when one of its ids is unknown, so halving finds
+// the ones that are gone.
+func onThose(ids []string, verb func(ids ...string) error) (int, error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	err := verb(ids...)
+	switch {
+	case err == nil:
+		return len(ids), nil
+	case !errors.Is(err, queue.ErrNotFound):
+		return 0, err
+	case len(ids) == 1:
+		return 0, nil
+	}
+	first, err := onThose(ids[:len(ids)/2], verb)
+	if err != nil {
+		return first, err
+	}
+	second, err := onThose(ids[len(ids)/2:], verb)
+	return first + second, err
 }
