@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package docs runs what the documentation shows: a snippet that does not work
+// fails the build.
+//
+// Fenced blocks are found by their language:
+//
+//	hcl               a whole configuration: it is loaded with its plugins
+//	hcl fragment      blocks that are added to a small configuration
+//	go, rust          must be, line for line, part of the file that the line
+//	                  above the block names
+//	sh                lines behind "$ " that begin with "go run" or "go test" must name
+//	                  packages that exist; the two of the README are run
+//	console, text, …  not run
+package docs
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/core/relay"
+)
+
+const root = "../../.."
+
+// block is one fenced block of a page.
+type block struct {
+	page, lang, text string
+	line             int
+	before           string // the last line of text in front of it
+}
+
+func pages(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.Command("git", "-C", root, "ls-files", "-co", "--exclude-standard", "*.md").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ps []string
+	for _, p := range strings.Fields(string(out)) {
+		if !strings.Contains(p, "third_party/") && !strings.Contains(p, "/results/") {
+			ps = append(ps, p)
+		}
+	}
+	if len(ps) < 5 {
+		t.Fatalf("only %d pages found", len(ps))
+	}
+	return ps
+}
+
+func blocks(t *testing.T) []block {
+	t.Helper()
+	var bs []block
+	for _, p := range pages(t) {
+		text, err := os.ReadFile(filepath.Join(root, p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bs = append(bs, fenced(p, string(text))...)
+	}
+	return bs
+}
+
+func fenced(page, text string) []block {
+	var bs []block
+	var cur *block
+	before := ""
+	for i, line := range strings.Split(text, "\n") {
+		lang, fence := strings.CutPrefix(strings.TrimSpace(line), "```")
+		switch {
+		case fence && cur == nil:
+			cur = &block{page: page, lang: lang, line: i + 1, before: before}
+		case fence:
+			bs = append(bs, *cur)
+			cur = nil
+		case cur != nil:
+			cur.text += line + "\n"
+		case strings.TrimSpace(line) != "":
+			before = line
+		}
+	}
+	return bs
+}
+
+// frame is what a fragment is added to; blocks that the fragment has itself are
+// left out.
+var frame = []struct{ block, text string }{
+	{"server ", "server { hostname = \"docs.test\" }\n"},
+	{"listener ", "listener \"smtp\" \"in\" {\n  address = \"127.0.0.1:0\"\n  pipeline = pipeline.inbound\n}\n"},
+	{"pipeline ", "pipeline \"inbound\" {}\n"},
+	{"routing ", "routing {\n  rule { route = route.out }\n}\n"},
+	{"route \"", "route \"out\" {\n  discard {}\n}\n"},
+}
+
+func complete(b block) string {
+	if !strings.Contains(b.lang, "fragment") {
+		return b.text
+	}
+	text := b.text
+	for _, f := range frame {
+		if !regexp.MustCompile(`(?m)^` + f.block).MatchString(b.text) {
+			text += f.text
+		}
+	}
+	return text
+}
+
+func TestConfigurationsInTheDocumentationLoad(t *testing.T) {
+	n := 0
+	for _, b := range blocks(t) {
+		if !strings.HasPrefix(b.lang, "hcl") {
+			continue
+		}
+		n++
+		_, err := relay.Check(context.Background(), relay.Options{
+			ConfigFile: filepath.Join(root, filepath.Dir(b.page), "snippet.hcl"), Config: []byte(complete(b)),
+			Env:    func(string) (string, bool) { return "", false },
+			Stages: map[string]relay.NewStage{"greeter": func([]byte) (relay.Stage, error) { return nothing{}, nil }},
+		})
+		if err != nil {
+			t.Errorf("%s:%d: %v", b.page, b.line, err)
+		}
+	}
+	if n == 0 {
+		t.Error("no configuration was found")
+	}
+}
+
+// nothing stands for the Go stages that snippets name.
+type nothing struct{}
+
+func (nothing) Message(context.Context, relay.Message) (mail.Verdict, error) {
+	return mail.Continue, nil
+}
+
+func TestCodeInTheDocumentationIsThatOfARealFile(t *testing.T) {
+	file := regexp.MustCompile("`([a-zA-Z0-9_./-]+\\.(?:go|rs))`")
+	for _, b := range blocks(t) {
+		if b.lang != "go" && b.lang != "rust" {
+			continue
+		}
+		m := file.FindStringSubmatch(b.before)
+		if m == nil {
+			t.Errorf("%s:%d: the line above the block names no file", b.page, b.line)
+			continue
+		}
+		src, err := os.ReadFile(filepath.Join(root, m[1]))
+		if err != nil {
+			src, err = os.ReadFile(filepath.Join(root, filepath.Dir(b.page), m[1]))
+		}
+		if err != nil {
+			t.Errorf("%s:%d: %v", b.page, b.line, err)
+			continue
+		}
+		if !strings.Contains(squash(string(src)), squash(b.text)) {
+			t.Errorf("%s:%d: the block is not part of %s", b.page, b.line, m[1])
+		}
+	}
+}
+
+// squash takes white space at line ends and empty lines out.
+func squash(s string) string {
+	var out []string
+	for _, line := range strings.Split(s, "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestCommandsInTheDocumentationNameWhatExists(t *testing.T) {
+	path := regexp.MustCompile(`\./[a-zA-Z0-9_./-]+|\b(?:core|sdk|plugins|examples)/[a-zA-Z0-9_./-]+`)
+	for _, b := range blocks(t) {
+		if b.lang != "sh" {
+			continue
+		}
+		for _, line := range strings.Split(b.text, "\n") {
+			line, _, _ = strings.Cut(line, "#")
+			if !strings.HasPrefix(line, "go ") {
+				continue
+			}
+			for _, p := range path.FindAllString(line, -1) {
+				p = strings.TrimSuffix(strings.TrimSuffix(p, "..."), "/")
+				if _, err := os.Stat(filepath.Join(root, p)); err != nil && !strings.HasSuffix(p, ".wasm") {
+					t.Errorf("%s:%d: %q: %v", b.page, b.line, line, err)
+				}
+			}
+		}
+	}
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	for _, p := range pages(t) {
+		text, err := os.ReadFile(filepath.Join(root, p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(root, filepath.Dir(p), m[1])); err != nil {
+				t.Errorf("%s: link to %s: %v", p, m[1], err)
+			}
+		}
+	}
+}
