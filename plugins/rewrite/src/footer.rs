@@ -6,7 +6,7 @@
 //! cannot hold the text are left alone.
 
 use crate::mime::{find, first_part, ContentType, PartHeader};
-use postroad::{abi, log, lossy, Hook, Level, Result, Value, View};
+use postroad::{abi, log, lossy, Error, Hook, Level, Result, Value, View};
 
 /// Octets read at a time; a text part that begins later is left alone.
 const CHUNK: usize = 64 << 10;
@@ -174,9 +174,19 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// Writes octets. The host refuses NUL, which no message may have (RFC 5322
+    /// §2.2); one that came all the same is left out.
     fn put(&mut self, octets: &[u8]) -> Result<()> {
-        let first = !std::mem::replace(&mut self.started, true);
-        self.h.write_body(octets, first)
+        match self.write(octets) {
+            Err(Error::BAD_ARGUMENT) => octets.split(|c| *c == 0).try_for_each(|p| self.write(p)),
+            r => r,
+        }
+    }
+
+    fn write(&mut self, octets: &[u8]) -> Result<()> {
+        self.h.write_body(octets, !self.started)?;
+        self.started = true;
+        Ok(())
     }
 }
 

@@ -34,11 +34,31 @@ impl Tag {
     }
 
     /// A tag that needs encoding becomes words of its own, so that the words
-    /// behind it are not encoded twice.
+    /// behind it are not encoded twice. White space between two encoded words is
+    /// not displayed (RFC 2047 §6.2), so the blank goes into the tag's then.
     fn in_front_of(&self, subject: &str) -> String {
-        match subject.is_ascii() {
-            true => [&postroad::header::encode(&self.0), " ", subject].concat(),
-            false => [&self.0, " ", subject].concat(),
+        if !subject.is_ascii() || self.0.is_ascii() {
+            return [&self.0, " ", subject].concat();
+        }
+        let blank = if subject.starts_with("=?") { " " } else { "" };
+        [&postroad::header::encode(&[&self.0, blank].concat()), " ", subject].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags() {
+        for (tag, subject, want) in [
+            ("[a]", "b", "[a] b"),
+            ("[a]", "=?utf-8?q?=C3=A9?=", "[a] =?utf-8?q?=C3=A9?="),
+            ("é", "b", "=?utf-8?q?=C3=A9?= b"),
+            ("é", "=?utf-8?q?b?=", "=?utf-8?q?=C3=A9_?= =?utf-8?q?b?="),
+            ("é", "ü", "é ü"),
+        ] {
+            assert_eq!(Tag(tag.to_string()).in_front_of(subject), want);
         }
     }
 }
