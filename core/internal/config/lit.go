@@ -164,7 +164,7 @@ func calls(x hcl.Expression, names ...string) bool {
 		return false
 	}
 	found := false
-	hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
+	_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
 		call, ok := n.(*hclsyntax.FunctionCallExpr)
 		found = found || ok && slices.Contains(names, call.Name)
 		return nil

@@ -48,7 +48,7 @@ func textPart(description, mediaType string, content []byte) part {
 	var b bytes.Buffer
 	w := quotedprintable.NewWriter(&b)
 	w.Write(lineEnds(content)) //nolint:errcheck // a Buffer takes everything
-	w.Close()                  //nolint:errcheck // likewise
+	w.Close()
 	return part{description, mediaType, "quoted-printable", b.Bytes()}
 }
 

@@ -32,7 +32,7 @@ func explain(dir string, err error) error {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("store: data directory %s is not writable: make it so for the user who runs postroad, or choose another data_dir: %w", dir, err)
 	case errors.As(err, &locked):
-		return fmt.Errorf("store: data directory %s is %w: stop that postroad, or choose another data_dir (%v)", dir, ErrLocked, err)
+		return fmt.Errorf("store: data directory %s is %w: stop that postroad, or choose another data_dir (%w)", dir, ErrLocked, err)
 	case full(err):
 		return fmt.Errorf("store: data directory %s is on a full disk: free some space, or choose another data_dir: %w", dir, err)
 	case errors.Is(err, syscall.ENOTDIR):

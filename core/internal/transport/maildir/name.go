@@ -88,7 +88,7 @@ type names struct {
 
 func (n *names) next() string {
 	var random [8]byte
-	rand.Read(random[:]) //nolint:errcheck // never fails
+	rand.Read(random[:]) // never fails
 	now := n.clock.Now()
 	return fmt.Sprintf("%d.M%06dP%dQ%dR%s.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(),
 		n.count.Add(1), hex.EncodeToString(random[:]), n.host)
