@@ -60,9 +60,7 @@ func (o operator) List(_ context.Context, f control.Filter) ([]mail.QueueEntry, 
 		if err != nil {
 			return nil, err
 		}
-		m := o.message(e, q)
-		m.State = string(sums[i].State)
-		out = append(out, m)
+		out = append(out, o.message(e, q))
 	}
 	return out, nil
 }
@@ -84,9 +82,9 @@ func (o operator) Show(_ context.Context, id string) (mail.QueueEntry, error) {
 
 func (o operator) message(e *engine, q *queue.Queued) mail.QueueEntry {
 	env := q.Envelope
-	m := mail.QueueEntry{ID: env.ID, State: "queued", Sender: env.Sender, Received: env.Received, Size: q.Size()}
+	m := mail.QueueEntry{ID: env.ID, State: state(q), Sender: env.Sender, Received: env.Received, Size: q.Size()}
 	if h := q.Hold; h != nil {
-		m.State, m.Reason, m.Until = h.Kind, h.By+": "+h.Reason, h.Until
+		m.Reason, m.Until = h.By+": "+h.Reason, h.Until
 	}
 	for i := range env.Recipients {
 		if !env.Recipients[i].Removed {
@@ -94,6 +92,22 @@ func (o operator) message(e *engine, q *queue.Queued) mail.QueueEntry {
 		}
 	}
 	return m
+}
+
+// state is where a message stands, in the words of the queue's lists.
+func state(q *queue.Queued) string {
+	switch {
+	case q.Hold != nil && q.Hold.Kind == queue.Quarantine:
+		return string(queue.Quarantined)
+	case q.Hold != nil:
+		return string(queue.Held)
+	}
+	for i := range q.States {
+		if st := &q.States[i]; st.Status == mail.Deferred && st.Attempts == 0 && !q.Envelope.Recipients[i].Removed {
+			return string(queue.Ready)
+		}
+	}
+	return string(queue.Deferred)
 }
 
 func (o operator) recipient(e *engine, q *queue.Queued, i int) mail.QueueRecipient {

@@ -31,6 +31,7 @@ type cli struct {
 // Exit codes, as sysexits.h has them.
 const (
 	exitUsage       = 64
+	exitData        = 65
 	exitNoInput     = 66
 	exitUnavailable = 69
 	exitSoftware    = 70
@@ -89,9 +90,12 @@ func (e *codedError) Unwrap() error { return e.err }
 
 func exitCode(err error) int {
 	var coded *codedError
+	var refused *control.Refused
 	switch {
 	case errors.As(err, &coded):
 		return coded.code
+	case errors.As(err, &refused):
+		return exitData
 	case errors.Is(err, relay.ErrConfig):
 		return exitConfig
 	case errors.Is(err, relay.ErrDisk):

@@ -153,7 +153,11 @@ func (k choice) act(c *cli, s streams, verb, done, reason string) error {
 	if c.JSON {
 		return printJSON(s.out, map[string]int{"messages": n})
 	}
-	_, err = fmt.Fprintf(s.out, "%d messages %s.\n", n, done)
+	what := "messages"
+	if n == 1 {
+		what = "message"
+	}
+	_, err = fmt.Fprintf(s.out, "%d %s %s.\n", n, what, done)
 	return err
 }
 
@@ -162,7 +166,7 @@ type queueRetryCmd struct {
 }
 
 // Run makes messages due now.
-func (k queueRetryCmd) Run(c *cli, s streams) error { return k.act(c, s, "retry", "are tried now", "") }
+func (k queueRetryCmd) Run(c *cli, s streams) error { return k.act(c, s, "retry", "due now", "") }
 
 type queueHoldCmd struct {
 	choice `embed:""`

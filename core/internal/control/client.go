@@ -21,6 +21,11 @@ import (
 // ErrNotRunning means that no relay serves the socket.
 var ErrNotRunning = errors.New("no relay is running on this data directory")
 
+// Refused is what the relay said of a call that it did not do.
+type Refused struct{ Text string }
+
+func (r *Refused) Error() string { return r.Text }
+
 // Client speaks to the relay of one data directory. It implements Service.
 type Client struct {
 	path string
@@ -84,7 +89,7 @@ func call[A any](ctx context.Context, c *Client, verb string, q any) (A, error) 
 		return out.Value, fmt.Errorf("control socket %s: %w", c.path, err)
 	}
 	if out.Error != "" {
-		return out.Value, errors.New(out.Error)
+		return out.Value, &Refused{out.Error}
 	}
 	return out.Value, nil
 }
