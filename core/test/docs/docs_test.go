@@ -5,8 +5,9 @@
 //
 // Fenced blocks are found by their language:
 //
-//	hcl               a whole configuration: it is loaded with its plugins
-//	hcl fragment      blocks that are added to a small configuration
+//	hcl               a configuration: it is loaded with its plugins; what every
+//	                  configuration needs (a listener, routing, …) is added where it
+//	                  is missing, and a plugin "./file.wasm" counts as there
 //	go, rust          must be, line for line, part of the file that the line
 //	                  above the block names
 //	sh                lines behind "$ " that begin with "go run" or "go test" must name
@@ -88,40 +89,48 @@ func fenced(page, text string) []block {
 	return bs
 }
 
-// frame is what a fragment is added to; blocks that the fragment has itself are
-// left out.
+// frame is what every configuration needs, by the beginning of a line that shows
+// that a snippet has it.
 var frame = []struct{ block, text string }{
 	{"server ", "server { hostname = \"docs.test\" }\n"},
-	{"listener ", "listener \"smtp\" \"in\" {\n  address = \"127.0.0.1:0\"\n  pipeline = pipeline.inbound\n}\n"},
+	{"listener ", "listener \"smtp\" \"in\" {\n  address = \"127.0.0.1:0\"\n  pipeline = pipeline.PIPELINE\n}\n"},
 	{"pipeline ", "pipeline \"inbound\" {}\n"},
-	{"routing ", "routing {\n  rule { route = route.out }\n}\n"},
+	{"routing ", "routing {\n  rule { route = route.ROUTE }\n}\n"},
 	{"route \"", "route \"out\" {\n  discard {}\n}\n"},
 }
 
-func complete(b block) string {
-	if !strings.Contains(b.lang, "fragment") {
-		return b.text
-	}
-	text := b.text
+// complete adds to a snippet what it lacks.
+func complete(text string) string {
+	whole := text
 	for _, f := range frame {
-		if !regexp.MustCompile(`(?m)^` + f.block).MatchString(b.text) {
-			text += f.text
+		if !regexp.MustCompile(`(?m)^` + f.block).MatchString(text) {
+			whole += f.text
 		}
 	}
-	return text
+	whole = strings.ReplaceAll(whole, "PIPELINE", firstLabel(whole, "pipeline"))
+	whole = strings.ReplaceAll(whole, "ROUTE", firstLabel(whole, "route"))
+	return regexp.MustCompile(`"\./[^"]*\.wasm"`).ReplaceAllString(whole, `"native:file"`)
+}
+
+func firstLabel(text, block string) string {
+	m := regexp.MustCompile(`(?m)^` + block + ` "([^"]+)"`).FindStringSubmatch(text)
+	if m == nil {
+		return "none"
+	}
+	return m[1]
 }
 
 func TestConfigurationsInTheDocumentationLoad(t *testing.T) {
 	n := 0
 	for _, b := range blocks(t) {
-		if !strings.HasPrefix(b.lang, "hcl") {
+		if b.lang != "hcl" {
 			continue
 		}
 		n++
 		_, err := relay.Check(context.Background(), relay.Options{
-			ConfigFile: filepath.Join(root, filepath.Dir(b.page), "snippet.hcl"), Config: []byte(complete(b)),
+			ConfigFile: filepath.Join(root, filepath.Dir(b.page), "snippet.hcl"), Config: []byte(complete(b.text)),
 			Env:    func(string) (string, bool) { return "", false },
-			Stages: map[string]relay.NewStage{"greeter": func([]byte) (relay.Stage, error) { return nothing{}, nil }},
+			Stages: map[string]relay.NewStage{"file": func([]byte) (relay.Stage, error) { return nothing{}, nil }},
 		})
 		if err != nil {
 			t.Errorf("%s:%d: %v", b.page, b.line, err)
@@ -197,7 +206,7 @@ func TestCommandsInTheDocumentationNameWhatExists(t *testing.T) {
 }
 
 func TestLinksLeadSomewhere(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	link := regexp.MustCompile(`\]\(([a-zA-Z0-9_./-]+)(?:#[^)]*)?\)`)
 	for _, p := range pages(t) {
 		text, err := os.ReadFile(filepath.Join(root, p))
 		if err != nil {
