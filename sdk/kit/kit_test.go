@@ -115,7 +115,7 @@ func failures(t *testing.T, p *plugintest.Plugin) {
 	if !strings.Contains(p.Log(), "as asked") {
 		t.Errorf("the panic is not in the log: %s", p.Log())
 	}
-	if r := p.Run(plugintest.Message{}); r.Err != nil || r.Verdict != mail.Quarantine {
+	if r := p.Run(plugintest.Message{EML: eml}); r.Err != nil || r.Verdict != mail.Quarantine {
 		t.Errorf("after failures: %v, %v", r.Verdict, r.Err)
 	}
 }
