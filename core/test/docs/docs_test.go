@@ -219,3 +219,23 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryModuleInTheBinaryHasItsLicenceListed(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{if .Module}}{{.Module.Path}}{{end}}", "./core/cmd/postroad")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(root, "core/docs/licences.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{"github.com/postroad-mail/postroad": true}
+	for _, m := range strings.Fields(string(out)) {
+		if !seen[m] && !strings.Contains(string(page), "| "+m+" |") {
+			t.Errorf("core/docs/licences.md does not name %s", m)
+		}
+		seen[m] = true
+	}
+}
