@@ -37,7 +37,7 @@ func (q *Queue) Due(now time.Time, limit int) []Lease {
 }
 
 // NextDue returns when Due will next have work, and false when only an enqueue
-// or an operator can bring some. The time may be past.
+// or an operator can bring some. The time may be past, or zero: at once.
 func (q *Queue) NextDue() (time.Time, bool) {
 	q.mu.RLock()
 	defer q.mu.RUnlock()

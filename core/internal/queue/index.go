@@ -11,8 +11,12 @@ import (
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
-// never is the due time of what only an operator can set going.
-const never = math.MaxInt64
+// Special due times: fresh recipients come before all that were tried, whatever
+// the clock says; what never comes due, only an operator can set going.
+const (
+	atOnce = 0
+	never  = math.MaxInt64
+)
 
 // index is what the queue knows in memory. Queue.mu guards it.
 type index struct {
@@ -85,13 +89,13 @@ func newEntry(r *record, contentLen int) *entry {
 		at:       -1,
 	}
 	for i := range e.slots {
-		e.slots[i] = newSlot(&r.env.Recipients[i], e.received)
+		e.slots[i] = newSlot(&r.env.Recipients[i])
 	}
 	return e
 }
 
-func newSlot(r *mail.Recipient, due int64) slot {
-	s := slot{domain: unique.Make(r.Address.Domain()), route: unique.Make(r.Route), next: due}
+func newSlot(r *mail.Recipient) slot {
+	s := slot{domain: unique.Make(r.Address.Domain()), route: unique.Make(r.Route), next: atOnce}
 	if r.Removed {
 		s.status = mail.Delivered
 	}
@@ -116,15 +120,19 @@ func (s *slot) state() State {
 
 // load takes a state over from its record.
 func (s *slot) load(st State) {
-	s.status, s.attempts, s.next = st.Status, uint16(st.Attempts), nanos(st.Next)
+	s.status, s.attempts = st.Status, uint16(st.Attempts)
 	s.flags |= stored
+	if !st.Next.IsZero() {
+		s.next = nanos(st.Next)
+	}
 	if !st.FirstTry.IsZero() {
 		s.firstTry = uint32(st.FirstTry.Unix())
 	}
 }
 
+// stamp returns the zero time for both special due times.
 func stamp(ns int64) time.Time {
-	if ns == never {
+	if ns == atOnce || ns == never {
 		return time.Time{}
 	}
 	return time.Unix(0, ns).UTC()

@@ -34,13 +34,13 @@ type Summary struct {
 	State      Class
 	Sender     mail.Address
 	Received   time.Time
-	Size       int64    // octets of header and body
-	Recipients int      // in all
-	Waiting    int      // not settled
-	Leased     int      // being tried
-	Attempts   int      // the most that were made for one waiting recipient
-	Domains    []string // of waiting recipients, each once, sorted
-	Next       time.Time
+	Size       int64     // octets of header and body
+	Recipients int       // in all
+	Waiting    int       // not settled
+	Leased     int       // being tried
+	Attempts   int       // the most that were made for one waiting recipient
+	Domains    []string  // of waiting recipients, each once, sorted
+	Next       time.Time // when something is due; zero: at once, or never while it is held
 	Hold       *Hold
 }
 

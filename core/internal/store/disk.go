@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -164,8 +165,16 @@ func (f *faultFS) open(name, path string, op func() (vfs.File, error)) (vfs.File
 	return &faultFile{File: file, fs: f, path: path, class: c}, nil
 }
 
-// Create implements vfs.FS.
+// Create implements vfs.FS. Pebble creates a manifest and a marker that names it
+// and then syncs the folder once. On a disk that may keep the second entry
+// without the first, that is a database which cannot be opened; so the folder is
+// synced before a marker is created, too.
 func (f *faultFS) Create(name string, cat vfs.DiskWriteCategory) (vfs.File, error) {
+	if filepath.Dir(name) == f.db && strings.HasPrefix(filepath.Base(name), "marker.") {
+		if err := syncFolder(f, f.db); err != nil {
+			return nil, err
+		}
+	}
 	return f.open("create", name, func() (vfs.File, error) { return checked(f.FS.Create(name, cat)) })
 }
 

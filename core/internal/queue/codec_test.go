@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import (
+	"errors"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+func fullEnvelope() *mail.Envelope {
+	return &mail.Envelope{
+		ID:             ident("x"),
+		Sender:         "now@sender.example",
+		OriginalSender: "was@sender.example",
+		Recipients: []mail.Recipient{
+			{Address: "a@one.example", Original: "a@one.example"},
+			{Address: "b@two.example", Original: "old@two.example", Route: "mx", NextHop: "mail.example:25", Removed: true},
+			{Address: "ü@three.example"},
+		},
+		Client: mail.Client{
+			Addr: netip.MustParseAddrPort("[2001:db8::1]:1025"), Name: "client.example", Helo: "helo.example",
+			Protocol: "ESMTPS", TLSVersion: "TLS1.3", TLSCipher: "TLS_AES_128_GCM_SHA256", User: "u",
+			Listener: "mx", SessionID: "s1", Authenticated: true,
+		},
+		Received: start.Add(123456789), DeclaredSize: 5000, SMTPUTF8: true, EightBit: true,
+		Tenant: "t", Campaign: "c", Meta: map[string]string{"filter.score": "3", "b": ""},
+	}
+}
+
+func TestEnvelopeRecord(t *testing.T) {
+	for _, want := range []*record{
+		{env: fullEnvelope(), header: 100, body: 1 << 40, onFile: true},
+		{env: &mail.Envelope{ID: ident("y"), Recipients: []mail.Recipient{}}},
+	} {
+		rec := appendEnvelope(nil, want)
+		got, err := readEnvelope(want.env.ID, rec)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%v\ngot  %+v\nwant %+v", err, got.env, want.env)
+		}
+		for n := range rec {
+			if _, err := readEnvelope(want.env.ID, rec[:n]); !errors.Is(err, ErrDamaged) {
+				t.Errorf("the first %d of %d octets: %v", n, len(rec), err)
+			}
+		}
+		if _, err := readEnvelope(want.env.ID, append(rec, 0)); !errors.Is(err, ErrDamaged) {
+			t.Errorf("an octet too many: %v", err)
+		}
+	}
+	rec := appendEnvelope(nil, &record{env: fullEnvelope()})
+	rec[0] = version + 1
+	if _, err := readEnvelope("x", rec); err == nil || !strings.Contains(err.Error(), "version 2, this program knows 1") {
+		t.Errorf("a newer version: %v", err)
+	}
+}
+
+func TestStateRecord(t *testing.T) {
+	want := State{
+		Status: mail.Failed, Attempts: 7, Next: start, FirstTry: start.Add(-time.Hour),
+		Last: mail.Outcome{
+			Recipient: 3, Status: mail.Failed, NextHop: "mx.example", Address: "192.0.2.1:25", TLS: "TLS1.3", Remote: true,
+			Reply: mail.Reply{Code: 550, Enhanced: mail.Enhanced{5, 1, 1}, Text: "no such user"},
+		},
+	}
+	if got, err := readState(3, appendState(nil, &want)); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
+	}
+	wild := State{Last: mail.Outcome{Reply: mail.Reply{Code: 99999, Enhanced: mail.Enhanced{-1, 1 << 40, 5}, Text: strings.Repeat("ü", 1000)}}}
+	got, err := readState(0, appendState(nil, &wild))
+	if err != nil || got.Last.Reply.Code != maxCode || got.Last.Reply.Enhanced != (mail.Enhanced{0, maxCode, 5}) {
+		t.Errorf("a wild reply: %v %+v", err, got)
+	}
+	if text := got.Last.Reply.Text; len(text) > maxText || len(text) < maxText-4 || !utf8.ValidString(text) {
+		t.Errorf("a long reply is cut to %d octets", len(text))
+	}
+}
+
+func TestHoldRecord(t *testing.T) {
+	for _, until := range []time.Time{{}, start} {
+		want := &Hold{Kind: Quarantine, Reason: "virus", By: "scan", Until: until, Since: start}
+		if got, err := readHold(appendHold(nil, want)); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
+		}
+	}
+	far := &Hold{Kind: OnHold, Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
+	if got, err := readHold(appendHold(nil, far)); err != nil || got.Until.Year() < 2262 {
+		t.Errorf("a hold to the year 9999: %v %v", got, err)
+	}
+}
+
+func FuzzRecords(f *testing.F) {
+	f.Add(appendEnvelope(nil, &record{env: fullEnvelope(), header: 5, body: 6}))
+	f.Add(appendState(nil, &State{Last: mail.Outcome{Reply: mail.Reply{Text: "x"}}}))
+	f.Add(appendHold(nil, &Hold{Kind: OnHold, Reason: "r", Until: start}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		id := ident("x")
+		if r, err := readEnvelope(id, b); err == nil {
+			again, err := readEnvelope(id, appendEnvelope(nil, r))
+			if err != nil || !reflect.DeepEqual(r, again) {
+				t.Errorf("%v\nfirst  %+v\nsecond %+v", err, r.env, again.env)
+			}
+		}
+		if s, err := readState(1, b); err == nil {
+			if _, err := readState(1, appendState(nil, &s)); err != nil {
+				t.Error(err)
+			}
+		}
+		if h, err := readHold(b); err == nil {
+			if _, err := readHold(appendHold(nil, h)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func FuzzKeys(f *testing.F) {
+	f.Add(key(kindEnvelope, ident("x")))
+	f.Add(stateKey(ident("x"), 7))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		id, rcpt, err := splitKey(b)
+		if err != nil {
+			return
+		}
+		again := key(kind(b[1]), id)
+		if kind(b[1]) == kindState {
+			again = stateKey(id, rcpt)
+		}
+		if string(again[1:]) != string(b[1:]) {
+			t.Errorf("%q becomes %q", b, again)
+		}
+	})
+}
+
+func TestIDs(t *testing.T) {
+	for _, id := range []string{"", "x", "../../../../../../etc/passwd", strings.Repeat("a", idLen), strings.Repeat("A", idLen-1) + "/"} {
+		if checkID(id) == nil {
+			t.Errorf("id %q is accepted", id)
+		}
+	}
+	a := DSNID(ident("x"), []int{1, 2}, 0)
+	if checkID(a) != nil || a[:10] != ident("x")[:10] || a != DSNID(ident("x"), []int{1, 2}, 0) {
+		t.Errorf("DSN id %q", a)
+	}
+	for _, b := range []string{DSNID(ident("y"), []int{1, 2}, 0), DSNID(ident("x"), []int{1}, 0), DSNID(ident("x"), []int{1, 2}, 1)} {
+		if a == b {
+			t.Error("two DSNs share an id")
+		}
+	}
+}
