@@ -18,8 +18,8 @@ const sessions = 20
 type load struct {
 	addr   string
 	l      *ledger
-	acked  func(n int) // called at once when the n-th 250 of this life was read
-	dying  atomic.Bool // set before the relay is killed: errors are no news then
+	acked  func(n int, read time.Time) // called at once when the n-th 250 of this life was read
+	dying  atomic.Bool                 // set before the relay is killed: errors are no news then
 	wg     sync.WaitGroup
 	mu     sync.Mutex
 	faults []string
@@ -83,10 +83,11 @@ func (o *load) message(c *textproto.Conn) error {
 		return err
 	}
 	_, text, err := c.ReadResponse(250)
+	read := time.Now()
 	if err != nil {
 		return fmt.Errorf("%s: %w", id, err)
 	}
-	o.acked(o.l.acknowledge(id, text))
+	o.acked(o.l.acknowledge(id, text), read)
 	return nil
 }
 
