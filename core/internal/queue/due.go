@@ -80,10 +80,8 @@ func (q *Queue) lease(e *entry, rcpts []int) (Lease, error) {
 // load makes the outside view of a message.
 func (q *Queue) load(e *entry) (*Queued, error) {
 	m, fresh, tried := q.view(e)
-	if tried {
-		if err := q.readStates(m, e.id); err != nil {
-			return nil, err
-		}
+	if err := q.readStates(m, e.id, tried); err != nil {
+		return nil, err
 	}
 	if fresh != nil {
 		m.Envelope, m.Header, m.body = fresh.env, fresh.header, fresh.body
@@ -96,8 +94,9 @@ func (q *Queue) load(e *entry) (*Queued, error) {
 	return m, nil
 }
 
-// view copies what memory knows, and reports whether there are state records.
-func (q *Queue) view(e *entry) (m *Queued, fresh *content, tried bool) {
+// view copies what memory knows, and returns the recipients that have a state
+// record.
+func (q *Queue) view(e *entry) (m *Queued, fresh *content, tried []int) {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
 	m = &Queued{States: make([]State, len(e.slots)), size: e.size}
@@ -107,39 +106,32 @@ func (q *Queue) view(e *entry) (m *Queued, fresh *content, tried bool) {
 	}
 	for i := range e.slots {
 		m.States[i] = e.slots[i].state()
-		tried = tried || e.slots[i].is(stored)
+		if e.slots[i].is(stored) {
+			tried = append(tried, i)
+		}
 	}
 	return m, e.fresh, tried
 }
 
 // readStates adds what only the records know: the last outcomes.
-func (q *Queue) readStates(m *Queued, id string) error {
-	var fault error
-	from, to := statesOf(id)
-	err := q.store.Scan(from, to, func(k, v []byte) bool {
-		_, rcpt, err := splitKey(k)
-		if err == nil && rcpt >= len(m.States) {
-			err = fmt.Errorf("%w: state of recipient %d of %d", ErrDamaged, rcpt, len(m.States))
-		}
-		var st State
-		if err == nil {
-			st, err = readState(rcpt, v)
-		}
-		if fault = err; err == nil {
+func (q *Queue) readStates(m *Queued, id string, tried []int) error {
+	for _, rcpt := range tried {
+		err := q.get(stateKey(id, rcpt), func(v []byte) error {
+			st, err := readState(rcpt, v)
 			m.States[rcpt].Last = st.Last
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		return err == nil
-	})
-	if err == nil {
-		err = fault
 	}
-	return err
+	return nil
 }
 
 // readMessage reads envelope and content from disk.
 func (q *Queue) readMessage(m *Queued, e *entry) error {
 	var r *record
-	err := q.get(kindEnvelope, e.id, func(v []byte) (err error) {
+	err := q.get(key(kindEnvelope, e.id), func(v []byte) (err error) {
 		r, err = readEnvelope(e.id, v)
 		return err
 	})
@@ -147,7 +139,7 @@ func (q *Queue) readMessage(m *Queued, e *entry) error {
 		return err
 	}
 	m.Envelope = r.env
-	return q.get(kindContent, e.id, func(v []byte) error {
+	return q.get(key(kindContent, e.id), func(v []byte) error {
 		if r.header > len(v) || !r.onFile && r.body != int64(len(v)-r.header) {
 			return fmt.Errorf("%w: content of %d octets", ErrDamaged, len(v))
 		}
@@ -157,10 +149,11 @@ func (q *Queue) readMessage(m *Queued, e *entry) error {
 	})
 }
 
-func (q *Queue) get(k kind, id string, f func([]byte) error) error {
-	ok, err := q.store.Get(key(k, id), f)
+// get reads a record that has to be there.
+func (q *Queue) get(key []byte, f func([]byte) error) error {
+	ok, err := q.store.Get(key, f)
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: record %q is missing", ErrDamaged, k)
+		err = fmt.Errorf("%w: record %q is missing", ErrDamaged, key)
 	}
 	return err
 }

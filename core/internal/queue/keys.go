@@ -49,13 +49,6 @@ func stateKey(id string, rcpt int) []byte {
 // bounds returns the first key of a kind, and the first behind all of them.
 func bounds(k kind) (from, to []byte) { return []byte{'q', byte(k)}, []byte{'q', byte(k) + 1} }
 
-// statesOf returns the bounds of one message's states.
-func statesOf(id string) (from, to []byte) {
-	from = key(kindState, id)
-	to = append(append([]byte(nil), from...), 0xff, 0xff, 0xff, 0xff, 0xff)
-	return from, to
-}
-
 // splitKey takes a key apart; rcpt is only meaningful for a state.
 func splitKey(b []byte) (id string, rcpt int, err error) {
 	want := keyLen

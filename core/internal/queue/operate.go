@@ -136,13 +136,13 @@ func (q *Queue) retry(v *verb, e *entry) error {
 		return nil
 	}
 	now := nanos(q.clock.Now())
-	lasts, err := q.lasts(e)
-	if err != nil {
+	m, _, tried := q.view(e)
+	if err := q.readStates(m, e.id, tried); err != nil {
 		return err
 	}
-	for i := range e.slots {
-		if e.slots[i].waiting() {
-			if err := q.hasten(v, e, i, now, lasts[i]); err != nil {
+	for i := range m.States {
+		if m.States[i].Status == mail.Deferred {
+			if err := q.hasten(v, e, i, now, m.States[i]); err != nil {
 				return err
 			}
 		}
@@ -150,25 +150,9 @@ func (q *Queue) retry(v *verb, e *entry) error {
 	return nil
 }
 
-// lasts returns the last outcome of each recipient.
-func (q *Queue) lasts(e *entry) ([]mail.Outcome, error) {
-	m := &Queued{States: make([]State, len(e.slots))}
-	if err := q.readStates(m, e.id); err != nil {
-		return nil, err
-	}
-	lasts := make([]mail.Outcome, len(e.slots))
-	for i := range lasts {
-		lasts[i] = m.States[i].Last
-	}
-	return lasts, nil
-}
-
 // hasten makes one recipient due now.
-func (q *Queue) hasten(v *verb, e *entry, i int, now int64, last mail.Outcome) error {
-	q.mu.RLock()
-	st := e.slots[i].state()
-	q.mu.RUnlock()
-	st.Next, st.Last = stamp(now), last
+func (q *Queue) hasten(v *verb, e *entry, i int, now int64, st State) error {
+	st.Next = stamp(now)
 	v.memory = append(v.memory, func() {
 		q.index.update(e, func() {
 			e.slots[i].next = now

@@ -86,6 +86,9 @@ func (s *settling) result(r *Result) error {
 			return err
 		}
 	}
+	if len(states) == 0 {
+		return nil // a result that comes again brings no second DSN
+	}
 	if err := s.states(p, states); err != nil {
 		return err
 	}
