@@ -41,18 +41,31 @@ func compileAll(ctx context.Context, tc toolchain, root string) (map[string][]by
 		return nil, err
 	}
 	defer os.RemoveAll(out)
-	for _, c := range crates(tc) {
-		if err := rustc(ctx, tc, root, out, c, module("rlib")...); err != nil {
-			return nil, err
-		}
-	}
 	modules := map[string][]byte{}
 	for _, name := range plugins.Names() {
-		if modules[name], err = compilePlugin(ctx, tc, root, out, name); err != nil {
+		dir := filepath.Join(out, name)
+		for _, c := range crates(tc) {
+			if err := rustc(ctx, tc, root, dir, c, module("rlib", level(name, c.name))...); err != nil {
+				return nil, err
+			}
+		}
+		if modules[name], err = compilePlugin(ctx, tc, root, dir, name); err != nil {
 			return nil, err
 		}
 	}
 	return modules, nil
+}
+
+// level is how a crate is optimised for a plugin: the expressions for speed and
+// the rest for size, but all of rewrite for size, which is the largest.
+func level(plugin, crate string) string {
+	switch {
+	case plugin == "rewrite":
+		return "z"
+	case crate == "regex_lite":
+		return "2"
+	}
+	return "s"
 }
 
 // compilePlugin compiles and links one plugin and adds its manifest.
@@ -65,7 +78,7 @@ func compilePlugin(ctx context.Context, tc toolchain, root, out, name string) ([
 			"-C", "link-arg=-zstack-size=131072",
 		},
 	}
-	if err := rustc(ctx, tc, root, out, c, module("cdylib")...); err != nil {
+	if err := rustc(ctx, tc, root, out, c, module("cdylib", level(name, name))...); err != nil {
 		return nil, err
 	}
 	module, err := os.ReadFile(filepath.Join(out, name+".wasm"))
@@ -80,10 +93,10 @@ func compilePlugin(ctx context.Context, tc toolchain, root, out, name string) ([
 }
 
 // module returns the flags of code that becomes part of a module.
-func module(kind string) []string {
+func module(kind, level string) []string {
 	return []string{
 		"--target", target, "--crate-type", kind,
-		"-C", "opt-level=z", "-C", "codegen-units=1", "-C", "panic=abort", "-C", "embed-bitcode=yes",
+		"-C", "opt-level=" + level, "-C", "codegen-units=1", "-C", "panic=abort", "-C", "embed-bitcode=yes",
 	}
 }
 

@@ -47,11 +47,12 @@ impl Footer {
     }
 
     pub fn apply(&self, h: &Hook) -> Result<()> {
-        let mut head = vec![0; CHUNK];
+        let size = h.size(View::Body)?;
+        let mut head = vec![0; size.min(CHUNK as u64) as usize];
         let n = fill(h, 0, &mut head)?;
         head.truncate(n);
         match self.place(h, &head)? {
-            Some(p) => self.insert(h, &p, head),
+            Some(p) => self.insert(h, &p, head, size),
             None => {
                 log(Level::Debug, "no footer: the message has no text part that can take it");
                 Ok(())
@@ -109,45 +110,37 @@ impl Footer {
         }
     }
 
-    /// Copies the body with the footer in its place, a chunk at a time. `head`
-    /// is the first chunk.
-    fn insert(&self, h: &Hook, p: &Place, head: Vec<u8>) -> Result<()> {
+    /// Copies the body, of `size` octets, with the footer in its place, a chunk at
+    /// a time. `buf` is the first chunk.
+    fn insert(&self, h: &Hook, p: &Place, mut buf: Vec<u8>, size: u64) -> Result<()> {
         let mut w = Writer { h, started: false };
-        let (mut buf, mut off, mut done) = (head, 0u64, false);
+        let (mut off, mut done) = (0, false);
         // A delimiter may begin with the CRLF that ends the part's header.
         let from = p.start.saturating_sub(2);
-        loop {
-            let n = buf.len();
-            if n == 0 {
-                break;
-            }
-            let mut keep = n;
-            if !done && !p.delimiters.is_empty() {
-                let skip = from.saturating_sub(off).min(n as u64) as usize;
-                match earliest(&buf[skip..], &p.delimiters).map(|i| skip + i) {
-                    Some(at) => {
-                        w.put(&buf[..at])?;
-                        self.write(&mut w, p)?;
-                        w.put(&buf[at..])?;
-                        done = true;
-                        keep = 0;
-                    }
-                    // What could be the start of a delimiter is looked at again.
-                    None if n == CHUNK => keep = n - longest(&p.delimiters).min(n - 1),
-                    None => {}
-                }
-                if keep > 0 {
-                    w.put(&buf[..keep])?;
-                } else {
-                    keep = n;
-                }
+        while !buf.is_empty() {
+            let last = off + buf.len() as u64 >= size;
+            let skip = from.saturating_sub(off).min(buf.len() as u64) as usize;
+            let at = match done {
+                false => earliest(&buf[skip..], &p.delimiters).map(|i| skip + i),
+                true => None,
+            };
+            let mut taken = buf.len();
+            if let Some(at) = at {
+                w.put(&buf[..at])?;
+                self.write(&mut w, p)?;
+                w.put(&buf[at..])?;
+                done = true;
             } else {
-                w.put(&buf)?;
+                if !done && !last {
+                    // What could be the start of a delimiter is looked at again.
+                    taken -= longest(&p.delimiters).min(taken - 1);
+                }
+                w.put(&buf[..taken])?;
             }
-            off += keep as u64;
-            buf.resize(CHUNK, 0);
-            let got = fill(h, off, &mut buf)?;
-            buf.truncate(got);
+            off += taken as u64;
+            buf.resize(size.saturating_sub(off).min(CHUNK as u64) as usize, 0);
+            let n = fill(h, off, &mut buf)?;
+            buf.truncate(n);
         }
         if !done {
             self.write(&mut w, p)?;
