@@ -67,3 +67,10 @@ func TestClientAndServer(t *testing.T) {
 		t.Errorf("a stopped relay gave %v", err)
 	}
 }
+
+func TestAPathThatIsTooLongIsSaidSo(t *testing.T) {
+	_, err := Listen(filepath.Join(t.TempDir(), strings.Repeat("x", 120), SocketName))
+	if err == nil || !strings.Contains(err.Error(), "shorter data_dir") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v", err)
+	}
+}

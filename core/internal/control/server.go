@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,9 @@ type Server struct {
 // replaced; the data directory's lock has told already that no other relay
 // runs.
 func Listen(path string) (net.Listener, error) {
+	if most := len(syscall.RawSockaddrUnix{}.Path) - 1; len(path) > most {
+		return nil, fmt.Errorf("control socket %s: the path is %d octets long and the system takes %d; choose a shorter data_dir", path, len(path), most)
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("control socket %s: %w", path, err)
 	}
