@@ -46,11 +46,15 @@ func (d *door) Mail(ctx context.Context, c *mail.Client, from mail.Address, p sm
 }
 
 func (d *door) begin(ctx context.Context, c *mail.Client, from mail.Address, p smtpin.MailParams) (*transaction, *mail.Reply) {
-	if err := d.r.Healthy(); err != nil {
-		return nil, mail.OurFault(err)
+	if err := d.r.room(p.Size); err != nil {
+		return nil, mail.ReplyOf(err)
 	}
 	g := d.r.acquire()
 	l := g.listeners[d.listener]
+	if l == nil { // a reload took it away under this session
+		g.done()
+		return nil, mail.NewReply(421, mail.Enhanced{4, 3, 2}, "this listener is going down, try again later")
+	}
 	pl := g.pipelines[l.Pipeline]
 	if pl == nil {
 		pl = d.r.noStages
@@ -216,9 +220,9 @@ func (t *transaction) enqueue(ctx context.Context, res *pipeline.Result) error {
 
 // enqueue returns after the sync.
 func (r *Relay) enqueue(ctx context.Context, ms []*queue.Message) error {
-	e := r.engine.Load()
-	if e == nil {
-		return r.Healthy()
+	e, err := r.live()
+	if err != nil {
+		return err
 	}
 	return e.queue.Enqueue(ctx, ms...)
 }

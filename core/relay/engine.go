@@ -41,6 +41,9 @@ func (r *Relay) openEngine(c *config.Config) (_ *engine, err error) {
 	if r.o.InMemory {
 		o.FS = store.Memory()
 	}
+	if r.o.disk != nil {
+		r.o.disk(&o)
+	}
 	if e.store, err = store.Open(o); err != nil {
 		return e, diskKind(err)
 	}

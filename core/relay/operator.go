@@ -34,12 +34,7 @@ func (o operator) Info(context.Context) (control.Info, error) {
 // Reload implements control.Service.
 func (o operator) Reload(ctx context.Context) error { return o.r.Reload(context.WithoutCancel(ctx)) }
 
-func (o operator) engine() (*engine, error) {
-	if e := o.r.engine.Load(); e != nil {
-		return e, nil
-	}
-	return nil, o.r.Healthy()
-}
+func (o operator) engine() (*engine, error) { return o.r.live() }
 
 // List implements control.Service.
 func (o operator) List(_ context.Context, f control.Filter) ([]mail.QueueEntry, error) {

@@ -35,6 +35,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/clock"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/store"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
 )
 
@@ -70,6 +71,8 @@ type Options struct {
 
 	// Dial opens connections to next hops; nil: net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	disk func(*store.Options) // tests break disks with it
 }
 
 // Relay is one running relay. It is safe for use by many goroutines.
@@ -92,7 +95,7 @@ type Relay struct {
 	services services
 	stopped  bool
 
-	stopping context.Context // ends when the relay goes down: old servers stop draining
+	stopping context.Context // ends when the relay has no time left: old servers stop draining
 	hurry    context.CancelFunc
 	draining sync.WaitGroup // servers of old configurations
 }
@@ -191,21 +194,46 @@ func (r *Relay) newID() string {
 	return ulid.MustNew(ulid.Timestamp(r.clock.Now()), rand.Reader).String()
 }
 
+// errReopening is what needs the data directory while there is none.
+var errReopening = errors.New("the data directory is being reopened")
+
+// live returns the engine, or errReopening. It looks once: who looked twice
+// could find no engine and then no reason, and take that for success.
+func (r *Relay) live() (*engine, error) {
+	if e := r.engine.Load(); e != nil {
+		return e, nil
+	}
+	return nil, errReopening
+}
+
 // Healthy returns nil while mail is taken and delivered, else why not.
 func (r *Relay) Healthy() error {
-	e := r.engine.Load()
-	if e == nil {
-		return errors.New("the data directory is being reopened")
+	e, err := r.live()
+	if err != nil {
+		return err
 	}
 	return e.store.Healthy()
+}
+
+// room returns nil when a message of that many octets can be taken now; else
+// the error holds the reply where it is not a fault.
+func (r *Relay) room(octets int64) error {
+	e := r.engine.Load()
+	if e == nil {
+		return r.Healthy()
+	}
+	if err := e.store.Healthy(); err != nil {
+		return err
+	}
+	return e.store.Room(octets)
 }
 
 // Idle waits until nothing is due at the clock's now and no attempt is under
 // way. It is for tests, with a FakeClock.
 func (r *Relay) Idle(ctx context.Context) error {
-	e := r.engine.Load()
-	if e == nil {
-		return r.Healthy()
+	e, err := r.live()
+	if err != nil {
+		return err
 	}
 	return e.sched.Idle(ctx)
 }

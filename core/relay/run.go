@@ -75,11 +75,12 @@ func (r *Relay) shutdown() error {
 	r.reloadMu.Lock()
 	defer r.reloadMu.Unlock()
 	r.stopped = true
-	r.hurry()
 	ctx, cancel := context.WithTimeout(context.Background(), r.gen.Load().config.Server.DrainTimeout)
 	defer cancel()
+	defer context.AfterFunc(ctx, r.hurry)()
 	r.log.Info("draining")
 	r.stopDoors(ctx)
+	r.draining.Wait()
 	err := r.services.stop(ctx)
 	return errors.Join(err, r.close(ctx))
 }

@@ -30,9 +30,9 @@ func (r *Relay) liveStore(c *config.Store) wasmhost.Store {
 }
 
 func (s *liveStore) open() (*kv.Store, error) {
-	e := s.r.engine.Load()
-	if e == nil {
-		return nil, s.r.Healthy()
+	e, err := s.r.live()
+	if err != nil {
+		return nil, err
 	}
 	return e.stores.Open(s.o)
 }
@@ -109,9 +109,9 @@ func (s *bucketSet) get(c *config.Bucket) *bucket.Buckets {
 
 // newBody returns a writer for the body of a new message.
 func (r *Relay) newBody() pipeline.BodyWriter {
-	e := r.engine.Load()
-	if e == nil {
-		return noBody{r.Healthy()}
+	e, err := r.live()
+	if err != nil {
+		return noBody{err}
 	}
 	return bodyWriter{e.store.Spool().NewBody()}
 }

@@ -64,9 +64,9 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (id string, err error)
 }
 
 func addresses(s *Submission) (sender mail.Address, utf8 bool, err error) {
-	for _, a := range append([]string{s.Sender}, s.Recipients...) {
-		if a == "" {
-			continue
+	for i, a := range append([]string{s.Sender}, s.Recipients...) {
+		if i == 0 && a == "" {
+			continue // the null sender
 		}
 		if _, err := mail.ParseAddress(a, true); err != nil {
 			return "", false, fmt.Errorf("submit: address %q: %w", a, err)

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/postroad-mail/postroad/core/internal/smtpin"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// listens is a configuration whose only listener has that name.
+func listens(name string) []byte {
+	return []byte(`
+admin { address = "" }
+listener "smtp" "` + name + `" { address = "127.0.0.1:0" }
+routing {
+  rule { route = route.nowhere }
+}
+route "nowhere" {
+  discard {}
+}
+`)
+}
+
+func openInMemory(t *testing.T, config []byte) *Relay {
+	t.Helper()
+	r, err := Open(context.Background(), Options{Config: config, ConfigFile: "test.hcl", InMemory: true, DataDir: t.TempDir(), LogOutput: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A session of a listener that a reload took away says MAIL before it is told
+// to go. It gets a reply, and the relay can still end: Close waits for every
+// transaction that has begun.
+func TestMailOnAListenerThatAReloadTookAway(t *testing.T) {
+	r := openInMemory(t, listens("old"))
+	old := &door{r: r, listener: "old"}
+	r.o.Config = listens("new")
+	if err := r.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	tx, reply := old.Mail(context.Background(), &mail.Client{}, "a@x.test", smtpin.MailParams{})
+	if tx != nil || reply == nil || reply.Code != 421 {
+		t.Errorf("MAIL got %v, %v, want 421", tx, reply)
+	}
+	if err := r.shutdown(); err != nil {
+		t.Error(err)
+	}
+}
+
+// While the data directory is opened again nothing can be acknowledged.
+func TestNothingIsTakenWithoutADataDirectory(t *testing.T) {
+	r := &Relay{}
+	if err := r.enqueue(context.Background(), nil); err == nil {
+		t.Error("a message without a queue was acknowledged")
+	}
+	if _, err := r.newBody().Finish(); err == nil {
+		t.Error("a body without a spool was finished")
+	}
+	if _, err := (operator{r}).engine(); err == nil {
+		t.Error("an operator got a queue that is not there")
+	}
+}
+
+func TestSubmitRefusesARecipientWithoutAnAddress(t *testing.T) {
+	r := openInMemory(t, listens("in"))
+	defer r.Close()
+	_, err := r.Submit(context.Background(), Submission{Sender: "a@x.test", Recipients: []string{""}, Content: strings.NewReader("x")})
+	if err == nil {
+		t.Error("a message for nobody was taken")
+	}
+}
