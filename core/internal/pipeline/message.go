@@ -45,6 +45,7 @@ type Result struct {
 func (t *Transaction) Message(ctx context.Context, header mail.Header, body mail.Body, received int, mixed OnMixed) Result {
 	t.root.header, t.root.body, t.root.own = header, body, received+1
 	t.own(body)
+	t.root.settleAll(t.sticky, t.root.fates)
 	branches := []*branch{t.root}
 	for i := range t.p.o.Steps {
 		s := &t.p.o.Steps[i]

@@ -14,6 +14,7 @@ import (
 type Transaction struct {
 	p      *Pipeline
 	root   *branch
+	sticky fate       // of phase mail, for all recipients: a failed stage's quarantine
 	passed []string   // names of the stages that were called, in order
 	bodies []releaser // every body made on the way
 	kept   map[releaser]bool
@@ -36,6 +37,7 @@ func (t *Transaction) Mail(ctx context.Context) *mail.Reply {
 	if f.refused() {
 		return f.reply
 	}
+	t.sticky = f
 	return nil
 }
 
@@ -45,8 +47,8 @@ func (t *Transaction) Rcpt(ctx context.Context, r mail.Recipient) *mail.Reply {
 	t.root.env.Recipients = append(t.root.env.Recipients, r)
 	idx := len(t.root.env.Recipients) - 1
 	f := t.runEarly(ctx, mail.PhaseRcpt, idx)
-	if f.refused() { // told so at once: no fate to fold in later
-		t.root.env.Recipients[idx].Removed = true
+	if f.refused() { // told so at once: nothing of it stays, however many there are
+		t.root.env.Recipients = t.root.env.Recipients[:idx]
 		return f.reply
 	}
 	t.root.settle(idx, f)
