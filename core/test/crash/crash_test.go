@@ -57,14 +57,20 @@ type campaign struct {
 	rng *rand.Rand
 }
 
-func newCampaign(t *testing.T) *campaign {
+func newCampaign(t *testing.T, binary string) *campaign {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	return &campaign{p: build(t), l: newLedger(), rng: rand.New(rand.NewPCG(seed, 0))}
+	return &campaign{p: newProgram(t, binary), l: newLedger(), rng: rand.New(rand.NewPCG(seed, 0))}
 }
 
-func TestNothingAcknowledgedIsLost(t *testing.T) {
-	c := newCampaign(t)
+func TestKill(t *testing.T) {
+	binary := build(t)
+	t.Run("nothing acknowledged is lost", func(t *testing.T) { nothingIsLost(t, newCampaign(t, binary)) })
+	t.Run("a loss is found", func(t *testing.T) { aLossIsFound(t, newCampaign(t, binary)) })
+}
+
+// nothingIsLost is the campaign.
+func nothingIsLost(t *testing.T, c *campaign) {
 	want := rounds(t)
 	var kills []kill
 	for attempt := 0; len(kills) < want && attempt < 4*want+10 && !t.Failed(); attempt++ {
@@ -246,10 +252,9 @@ func (c *campaign) report(t *testing.T, kills []kill) {
 	}
 }
 
-// TestALossIsFound proves that the campaign sees a loss: one body file is taken
+// aLossIsFound proves that the campaign sees a loss: one body file is taken
 // away behind the relay's back.
-func TestALossIsFound(t *testing.T) {
-	c := newCampaign(t)
+func aLossIsFound(t *testing.T, c *campaign) {
 	k := c.life(t, 1, false) // nothing is delivered in a life with this next hop
 	if k.files == 0 {
 		t.Fatal("no body is in a file")

@@ -34,17 +34,26 @@ type program struct {
 	log    string
 }
 
-// build makes the binary once for a test.
-func build(t *testing.T) *program {
+// build makes the binary.
+func build(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	p := &program{binary: filepath.Join(dir, "postroad"), data: filepath.Join(dir, "data"), log: filepath.Join(dir, "log")}
-	cmd := exec.Command("go", "build", "-o", p.binary, "./core/cmd/postroad")
+	binary := filepath.Join(t.TempDir(), "postroad")
+	cmd := exec.Command("go", "build", "-o", binary, "./core/cmd/postroad")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	return p
+	return binary
+}
+
+// newProgram gives a binary a folder of its own.
+func newProgram(t *testing.T, binary string) *program {
+	dir, err := os.MkdirTemp("", "postroad") // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return &program{binary: binary, data: filepath.Join(dir, "data"), log: filepath.Join(dir, "log")}
 }
 
 // command is a call of the binary with the settings of the example.
