@@ -31,7 +31,7 @@ route "out" {
 }
 `
 
-// brokenDisk is a disk in memory whose syncs fail while broken is set.
+// brokenDisk is a disk in memory whose next sync fails when broken is set.
 type brokenDisk struct {
 	broken atomic.Bool
 	fs     vfs.FS
@@ -40,7 +40,8 @@ type brokenDisk struct {
 func newBrokenDisk() *brokenDisk {
 	d := &brokenDisk{}
 	d.fs = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if d.broken.Load() && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo) {
+		sync := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
+		if sync && d.broken.CompareAndSwap(true, false) {
 			return errors.New("input/output error")
 		}
 		return nil
@@ -72,7 +73,6 @@ func TestADiskFaultIsSurvivedOnceThenEndsTheRelay(t *testing.T) {
 	if err := submit(r); !errors.As(err, &reply) || reply.Code != 451 {
 		t.Fatalf("on a broken disk a message gave %v", err)
 	}
-	disk.broken.Store(false)
 	for r.engine.Load() == nil || r.engine.Load() == first {
 		select {
 		case err := <-ended:
