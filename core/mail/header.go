@@ -59,8 +59,17 @@ func (f Field) Value() string {
 	if f.Name() != "" {
 		body = body[bytes.IndexByte(body, ':')+1:]
 	}
-	s := strings.NewReplacer("\r", "", "\n", "").Replace(string(body))
-	return strings.Trim(s, " \t")
+	body = bytes.Trim(body, " \t\r\n")
+	if bytes.IndexByte(body, '\n') < 0 && bytes.IndexByte(body, '\r') < 0 {
+		return string(body)
+	}
+	out := make([]byte, 0, len(body))
+	for _, c := range body {
+		if c != '\r' && c != '\n' {
+			out = append(out, c)
+		}
+	}
+	return string(out)
 }
 
 // ParseHeader splits raw, a header section with CRLF or LF line ends, into

@@ -122,6 +122,9 @@ func (broken) Read([]byte) (int, error) { return 0, errBroken }
 func TestHeaderEdits(t *testing.T) {
 	h := ParseHeader([]byte("A: 1\r\nb : 2\r\nA: 3\r\nbad line\r\n\r\n"))
 	orig := h.Clone()
+	if f := (Field{Raw: []byte("X: a\xff\r\n\tb \r\n")}); f.Value() != "a\xff\tb" {
+		t.Errorf("value %q", f.Value())
+	}
 	if id := h.Find("B", -1); id != 1 {
 		t.Fatalf("Find B = %d", id)
 	}
