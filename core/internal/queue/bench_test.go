@@ -203,7 +203,7 @@ func heapOf(n, rcpts int) int64 {
 		if err != nil {
 			panic(err)
 		}
-		x.put(newEntry(r, 0))
+		x.put(newEntry(r, 0, start))
 	}
 	after := heapInUse()
 	runtime.KeepAlive(x)

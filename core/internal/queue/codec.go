@@ -72,7 +72,7 @@ func appendEnvelope(b []byte, r *record) []byte {
 }
 
 func appendClient(b []byte, c *mail.Client) []byte {
-	addr, _ := c.Addr.MarshalBinary() // never fails
+	addr, _ := c.Addr.AppendBinary(make([]byte, 0, 32)) // never fails
 	b = appendString(b, string(addr))
 	for _, s := range [...]string{c.Name, c.Helo, c.Protocol, c.TLSVersion, c.TLSCipher, c.User, c.Listener, c.SessionID} {
 		b = appendString(b, s)
@@ -96,6 +96,9 @@ func appendRecipient(b []byte, r *mail.Recipient) []byte {
 
 func appendMeta(b []byte, meta map[string]string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(meta)))
+	if len(meta) == 0 {
+		return b
+	}
 	for _, k := range slices.Sorted(maps.Keys(meta)) {
 		b = appendString(b, k)
 		b = appendString(b, meta[k])

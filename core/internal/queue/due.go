@@ -12,7 +12,7 @@ import (
 const unreadable = time.Minute
 
 // Due leases the recipients that are due at now, of at most limit messages,
-// first due first; nil when there are none. A lease is kept in memory only: it
+// first due first, fresh or tried; nil when there are none. A lease is kept in memory only: it
 // ends with Settle, Return or Postpone, or with the process. Holds that have
 // ended by now are ended here: quarantined messages are dropped, others
 // delivered. A message that cannot be read is logged and left for later.
@@ -37,7 +37,7 @@ func (q *Queue) Due(now time.Time, limit int) []Lease {
 }
 
 // NextDue returns when Due will next have work, and false when only an enqueue
-// or an operator can bring some. The time may be past, or zero: at once.
+// or an operator can bring some. The time may be past.
 func (q *Queue) NextDue() (time.Time, bool) {
 	q.mu.RLock()
 	defer q.mu.RUnlock()

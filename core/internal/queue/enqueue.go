@@ -96,13 +96,16 @@ func bodySize(b mail.Body) int64 {
 	return b.Size()
 }
 
-// write is one batch of new messages in the making.
+// write is one batch of new messages in the making. It is pooled.
 type write struct {
 	q       *Queue
 	batch   *pebble.Batch
 	scratch []byte
 	added   []added
 }
+
+// maxScratch is the biggest scratch that is kept for the next write.
+const maxScratch = 64 << 10
 
 // added is one message of it.
 type added struct {
@@ -111,16 +114,31 @@ type added struct {
 	body  mail.Body
 }
 
-func (q *Queue) newWrite() *write { return &write{q: q, batch: q.store.NewBatch()} }
+func (q *Queue) newWrite() *write {
+	w, ok := q.writes.Get().(*write)
+	if !ok {
+		w = &write{q: q}
+	}
+	w.batch = q.store.NewBatch()
+	return w
+}
 
-func (w *write) close() { _ = w.batch.Close() }
+func (w *write) close() {
+	_ = w.batch.Close()
+	if cap(w.scratch) > maxScratch {
+		w.scratch = nil
+	}
+	clear(w.added)
+	w.added = w.added[:0]
+	w.q.writes.Put(w)
+}
 
 // add puts a message into the batch. A big body is synced and named first.
 func (w *write) add(m *Message) error {
 	r := &record{env: m.Envelope, header: len(m.Header), body: bodySize(m.Body)}
 	r.onFile = r.body > store.Inline
 	a := added{body: m.Body, fresh: &content{env: m.Envelope, header: m.Header}}
-	a.entry = newEntry(r, w.contentLen(r))
+	a.entry = newEntry(r, w.contentLen(r), w.q.clock.Now())
 	a.entry.hold = w.q.newHold(m.Hold)
 	if r.onFile {
 		if err := w.q.keep(m.Body, m.Envelope.ID); err != nil {
@@ -151,8 +169,8 @@ func (w *write) contentLen(r *record) int {
 // fill writes the records of a message.
 func (w *write) fill(a *added, r *record) error {
 	id := r.env.ID
-	w.scratch = appendEnvelope(w.scratch[:0], r)
-	if err := w.batch.Set(key(kindEnvelope, id), w.scratch, nil); err != nil {
+	w.scratch = appendEnvelope(appendKey(w.scratch[:0], kindEnvelope, id), r)
+	if err := w.batch.Set(w.scratch[:keyLen], w.scratch[keyLen:], nil); err != nil {
 		return err
 	}
 	if a.entry.hold != nil {

@@ -11,12 +11,8 @@ import (
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
-// Special due times: fresh recipients come before all that were tried, whatever
-// the clock says; what never comes due, only an operator can set going.
-const (
-	atOnce = 0
-	never  = math.MaxInt64
-)
+// never is the due time of what only an operator can set going.
+const never = math.MaxInt64
 
 // index is what the queue knows in memory. Queue.mu guards it.
 type index struct {
@@ -76,7 +72,10 @@ func newIndex(hot int64) index {
 	return index{byID: make(map[string]*entry), hotMax: max(hot, 0)}
 }
 
-func newEntry(r *record, contentLen int) *entry {
+// newEntry makes the entry of an untried message. Its recipients are due since
+// it was received, and in any case now: a clock that was set back must not keep
+// mail waiting.
+func newEntry(r *record, contentLen int, now time.Time) *entry {
 	e := &entry{
 		id:       r.env.ID,
 		sender:   r.env.Sender,
@@ -88,14 +87,18 @@ func newEntry(r *record, contentLen int) *entry {
 		dueAt:    never,
 		at:       -1,
 	}
+	due := nanos(now)
+	if !r.env.Received.IsZero() {
+		due = min(due, e.received)
+	}
 	for i := range e.slots {
-		e.slots[i] = newSlot(&r.env.Recipients[i])
+		e.slots[i] = newSlot(&r.env.Recipients[i], due)
 	}
 	return e
 }
 
-func newSlot(r *mail.Recipient) slot {
-	s := slot{domain: unique.Make(r.Address.Domain()), route: unique.Make(r.Route), next: atOnce}
+func newSlot(r *mail.Recipient, due int64) slot {
+	s := slot{domain: unique.Make(r.Address.Domain()), route: unique.Make(r.Route), next: due}
 	if r.Removed {
 		s.status = mail.Delivered
 	}
@@ -130,9 +133,9 @@ func (s *slot) load(st State) {
 	}
 }
 
-// stamp returns the zero time for both special due times.
+// stamp returns the zero time for never.
 func stamp(ns int64) time.Time {
-	if ns == atOnce || ns == never {
+	if ns == never {
 		return time.Time{}
 	}
 	return time.Unix(0, ns).UTC()

@@ -40,7 +40,7 @@ type Summary struct {
 	Leased     int       // being tried
 	Attempts   int       // the most that were made for one waiting recipient
 	Domains    []string  // of waiting recipients, each once, sorted
-	Next       time.Time // when something is due; zero: at once, or never while it is held
+	Next       time.Time // when something is due; zero: nothing, while it is held or leased
 	Hold       *Hold
 }
 

@@ -39,7 +39,7 @@ type Hold struct {
 type State struct {
 	Status   mail.Status  // Deferred as long as it is waiting
 	Attempts int          // attempts made
-	Next     time.Time    // not before; zero: at once. Meaningless once it is settled
+	Next     time.Time    // due since or at; meaningless once it is settled
 	FirstTry time.Time    // zero before the first attempt; whole seconds
 	Last     mail.Outcome // of the last attempt; Reply.Cause is not kept
 	Leased   bool         // an attempt is under way

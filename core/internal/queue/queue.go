@@ -106,6 +106,8 @@ type Queue struct {
 	wake  chan struct{}
 	tail  tail
 
+	writes sync.Pool // *write
+
 	change sync.Mutex // held while a queued message's durable state changes: batch and memory as one
 
 	mu    sync.RWMutex // guards what follows; never held during disk work

@@ -83,7 +83,7 @@ func (r *recovery) envelope(id string, _ int, v []byte) error {
 	if !rec.onFile {
 		contentLen += int(rec.body)
 	}
-	r.q.index.put(newEntry(rec, contentLen))
+	r.q.index.put(newEntry(rec, contentLen, r.q.clock.Now()))
 	return nil
 }
 
