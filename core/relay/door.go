@@ -133,6 +133,11 @@ func (t *transaction) Close() {
 	t.g.done()
 }
 
+// maxFields is how many header fields a message may come with. It leaves the
+// stages some of the 10,000 that the pipeline lets it grow to: a message that no
+// stage can edit would get a 451 for ever.
+const maxFields = 9_000
+
 // content is a message as it was read: our Received field is on top of the
 // header.
 type content struct {
@@ -156,6 +161,9 @@ func (t *transaction) read(r io.Reader) (*content, int64, error) {
 	}
 	if err != nil {
 		return nil, 0, err
+	}
+	if h.Len() > maxFields {
+		return nil, 0, t.drain(br, refusedHeader, mail.NewReply(554, mail.Enhanced{5, 6, 0}, fmt.Sprintf("header has more than %d fields", maxFields)))
 	}
 	if n := h.Count("Received"); n >= t.l.Limits.Hops {
 		return nil, 0, t.drain(br, refusedLoop, mail.NewReply(554, mail.Enhanced{5, 4, 6}, fmt.Sprintf("routing loop: %d Received fields", n)))

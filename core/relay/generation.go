@@ -91,7 +91,7 @@ func (g *generation) loadModules(ctx context.Context, src *sources, host *wasmho
 }
 
 func (g *generation) addPipeline(ctx context.Context, c *config.Pipeline, modules map[string]*wasmhost.Module, src *sources, p parts) error {
-	o := pipeline.Options{Name: c.Name, NewBody: p.newBody, MaxBody: g.maxBody(c.Name), Observer: p.observer}
+	o := pipeline.Options{Name: c.Name, NewBody: p.newBody, MaxBody: g.maxBody(c.Name), MaxHeader: g.maxHeader(c.Name), Observer: p.observer}
 	for i := range c.Stages {
 		s, err := g.stage(ctx, &c.Stages[i], modules, src, p)
 		if err != nil {
@@ -112,6 +112,21 @@ func (g *generation) maxBody(name string) int64 {
 		}
 	}
 	return most
+}
+
+// roomForStages is what stages may add to a header section of any size that a
+// listener takes, in octets.
+const roomForStages = 128 << 10
+
+// maxHeader returns how large a header section may grow in the pipeline.
+func (g *generation) maxHeader(name string) int64 {
+	var most int64
+	for _, l := range g.listeners {
+		if l.Pipeline == name {
+			most = max(most, int64(l.Limits.HeaderSize))
+		}
+	}
+	return most + roomForStages
 }
 
 func (g *generation) stage(ctx context.Context, c *config.Stage, modules map[string]*wasmhost.Module, src *sources, p parts) (pipeline.Step, error) {
