@@ -71,11 +71,11 @@ func (m deliveryMessage) State(rcpt int) delivery.State {
 
 // Open implements delivery.Message.
 func (m deliveryMessage) Open() (delivery.Content, error) {
-	body, err := m.q.Open()
+	c, err := m.q.Open()
 	if err != nil {
 		return delivery.Content{}, err
 	}
-	return delivery.Content{Header: m.q.Header, Body: body, Close: func() { body.Close() }}, nil
+	return delivery.Content{Header: c.Header, Body: c.Body, Close: c.Close}, nil
 }
 
 // deliverySMTP is the SMTP client as delivery declares it.

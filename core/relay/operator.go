@@ -71,7 +71,12 @@ func (o operator) Show(_ context.Context, id string) (mail.QueueEntry, error) {
 		return mail.QueueEntry{}, fmt.Errorf("message %s: %w", id, err)
 	}
 	m := o.message(e, q)
-	m.Header = string(q.Header)
+	c, err := q.Open()
+	if err != nil {
+		return mail.QueueEntry{}, fmt.Errorf("message %s: %w", id, err)
+	}
+	defer c.Close()
+	m.Header = string(c.Header)
 	return m, nil
 }
 

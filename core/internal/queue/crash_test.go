@@ -159,8 +159,8 @@ func (r *rig) verifyMessage(l *ledger, id string, n int) string {
 		return fmt.Sprintf("body of %s: %v", id, err)
 	}
 	defer b.Close()
-	p := make([]byte, b.Size())
-	if _, err := b.ReadAt(p, 0); err != nil && len(p) == 0 || string(p) != string(bodyOf(id, n)) {
+	p := make([]byte, b.Body.Size())
+	if _, err := b.Body.ReadAt(p, 0); err != nil && len(p) == 0 || string(p) != string(bodyOf(id, n)) {
 		return fmt.Sprintf("body of %s is not what was acknowledged", id)
 	}
 	return ""

@@ -83,8 +83,8 @@ func (q *Queue) load(e *entry) (*Queued, error) {
 	if err := q.readStates(m, e.id, tried); err != nil {
 		return nil, err
 	}
-	if fresh != nil {
-		m.Envelope, m.Header, m.body = fresh.env, fresh.header, fresh.body
+	if m.fresh = fresh; fresh != nil {
+		m.Envelope = fresh.env
 	} else if err := q.readMessage(m, e); err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (q *Queue) load(e *entry) (*Queued, error) {
 func (q *Queue) view(e *entry) (m *Queued, fresh *content, tried []int) {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
-	m = &Queued{States: make([]State, len(e.slots)), size: e.size}
+	m = &Queued{States: make([]State, len(e.slots)), size: e.size, queue: q}
 	if e.hold != nil {
 		hold := *e.hold
 		m.Hold = &hold
@@ -128,24 +128,14 @@ func (q *Queue) readStates(m *Queued, id string, tried []int) error {
 	return nil
 }
 
-// readMessage reads envelope and content from disk.
+// readMessage reads the envelope from disk.
 func (q *Queue) readMessage(m *Queued, e *entry) error {
-	var r *record
-	err := q.get(key(kindEnvelope, e.id), func(v []byte) (err error) {
-		r, err = readEnvelope(e.id, v)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	m.Envelope = r.env
-	return q.get(key(kindContent, e.id), func(v []byte) error {
-		if r.header > len(v) || !r.onFile && r.body != int64(len(v)-r.header) {
-			return fmt.Errorf("%w: content of %d octets", ErrDamaged, len(v))
+	return q.get(key(kindEnvelope, e.id), func(v []byte) error {
+		r, err := readEnvelope(e.id, v)
+		if err == nil {
+			m.Envelope, m.record = r.env, r
 		}
-		v = append([]byte(nil), v...)
-		m.Header, m.body = v[:r.header:r.header], v[r.header:]
-		return nil
+		return err
 	})
 }
 

@@ -3,6 +3,7 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,14 +46,16 @@ type State struct {
 	Leased   bool         // an attempt is under way
 }
 
-// Queued is a message as delivery and operators see it. It does not change.
+// Queued is a message as delivery and operators see it. It does not change. Its
+// content stays on disk until Open, so that many leases cost little memory.
 type Queued struct {
 	Envelope *mail.Envelope // shared: not to be changed
 	States   []State        // by recipient index; removed recipients count as delivered
-	Header   []byte         // shared: not to be changed
 	Hold     *Hold          // nil: not held
 	size     int64
-	body     []byte
+	queue    *Queue
+	fresh    *content     // still in memory, else nil
+	record   *record      // what the envelope says of the content, unless it is fresh
 	spool    *store.Spool // when the body is a file
 }
 
@@ -62,32 +65,73 @@ func (m *Queued) ID() string { return m.Envelope.ID }
 // Size returns the octets of header and body.
 func (m *Queued) Size() int64 { return m.size }
 
-// Body is an open body; the caller closes it.
-type Body interface {
-	mail.Body
-	Close() error
+// Content is what is sent.
+type Content struct {
+	Header []byte    // with the empty line when there is one; shared: not to be changed
+	Body   mail.Body // for any number of readers at once
+	file   *store.Body
 }
 
-// Open opens the body for any number of readers at once. A body in memory
-// costs nothing to open or close; others are files.
-func (m *Queued) Open() (Body, error) {
-	if m.spool == nil {
-		return memory{mail.BytesBody(m.body)}, nil
+// Close gives back what Open took.
+func (c *Content) Close() {
+	if c.file != nil {
+		c.file.Close() //nolint:errcheck // it was only read
 	}
+}
+
+// Open returns the content; the caller closes it. What is not in memory is read
+// from disk. A message whose content is damaged goes on hold.
+func (m *Queued) Open() (*Content, error) {
+	header, body, err := m.read()
+	if err == nil && m.spool != nil {
+		return m.openFile(header)
+	}
+	if err != nil {
+		return nil, m.fault(err)
+	}
+	return &Content{Header: header, Body: mail.BytesBody(body)}, nil
+}
+
+// read returns the header and the body that is not a file.
+func (m *Queued) read() (header, body []byte, err error) {
+	if m.fresh != nil {
+		return m.fresh.header, m.fresh.body, nil
+	}
+	err = m.queue.get(key(kindContent, m.Envelope.ID), func(v []byte) error {
+		header, body, err = m.record.content(v)
+		return err
+	})
+	return header, body, err
+}
+
+// content splits a content record into copies of header and body.
+func (r *record) content(v []byte) (header, body []byte, err error) {
+	if r.header > len(v) || !r.onFile && r.body != int64(len(v)-r.header) {
+		return nil, nil, fmt.Errorf("%w: content of %d octets", ErrDamaged, len(v))
+	}
+	v = append([]byte(nil), v...)
+	return v[:r.header:r.header], v[r.header:], nil
+}
+
+func (m *Queued) openFile(header []byte) (*Content, error) {
 	b, err := m.spool.Open(m.Envelope.ID)
 	if err != nil {
-		return nil, err
+		return nil, m.fault(err)
 	}
-	if want := m.size - int64(len(m.Header)); b.Size() != want {
+	if want := m.size - int64(len(header)); b.Size() != want {
 		b.Release()
-		return nil, fmt.Errorf("%w: body file of %s has %d octets, not %d", ErrDamaged, m.Envelope.ID, b.Size(), want)
+		return nil, m.fault(fmt.Errorf("%w: body file of %s has %d octets, not %d", ErrDamaged, m.Envelope.ID, b.Size(), want))
 	}
-	return b, nil
+	return &Content{Header: header, Body: b, file: b}, nil
 }
 
-type memory struct{ mail.BytesBody }
-
-func (memory) Close() error { return nil }
+// fault has a damaged message held.
+func (m *Queued) fault(err error) error {
+	if errors.Is(err, ErrDamaged) {
+		m.queue.damaged(m.Envelope.ID, err)
+	}
+	return err
+}
 
 // Lease is the right to try some recipients of one message, until it is given
 // back with Settle, Return or Postpone. It does not time out: it ends with the

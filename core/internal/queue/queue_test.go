@@ -154,11 +154,11 @@ func contentOf(t testing.TB, m *Queued) string {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	p, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+	p, err := io.ReadAll(io.NewSectionReader(b.Body, 0, b.Body.Size()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(m.Header) + string(p)
+	return string(b.Header) + string(p)
 }
 
 func wantContent(t testing.TB, m *Queued, bodyLen int) {

@@ -230,13 +230,23 @@ func (d *director) filter(td *datadriven.TestData) Filter {
 
 func (d *director) printDue(out *strings.Builder, leases []Lease) {
 	for _, l := range leases {
-		fmt.Fprintf(out, "%s %v\n", d.name(l.Message.ID()), l.Recipients)
+		fmt.Fprintf(out, "%s %v%s\n", d.name(l.Message.ID()), l.Recipients, contentFault(l.Message))
 	}
 	if at, ok := d.queue.NextDue(); ok {
 		fmt.Fprintf(out, "next in %v\n", d.until(at))
 	} else {
 		fmt.Fprintln(out, "nothing next")
 	}
+}
+
+// contentFault opens the message, as a transport does.
+func contentFault(m *Queued) string {
+	c, err := m.Open()
+	if err != nil {
+		return " content: " + err.Error()
+	}
+	c.Close()
+	return ""
 }
 
 func (d *director) until(at time.Time) string {

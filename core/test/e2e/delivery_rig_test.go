@@ -175,11 +175,11 @@ func (m outMessage) State(rcpt int) delivery.State {
 }
 
 func (m outMessage) Open() (delivery.Content, error) {
-	body, err := m.q.Open()
+	c, err := m.q.Open()
 	if err != nil {
 		return delivery.Content{}, err
 	}
-	return delivery.Content{Header: m.q.Header, Body: body, Close: func() { _ = body.Close() }}, nil
+	return delivery.Content{Header: c.Header, Body: c.Body, Close: c.Close}, nil
 }
 
 type outNames struct{ *resolver.Resolver }
