@@ -215,8 +215,13 @@ func (q *Queue) Show(id string) (*Queued, error) {
 	if err == nil {
 		return m, nil
 	}
-	if _, gone := q.live(id); gone != nil {
-		return nil, gone
+	q.change.Lock() // a settle between its commit and its step in memory is no damage
+	defer q.change.Unlock()
+	if e, err = q.live(id); err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("queue: show %s: %w", id, err)
+	if m, err = q.load(e); err != nil {
+		return nil, fmt.Errorf("queue: show %s: %w", id, err)
+	}
+	return m, nil
 }
