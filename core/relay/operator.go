@@ -45,9 +45,13 @@ func (o operator) List(_ context.Context, f control.Filter) ([]mail.QueueEntry, 
 	if f.Limit <= 0 {
 		f.Limit = 1000
 	}
-	sums := e.queue.List(queue.Filter{State: queue.Class(f.State), RecipientDomain: f.Domain, Sender: mail.Address(f.Sender), Route: f.Route, Limit: f.Limit})
-	out := make([]mail.QueueEntry, 0, len(sums))
-	for i := range sums {
+	of := queue.Filter{State: queue.Class(f.State), RecipientDomain: f.Domain, Sender: mail.Address(f.Sender), Limit: f.Limit}
+	if f.Route != "" { // the queue knows what stages chose, not what the rules say
+		of.Limit = everything
+	}
+	sums := e.queue.List(of)
+	out := make([]mail.QueueEntry, 0, min(len(sums), f.Limit))
+	for i := 0; i < len(sums) && len(out) < f.Limit; i++ {
 		q, err := e.queue.Show(sums[i].ID)
 		if errors.Is(err, queue.ErrNotFound) {
 			continue // delivered meanwhile
@@ -55,9 +59,24 @@ func (o operator) List(_ context.Context, f control.Filter) ([]mail.QueueEntry, 
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, o.message(e, q))
+		if m := o.message(e, q); f.Route == "" || waitsFor(&m, f.Route) {
+			out = append(out, m)
+		}
 	}
 	return out, nil
+}
+
+// everything is a limit that no queue reaches.
+const everything = 1 << 30
+
+// waitsFor reports whether a recipient of m is still to go by that route.
+func waitsFor(m *mail.QueueEntry, route string) bool {
+	for i := range m.Recipients {
+		if r := &m.Recipients[i]; r.Status == "queued" && r.Route == route {
+			return true
+		}
+	}
+	return false
 }
 
 // Show implements control.Service.
@@ -167,7 +186,7 @@ func (o operator) Act(ctx context.Context, a control.Action) (int, error) {
 		return len(a.IDs), verb(a.IDs...)
 	}
 	var ids []string
-	for _, s := range e.queue.List(queue.Filter{Limit: 1 << 30}) {
+	for _, s := range e.queue.List(queue.Filter{Limit: everything}) {
 		ids = append(ids, s.ID)
 	}
 	o.log(a, len(ids))

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/postroad-mail/postroad/core/internal/control"
 	"github.com/postroad-mail/postroad/core/mail"
@@ -128,8 +129,19 @@ func printMessage(w io.Writer, m mail.QueueEntry) {
 		}
 	}
 	if m.Header != "" {
-		fmt.Fprintf(w, "\n%s\n", strings.TrimRight(strings.ReplaceAll(m.Header, "\r\n", "\n"), "\n"))
+		fmt.Fprintf(w, "\n%s\n", harmless(strings.TrimRight(strings.ReplaceAll(m.Header, "\r\n", "\n"), "\n")))
 	}
+}
+
+// harmless replaces control characters of a stranger's text, which could take
+// over the terminal; lines and tabs stay.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
 }
 
 // choice is which messages an action is for.

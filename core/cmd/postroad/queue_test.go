@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// Mail that no stage gave a route waits for the route that the rules name.
+func TestQueueListByTheRouteOfTheRules(t *testing.T) {
+	file, addr := running(t)
+	if out, errs, code := call("", "send", "--server", addr, "--to", "a@elsewhere.test", "--subject", "odd", "x"); code != 0 {
+		t.Fatalf("send: %d %s%s", code, out, errs)
+	}
+	for route, want := range map[string]string{"nowhere": "a@elsewhere.test", "boxes": "The queue is empty."} {
+		out, errs, code := call("", "-c", file, "queue", "list", "--route", route)
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("--route %s: exit code %d, %s%s, want %q", route, code, out, errs, want)
+		}
+	}
+}
+
+// A header may hold what a terminal would obey.
+func TestQueueShowPrintsNoControlCharacters(t *testing.T) {
+	file, addr := running(t)
+	eml := writeConfig(t, "Subject: odd \x1b[2J\a\nX-Eight: \u009b31m\n\nx\n")
+	if out, errs, code := call("", "send", "--server", addr, "--to", "a@home.test", "--file", eml); code != 0 {
+		t.Fatalf("send: %d %s%s", code, out, errs)
+	}
+	list, _, _ := call("", "-c", file, "queue", "list")
+	lines := strings.Split(list, "\n")
+	if len(lines) < 2 {
+		t.Fatalf("list: %s", list)
+	}
+	out, _, code := call("", "-c", file, "queue", "show", strings.Fields(lines[1])[0])
+	if code != 0 || !strings.Contains(out, "Subject: odd") || strings.ContainsAny(out, "\x1b\a\u009b\r") {
+		t.Errorf("%d %q", code, out)
+	}
+}
