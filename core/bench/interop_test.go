@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build interop
+
+package main
+
+import (
+	"os"
+	"testing"
+)
+
+// TestPostfixPeers measures Postfix without and with the milter, with both
+// kinds of tools. It needs root and an installed Postfix.
+func TestPostfixPeers(t *testing.T) {
+	for _, kind := range []string{"own", "postfix"} {
+		b := newBench(t, 50)
+		b.options.tools = kind
+		var err error
+		if b.dir, err = os.MkdirTemp("", "postroad-bench-"); err != nil { // t.TempDir is closed to the user postfix
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(b.dir) })
+		if b.tools, err = b.openTools(); err != nil {
+			t.Fatal(err)
+		}
+		peers, _, err := choose(allPeers(b.options, repo(t)), []string{"postroad", "postfix", "postfix+milter"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newReport(t.Context(), b, repo(t), peers, nil)
+		if err := b.rounds(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.failures(); err != nil {
+			t.Errorf("tools %s: %v", kind, err)
+		}
+	}
+}
