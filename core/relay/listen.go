@@ -55,7 +55,7 @@ func (r *Relay) bind(c *config.Config) error {
 		if l.Address == "" {
 			continue
 		}
-		d, err := r.newDoor(l, c.Server.Hostname, nil)
+		d, err := r.newDoor(l, c.Server.Hostname, len(c.Listeners), nil)
 		if err != nil {
 			return err
 		}
@@ -64,8 +64,9 @@ func (r *Relay) bind(c *config.Config) error {
 	return r.services.bind(r, c)
 }
 
-// newDoor makes the server of a listener, on an open socket or a new one.
-func (r *Relay) newDoor(c *config.Listener, hostname string, socket *net.TCPListener) (*listening, error) {
+// newDoor makes the server of one of so many listeners, on an open socket or a
+// new one.
+func (r *Relay) newDoor(c *config.Listener, hostname string, listeners int, socket *net.TCPListener) (*listening, error) {
 	tlsConf, err := loadTLS(c)
 	if err != nil {
 		return nil, err
@@ -75,16 +76,33 @@ func (r *Relay) newDoor(c *config.Listener, hostname string, socket *net.TCPList
 			return nil, err
 		}
 	}
+	connections := affordable(c.Limits.Connections, listeners, openFiles())
+	if connections < c.Limits.Connections {
+		r.log.Warn("fewer connections are taken than limits.connections says, because this process may open few files; raise its limit (ulimit -n)",
+			"listener", c.Name, "connections", connections, "wanted", c.Limits.Connections, "open_files", openFiles())
+	}
 	server := smtpin.NewServer(smtpin.Options{
 		Name: c.Name, Hostname: hostname, Backend: &door{r: r, listener: c.Name}, Logger: r.log.Named("smtp"), TLS: tlsConf,
 		Observer: smtpObserver{r, c.Name},
 		Limits: smtpin.Limits{
 			MessageSize: c.Limits.MessageSize, Recipients: c.Limits.Recipients, LineLength: c.Limits.LineLength,
-			Connections: c.Limits.Connections, ConnectionsPerClient: c.Limits.ConnectionsPerClient,
+			Connections: connections, ConnectionsPerClient: c.Limits.ConnectionsPerClient,
 			CommandTimeout: c.Limits.CommandTimeout, DataTimeout: c.Limits.DataTimeout, TransactionTime: c.Limits.TransactionTime,
 		},
 	})
 	return &listening{conf: *c, socket: socket, server: server}, nil
+}
+
+// affordable returns how many connections one of so many listeners may take
+// when the process may open that many files (0: any number): all listeners
+// together a third of them, for a session can have a body in a file too, and
+// the rest is for the store and for delivery. A store that cannot open a file
+// has failed; clients must not bring that about by connecting.
+func affordable(wanted, listeners int, files uint64) int {
+	if files == 0 || uint64(wanted) <= files/3/uint64(listeners) {
+		return wanted
+	}
+	return max(1, int(files/3/uint64(listeners)))
 }
 
 func loadTLS(c *config.Listener) (*tls.Config, error) {

@@ -81,7 +81,7 @@ func (r *Relay) newDoors(c *config.Config) (map[string]*listening, error) {
 		if l.Address == "" {
 			continue
 		}
-		d, err := r.newDoor(l, c.Server.Hostname, r.socketFor(l.Address))
+		d, err := r.newDoor(l, c.Server.Hostname, len(c.Listeners), r.socketFor(l.Address))
 		if err != nil {
 			r.closeNew(doors)
 			return nil, err
