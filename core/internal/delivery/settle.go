@@ -141,11 +141,26 @@ func (s *Scheduler) settle(m Message, route *Route, took time.Duration, o mail.O
 func (s *Scheduler) logOutcome(id, route string, o Settled, took time.Duration) {
 	if s.log.IsInfo() {
 		s.log.Info("outcome", "id", id, "rcpt", o.Recipient, "status", o.Status.String(), "route", route,
-			"host", o.NextHop, "reply", o.Reply.Line(), "took", took)
+			"host", o.NextHop, "reply", withoutAddresses(o.Reply.Line()), "took", took)
 	}
 	if o.Reply.Cause != nil && o.Reply.Enhanced[1] == 3 { // X.3.X: our own system (RFC 3463 §3.4)
 		s.log.Warn("local fault", "id", id, "rcpt", o.Recipient, "error", o.Reply.Cause)
 	}
+}
+
+// withoutAddresses takes the mail addresses out of a line for the log, which
+// must not hold any: next hops like to repeat the recipient.
+func withoutAddresses(line string) string {
+	if !strings.Contains(line, "@") {
+		return line
+	}
+	words := strings.Split(line, " ")
+	for i, w := range words {
+		if strings.Contains(w, "@") {
+			words[i] = "<address>"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func (s *Scheduler) deferral(m Message, route *Route, o mail.Outcome) Settled {
