@@ -183,7 +183,22 @@ func (h *Header) AppendTo(b []byte) []byte {
 }
 
 // End makes sure that the empty line is there, as it must be before a body.
-func (h *Header) End() { h.closed = true }
+func (h *Header) End() {
+	h.endLine()
+	h.closed = true
+}
+
+// endLine ends the last line of the section, which has no end when the message
+// was over there (BDAT takes such): else what follows would become part of it.
+func (h *Header) endLine() {
+	last := len(h.fields) - 1
+	if last < 0 {
+		return
+	}
+	if raw := h.fields[last].Raw; !bytes.HasSuffix(raw, []byte("\n")) {
+		h.fields = append(h.fields[:last:last], Field{h.fields[last].ID, append(raw[:len(raw):len(raw)], '\r', '\n')})
+	}
+}
 
 // Clone returns a copy whose changes do not show in h.
 func (h *Header) Clone() Header {
@@ -300,6 +315,9 @@ func (h *Header) insert(at int, name, value string) (int, error) {
 	raw, err := FormatField(name, value)
 	if err != nil {
 		return -1, err
+	}
+	if at == len(h.fields) {
+		h.endLine()
 	}
 	f := Field{ID: h.next, Raw: raw}
 	h.next++

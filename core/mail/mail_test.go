@@ -238,3 +238,23 @@ func FuzzParseAddress(f *testing.F) {
 		}
 	})
 }
+
+// A message that came by BDAT may end within its header, without a line end.
+func TestAFieldBehindALineWithoutAnEnd(t *testing.T) {
+	h := ParseHeader([]byte("Subject: y"))
+	if _, err := h.Append("X-New", "1"); err != nil {
+		t.Fatal(err)
+	}
+	h.End()
+	if got, want := string(h.AppendTo(nil)), "Subject: y\r\nX-New: 1\r\n\r\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	kept := ParseHeader([]byte("Subject: y"))
+	if got := string(kept.AppendTo(nil)); got != "Subject: y" {
+		t.Errorf("an unchanged header became %q", got)
+	}
+	kept.End()
+	if got := string(kept.AppendTo(nil)); got != "Subject: y\r\n\r\n" || kept.Size() != int64(len(got)) {
+		t.Errorf("an ended header became %q of %d octets", got, kept.Size())
+	}
+}
