@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/queue"
@@ -16,8 +17,8 @@ import (
 // once; after any fault the old one stays as it was, and the error tells why.
 // Transactions that have begun end with the configuration that they began with.
 // A listener that moved is bound to its new address before the old one closes.
-// What cannot change while the relay runs is refused: the data directory and
-// the engine of a store.
+// What cannot change while the relay runs is refused: the data directory, the
+// host name, the admin address, the resolver, the log and the engine of a store.
 func (r *Relay) Reload(ctx context.Context) error {
 	r.reloadMu.Lock()
 	defer r.reloadMu.Unlock()
@@ -58,6 +59,14 @@ func fixed(old, c *config.Config) error {
 	}
 	if old.Admin != c.Admin {
 		return fmt.Errorf("%s: the admin address cannot change while the relay runs; restart it", c.File)
+	}
+	switch {
+	case old.Server.Hostname != c.Server.Hostname:
+		return fmt.Errorf("%s: hostname cannot change while the relay runs (it is %s); restart it", c.File, old.Server.Hostname)
+	case !slices.Equal(old.Resolver.Servers, c.Resolver.Servers):
+		return fmt.Errorf("%s: the resolver's servers cannot change while the relay runs; restart it", c.File)
+	case old.Server.LogFormat != c.Server.LogFormat || old.Server.LogLevel != c.Server.LogLevel:
+		return fmt.Errorf("%s: format and level of the log cannot change while the relay runs; restart it", c.File)
 	}
 	engines := map[string]string{}
 	for _, s := range old.Stores {

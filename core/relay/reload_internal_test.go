@@ -75,3 +75,20 @@ func TestSubmitRefusesARecipientWithoutAnAddress(t *testing.T) {
 		t.Error("a message for nobody was taken")
 	}
 }
+
+// What was built once from the configuration must not seem to have changed.
+func TestAReloadRefusesWhatItWouldNotChange(t *testing.T) {
+	r := openInMemory(t, listens("in"))
+	defer r.Close()
+	for text, want := range map[string]string{
+		`server { hostname = "other.test" }`:           "hostname",
+		`resolver { servers = ["192.0.2.1:53"] }`:      "resolver",
+		"server {\n log {\n  level = \"debug\"\n }\n}": "level",
+		"server {\n log {\n  format = \"json\"\n }\n}": "format",
+	} {
+		r.o.Config = append([]byte(text+"\n"), listens("in")...)
+		if err := r.Reload(context.Background()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "restart") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
