@@ -57,7 +57,8 @@ func (o operator) List(_ context.Context, f control.Filter) ([]mail.QueueEntry, 
 			continue // delivered meanwhile
 		}
 		if err != nil {
-			return nil, err
+			out = append(out, unreadable(&sums[i], err))
+			continue
 		}
 		if m := o.message(e, q); f.Route == "" || waitsFor(&m, f.Route) {
 			out = append(out, m)
@@ -77,6 +78,12 @@ func waitsFor(m *mail.QueueEntry, route string) bool {
 		}
 	}
 	return false
+}
+
+// unreadable is a message whose records are damaged: a list names it all the
+// same.
+func unreadable(s *queue.Summary, err error) mail.QueueEntry {
+	return mail.QueueEntry{ID: s.ID, State: string(s.State), Sender: s.Sender, Received: s.Received, Size: s.Size, Reason: err.Error()}
 }
 
 // Show implements control.Service.

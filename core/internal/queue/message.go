@@ -75,7 +75,7 @@ type Content struct {
 // Close gives back what Open took.
 func (c *Content) Close() {
 	if c.file != nil {
-		c.file.Close() //nolint:errcheck // it was only read
+		c.file.Close()
 	}
 }
 

@@ -29,11 +29,10 @@ type entry struct {
 
 // ledger is the account of all messages of a campaign, by id.
 type ledger struct {
-	mu       sync.Mutex
-	entries  map[string]*entry
-	life     int
-	acks     int // in this life
-	problems []string
+	mu      sync.Mutex
+	entries map[string]*entry
+	life    int
+	acks    int // in this life
 }
 
 func newLedger() *ledger { return &ledger{entries: map[string]*entry{}} }
