@@ -45,7 +45,7 @@ func milterProcess(_ context.Context, args []string, in io.Reader, out io.Writer
 	fmt.Fprintln(out, "ready")
 	_, err = io.Copy(io.Discard, in)
 	l.Close()
-	<-served
+	<-served //nolint:errcheck // it ended because the listener was closed
 	return err
 }
 

@@ -32,7 +32,7 @@ func (p postfix) missing() error {
 		return err
 	}
 	if os.Geteuid() != 0 {
-		return errors.New("Postfix has to be started by root")
+		return errors.New("only root can start Postfix")
 	}
 	_, errUser := user.Lookup("postfix")
 	_, errGroup := user.LookupGroup("postdrop")
@@ -46,7 +46,7 @@ func reachable(dir string) error {
 		return err
 	}
 	if info.Mode()&0o001 == 0 {
-		return fmt.Errorf("Postfix runs as another user, who may not enter %s; choose another folder with -dir", dir)
+		return fmt.Errorf("the user postfix may not enter %s; choose another folder with -dir", dir)
 	}
 	if parent := filepath.Dir(dir); parent != dir {
 		return reachable(parent)

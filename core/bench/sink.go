@@ -44,7 +44,7 @@ func sinkProcess(ctx context.Context, _ []string, in io.Reader, out io.Writer) e
 	s := newSink()
 	served := make(chan error, 1)
 	go func() { served <- s.serve(l) }()
-	defer func() { l.Close(); <-served }()
+	defer func() { l.Close(); <-served }() //nolint:errcheck // it ended because the listener was closed
 	fmt.Fprintln(out, l.Addr())
 	for lines := bufio.NewScanner(in); lines.Scan() && ctx.Err() == nil; {
 		if err := json.NewEncoder(out).Encode(s.command(ctx, lines.Text())); err != nil {
