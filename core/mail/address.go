@@ -92,7 +92,7 @@ func checkLocal(s string, allowUTF8 bool) error {
 	if s[0] == '"' {
 		return checkQuoted(s, allowUTF8)
 	}
-	for _, atom := range strings.Split(s, ".") {
+	for atom := range strings.SplitSeq(s, ".") {
 		if err := checkAtom(atom, allowUTF8); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func checkDomain(s string, allowUTF8 bool) error {
 	if s[0] == '[' {
 		return checkLiteral(s)
 	}
-	for _, label := range strings.Split(s, ".") {
+	for label := range strings.SplitSeq(s, ".") {
 		if err := checkLabel(label, allowUTF8); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ package mail
 import (
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // Enhanced is an enhanced status code (RFC 3463): class, subject, detail.
@@ -12,7 +13,13 @@ import (
 type Enhanced [3]int
 
 // String returns the code in the form "5.7.1".
-func (e Enhanced) String() string { return fmt.Sprintf("%d.%d.%d", e[0], e[1], e[2]) }
+func (e Enhanced) String() string { return string(e.appendTo(nil)) }
+
+func (e Enhanced) appendTo(b []byte) []byte {
+	b = append(strconv.AppendInt(b, int64(e[0]), 10), '.')
+	b = append(strconv.AppendInt(b, int64(e[1]), 10), '.')
+	return strconv.AppendInt(b, int64(e[2]), 10)
+}
 
 // Reply is one SMTP reply: made where the knowledge is, sent as it stands. As
 // an error it carries its cause for the log; the client never sees the cause.
@@ -45,10 +52,11 @@ func (r *Reply) Error() string {
 
 // Line returns "550 5.7.1 text".
 func (r *Reply) Line() string {
-	if r.Enhanced == (Enhanced{}) {
-		return fmt.Sprintf("%d %s", r.Code, r.Text)
+	b := append(strconv.AppendInt(make([]byte, 0, len(r.Text)+16), int64(r.Code), 10), ' ')
+	if r.Enhanced != (Enhanced{}) {
+		b = append(r.Enhanced.appendTo(b), ' ')
 	}
-	return fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Text)
+	return string(append(b, r.Text...))
 }
 
 // Unwrap returns the cause.

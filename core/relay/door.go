@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/queue"
@@ -83,13 +85,18 @@ type transaction struct {
 	client  *mail.Client
 	tx      *pipeline.Transaction
 	trusted bool // the client may send anywhere
+
+	refusals int // so far
 }
+
+// loggedRefusals is how many refusals of one transaction are logged at info.
+const loggedRefusals = 10
 
 // Rcpt accepts a recipient for whom we may take mail, if the stages agree.
 func (t *transaction) Rcpt(ctx context.Context, to mail.Address) *mail.Reply {
 	env := t.tx.Envelope()
 	for i := range env.Recipients {
-		if r := &env.Recipients[i]; r.Original == to && !r.Removed {
+		if r := &env.Recipients[i]; sameMailbox(r.Original, to) && !r.Removed {
 			return nil // once is enough
 		}
 	}
@@ -103,6 +110,11 @@ func (t *transaction) Rcpt(ctx context.Context, to mail.Address) *mail.Reply {
 		t.refused(refusedRcpt, r)
 	}
 	return r
+}
+
+// sameMailbox reports whether a and b differ at most in the case of the domain.
+func sameMailbox(a, b mail.Address) bool {
+	return a == b || len(a) == len(b) && strings.EqualFold(string(a), string(b)) && a.Local() == b.Local()
 }
 
 // Data takes the message through the stages into the queue. It returns 250
@@ -273,7 +285,11 @@ func (t *transaction) bounces(res *pipeline.Result) []*queue.Message {
 func (t *transaction) refused(reason string, r *mail.Reply) {
 	t.r.metrics.Refused(t.l.Name, reason)
 	env := t.tx.Envelope()
-	t.r.log.Info("refused", "id", env.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "reason", reason, "reply", r.Error())
+	level := hclog.Info
+	if t.refusals++; t.refusals > loggedRefusals { // who tries addresses by the thousand must not fill the disk
+		level = hclog.Debug
+	}
+	t.r.log.Log(level, "refused", "id", env.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "reason", reason, "reply", r.Error())
 }
 
 func (t *transaction) accepted(res *pipeline.Result, size int64, took time.Duration) {

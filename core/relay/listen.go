@@ -29,6 +29,13 @@ type listening struct {
 
 func (d *listening) addr() net.Addr { return d.socket.Addr() }
 
+// serves reports whether the server can go on for c as it is. What a transaction
+// asks of its listener (pipeline, relay_from, on_mixed) is looked up at MAIL and
+// does not count; a certificate may have changed behind its name.
+func (d *listening) serves(c *config.Listener) bool {
+	return d.conf.Address == c.Address && d.conf.Kind == c.Kind && d.conf.Limits == c.Limits && d.conf.TLS == nil && c.TLS == nil
+}
+
 // listen binds an address of pipeline.hcl.
 func listen(address, what string) (*net.TCPListener, error) {
 	l, err := net.Listen("tcp", address)
@@ -111,7 +118,7 @@ func loadTLS(c *config.Listener) (*tls.Config, error) {
 	}
 	cert, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
 	if err != nil {
-		return nil, fmt.Errorf("%s: certificate: %w", listenerName(c), err)
+		return nil, &kinded{ErrConfig, fmt.Errorf("%s: certificate: %w", listenerName(c), err)}
 	}
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }

@@ -3,11 +3,9 @@
 package relay
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -16,29 +14,40 @@ import (
 // by whom, with which protocol, which id, and for whom when it is one only, for
 // two would tell each of the other.
 func received(env *mail.Envelope, hostname string, now time.Time) string {
-	var b strings.Builder
+	b := make([]byte, 0, 256)
 	c := &env.Client
 	if c.Addr.IsValid() {
-		fmt.Fprintf(&b, "from %s (%s) ", token(c.Helo), tcpInfo(c.Name, c.Addr.Addr()))
+		b = append(b, "from "...)
+		b = appendToken(b, c.Helo)
+		b = append(b, " ("...)
+		b = appendTCPInfo(b, c.Name, c.Addr.Addr().Unmap())
+		b = append(b, ") "...)
 	}
-	fmt.Fprintf(&b, "by %s with %s id %s", token(hostname), token(c.Protocol), env.ID)
+	b = append(b, "by "...)
+	b = appendToken(b, hostname)
+	b = append(b, " with "...)
+	b = appendToken(b, c.Protocol)
+	b = append(b, " id "...)
+	b = append(b, env.ID...)
 	if to := onlyRecipient(env); to != "" && to.ASCII() {
-		fmt.Fprintf(&b, " for %s", to.Path())
+		b = append(b, " for <"...)
+		b = append(b, to...)
+		b = append(b, '>')
 	}
-	b.WriteString("; ")
-	b.WriteString(now.Format("Mon, 2 Jan 2006 15:04:05 -0700"))
-	return b.String()
+	b = append(b, "; "...)
+	return string(now.AppendFormat(b, "Mon, 2 Jan 2006 15:04:05 -0700"))
 }
 
-func tcpInfo(name string, ip netip.Addr) string {
-	literal := "[" + ip.Unmap().String() + "]"
-	if ip.Unmap().Is6() {
-		literal = "[IPv6:" + ip.WithZone("").String() + "]"
+// appendTCPInfo appends the verified name, if any, and the address literal.
+func appendTCPInfo(b []byte, name string, ip netip.Addr) []byte {
+	if name != "" {
+		b = append(appendToken(b, name), ' ')
 	}
-	if name == "" {
-		return literal
+	b = append(b, '[')
+	if ip.Is6() {
+		b = append(b, "IPv6:"...)
 	}
-	return token(name) + " " + literal
+	return append(ip.WithZone("").AppendTo(b), ']')
 }
 
 func onlyRecipient(env *mail.Envelope) mail.Address {
@@ -53,16 +62,17 @@ func onlyRecipient(env *mail.Envelope) mail.Address {
 	return ""
 }
 
-// token makes s, which the client may have chosen, fit for a header: what is
-// not printable ASCII, or would open a comment, becomes "?".
-func token(s string) string {
+// appendToken appends s, which the client may have chosen, made fit for a
+// header: what is not printable ASCII, or would open a comment, becomes "?".
+func appendToken(b []byte, s string) []byte {
 	if s == "" {
-		return "unknown"
+		return append(b, "unknown"...)
 	}
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r >= 0x7f || r == utf8.RuneError || strings.ContainsRune("()<>;\\\"", r) {
-			return '?'
+	for _, r := range s {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune("()<>;\\\"", r) {
+			r = '?'
 		}
-		return r
-	}, s)
+		b = append(b, byte(r))
+	}
+	return b
 }

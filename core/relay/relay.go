@@ -53,6 +53,14 @@ type kinded struct{ kind, err error }
 func (k *kinded) Error() string   { return k.err.Error() }
 func (k *kinded) Unwrap() []error { return []error{k.kind, k.err} }
 
+// unavailable is the kind of err where it has none yet.
+func unavailable(err error) error {
+	if errors.Is(err, ErrConfig) {
+		return err
+	}
+	return &kinded{ErrUnavailable, err}
+}
+
 // Options are what a relay is made of. ConfigFile or Config must be set.
 type Options struct {
 	ConfigFile string                           // path of pipeline.hcl; with Config the name that diagnostics use
@@ -136,7 +144,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	}
 	r.gen.Store(g)
 	if err := r.bind(c); err != nil {
-		return nil, &kinded{ErrUnavailable, err}
+		return nil, unavailable(err)
 	}
 	return r, nil
 }

@@ -39,7 +39,7 @@ func (r *Relay) Reload(ctx context.Context) error {
 	}
 	doors, err := r.newDoors(c)
 	if err != nil {
-		return errors.Join(&kinded{ErrUnavailable, err}, g.close())
+		return errors.Join(unavailable(err), g.close())
 	}
 	r.gen.Store(g)
 	r.swapDoors(doors)
@@ -80,14 +80,19 @@ func fixed(old, c *config.Config) error {
 	return nil
 }
 
-// newDoors makes the servers of all listeners of c: on the sockets that are
-// open where the address is the same, else on new ones. After an error it has
-// closed what it opened.
+// newDoors returns the servers of all listeners of c. One whose listener is the
+// same to clients goes on, with its sessions; the others are new, on the sockets
+// that are open where the address is the same, else on new ones. After an error
+// it has closed what it opened.
 func (r *Relay) newDoors(c *config.Config) (map[string]*listening, error) {
 	doors := map[string]*listening{}
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if l.Address == "" {
+			continue
+		}
+		if d := r.doors[l.Name]; d != nil && d.serves(l) {
+			doors[l.Name] = d
 			continue
 		}
 		d, err := r.newDoor(l, c.Server.Hostname, len(c.Listeners), r.socketFor(l.Address))
@@ -126,14 +131,16 @@ func (r *Relay) swapDoors(doors map[string]*listening) {
 	}
 	old := r.doors
 	r.doors = doors
-	for _, d := range old {
-		if d.ended != nil {
+	for name, d := range old {
+		if doors[name] != d && d.ended != nil {
 			d.lend.Close()
 			d.drainBeside(r, kept[d.socket])
 		}
 	}
 	for _, name := range sortedNames(doors) {
-		doors[name].serve()
+		if doors[name] != old[name] {
+			doors[name].serve()
+		}
 	}
 }
 

@@ -57,7 +57,11 @@ func (k queueListCmd) Run(c *cli, s streams) error {
 	if c.JSON {
 		return printJSON(s.out, ms)
 	}
-	return printList(s.out, ms)
+	if err := printList(s.out, ms); err != nil || len(ms) < k.Limit {
+		return err
+	}
+	_, err = fmt.Fprintf(s.err, "There may be more than these %d; --limit shows more.\n", k.Limit)
+	return err
 }
 
 func printList(out io.Writer, ms []mail.QueueEntry) error {
