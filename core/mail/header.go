@@ -76,7 +76,7 @@ func (f Field) Value() string {
 // fields. An empty line ends it. It never fails: a line without a colon is kept
 // as a malformed field. The result keeps raw.
 func ParseHeader(raw []byte) Header {
-	var h Header
+	h := Header{fields: make([]Field, 0, bytes.Count(raw, []byte{'\n'})+1)}
 	for len(raw) > 0 {
 		n := fieldLen(raw)
 		if isEmptyLine(raw[:n]) {
@@ -128,7 +128,7 @@ func ReadHeader(r *bufio.Reader, max int) (Header, error) {
 	if len(head) > 0 && !startsField(head) && head[0] != '\r' && head[0] != '\n' {
 		return Header{closed: true}, nil
 	}
-	var raw []byte
+	raw := make([]byte, 0, 1024)
 	for {
 		line, err := r.ReadSlice('\n')
 		if len(raw)+len(line) > max {
@@ -321,7 +321,8 @@ func (h *Header) insert(at int, name, value string) (int, error) {
 	}
 	f := Field{ID: h.next, Raw: raw}
 	h.next++
-	h.fields = append(h.fields[:at:at], append([]Field{f}, h.fields[at:]...)...)
+	fields := make([]Field, 0, len(h.fields)+1) // a copy of h may share the old array
+	h.fields = append(append(append(fields, h.fields[:at]...), f), h.fields[at:]...)
 	return f.ID, nil
 }
 
@@ -351,10 +352,12 @@ func FormatField(name, value string) ([]byte, error) {
 	if strings.ContainsAny(value, "\r\n\x00") || !utf8.ValidString(value) {
 		return nil, ErrFieldValue
 	}
-	b := append(make([]byte, 0, len(name)+len(value)+8), name...)
+	b := append(make([]byte, 0, len(name)+len(value)+len(value)/16+16), name...)
 	b = append(b, ':')
 	width := len(b)
-	for _, word := range words(" " + value) {
+	for rest := " " + value; rest != ""; {
+		word := firstWord(rest)
+		rest = rest[len(word):]
 		if width+len(word) > FoldLine && width > len(name)+1 && strings.Trim(word, " \t") != "" {
 			b = append(b, '\r', '\n')
 			width = 0
@@ -367,20 +370,17 @@ func FormatField(name, value string) ([]byte, error) {
 	return append(b, '\r', '\n'), nil
 }
 
-// words cuts s in front of each run of white space, so that joining the pieces
-// gives s again.
-func words(s string) []string {
-	var ws []string
-	start, inWord := 0, false
+// firstWord returns the white space at the beginning of s and the word behind it.
+func firstWord(s string) string {
+	inWord := false
 	for i := 0; i < len(s); i++ {
 		space := s[i] == ' ' || s[i] == '\t'
 		if space && inWord {
-			ws = append(ws, s[start:i])
-			start = i
+			return s[:i]
 		}
-		inWord = !space
+		inWord = inWord || !space
 	}
-	return append(ws, s[start:])
+	return s
 }
 
 func validName(b []byte) bool {
