@@ -7,8 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/postroad-mail/postroad/core/internal/admin"
+	"github.com/postroad-mail/postroad/core/internal/clock"
 	"github.com/postroad-mail/postroad/core/internal/control"
 	"github.com/postroad-mail/postroad/core/internal/delivery"
 	"github.com/postroad-mail/postroad/core/internal/queue"
@@ -175,6 +180,53 @@ func why(d delivery.Decision) string {
 func (r *Relay) Queue(ctx context.Context, limit int) ([]mail.QueueEntry, error) {
 	return operator{r}.List(ctx, control.Filter{Limit: limit})
 }
+
+// OpenQueue opens the queue of a relay that does not run, to look at it. Nothing
+// is delivered. The caller closes it; until then no relay can start on the data
+// directory.
+func OpenQueue(o Options) (*StoppedQueue, error) {
+	r := &Relay{o: o, src: &sources{o.Stages}, clock: clock.System{}, metrics: admin.NewMetrics(), log: hclog.NewNullLogger()}
+	r.stopping, r.hurry = context.WithCancel(context.Background())
+	c, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(c.Server.DataDir, "db")); err != nil {
+		return nil, &kinded{ErrUnavailable, fmt.Errorf("no relay has run on the data directory %s: %w", c.Server.DataDir, err)}
+	}
+	r.gen.Store(&generation{config: c, routing: newRouting(c), closed: make(chan struct{})})
+	e, err := r.openEngine(c)
+	if err != nil {
+		return nil, err
+	}
+	r.engine.Store(e)
+	return &StoppedQueue{r}, nil
+}
+
+// StoppedQueue is the queue of a relay that does not run.
+type StoppedQueue struct{ r *Relay }
+
+// QueueFilter selects messages; empty fields select all.
+type QueueFilter struct {
+	State  string // ready, deferred, held or quarantined
+	Domain string // of a waiting recipient
+	Sender string
+	Route  string // of a waiting recipient
+	Limit  int    // 0: 1,000
+}
+
+// List returns what is queued, oldest first.
+func (q *StoppedQueue) List(ctx context.Context, f QueueFilter) ([]mail.QueueEntry, error) {
+	return operator{q.r}.List(ctx, control.Filter(f))
+}
+
+// Show returns one message.
+func (q *StoppedQueue) Show(ctx context.Context, id string) (mail.QueueEntry, error) {
+	return operator{q.r}.Show(ctx, id)
+}
+
+// Close gives the data directory back.
+func (q *StoppedQueue) Close() error { return q.r.Close() }
 
 // Act implements control.Service. A message that is named and not there is an
 // error and nothing is changed; with All it was delivered meanwhile and is left

@@ -124,6 +124,31 @@ func TestSendThenQueueCommands(t *testing.T) {
 	}
 }
 
+func TestTheQueueOfAStoppedRelayCanBeRead(t *testing.T) {
+	file := writeConfig(t, testConfig)
+	ctx, stop := context.WithCancel(context.Background())
+	r, err := relay.Open(ctx, relay.Options{ConfigFile: file, LogOutput: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	id, err := r.Submit(ctx, relay.Submission{Sender: "a@home.test", Recipients: []string{"b@home.test"}, Content: strings.NewReader("Subject: odd\n\nx\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"queue", "list"}, {"queue", "show", id}, {"queue", "explain", id}} {
+		out, errs, code := call("", append([]string{"-c", file}, args...)...)
+		if code != 0 || !strings.Contains(out, "looks odd") || !strings.Contains(errs, "No relay is running") {
+			t.Errorf("%v: %d %s%s", args, code, out, errs)
+		}
+	}
+}
+
 func TestSendReadsStandardInputAndFiles(t *testing.T) {
 	_, addr := running(t)
 	if out, errs, code := call("from a pipe\n", "send", "--server", addr, "--to", "a@home.test"); code != 0 {
@@ -163,7 +188,8 @@ func TestFaultsHaveTheirExitCodes(t *testing.T) {
 		{[]string{"check", "gone.hcl"}, exitConfig, "gone.hcl"},
 		{[]string{"run", "-c", bad}, exitConfig, "pipeline.hcl:"},
 		{[]string{"run", "-c", used}, exitUnavailable, "in use"},
-		{[]string{"queue", "list", "-c", good}, exitUnavailable, "no relay is running"},
+		{[]string{"queue", "list", "-c", good}, exitUnavailable, "no relay has run"},
+		{[]string{"queue", "drop", "--all", "-c", good}, exitUnavailable, "no relay is running"},
 	} {
 		out, errs, code := call("", c.args...)
 		if code != c.code || !strings.Contains(out+errs, c.want) {

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -19,7 +20,7 @@ import (
 
 type queueCmd struct {
 	List    queueListCmd    `cmd:"" help:"List messages."`
-	Show    queueShowCmd    `cmd:"" help:"Show one message: its recipients, and why each is still here."`
+	Show    queueShowCmd    `cmd:"" aliases:"explain" help:"Show one message: its recipients, and why each is still here."`
 	Retry   queueRetryCmd   `cmd:"" help:"Try messages now."`
 	Hold    queueHoldCmd    `cmd:"" help:"Keep messages back until they are released."`
 	Release queueReleaseCmd `cmd:"" help:"Deliver messages that are held or quarantined."`
@@ -36,6 +37,39 @@ func dial(c *cli) (*control.Client, error) {
 	return control.Dial(control.SocketPath(dir)), nil
 }
 
+// reader is what can be looked at in a queue.
+type reader interface {
+	List(ctx context.Context, f control.Filter) ([]mail.QueueEntry, error)
+	Show(ctx context.Context, id string) (mail.QueueEntry, error)
+}
+
+// stopped is the queue of a relay that does not run.
+type stopped struct{ *relay.StoppedQueue }
+
+// List implements reader.
+func (q stopped) List(ctx context.Context, f control.Filter) ([]mail.QueueEntry, error) {
+	return q.StoppedQueue.List(ctx, relay.QueueFilter(f))
+}
+
+// look hands the queue of the running relay to f, or when none runs the one on
+// disk.
+func look(c *cli, s streams, f func(reader) error) error {
+	client, err := dial(c)
+	if err != nil {
+		return err
+	}
+	if err = f(client); !errors.Is(err, control.ErrNotRunning) {
+		return err
+	}
+	q, openErr := relay.OpenQueue(relay.Options{ConfigFile: c.Config})
+	if openErr != nil {
+		return errors.Join(err, openErr)
+	}
+	defer q.Close()
+	fmt.Fprintln(s.err, "No relay is running; this is the queue on disk.")
+	return f(stopped{q})
+}
+
 type queueListCmd struct {
 	State  string `enum:"ready,deferred,held,quarantined," default:"" help:"Only messages in this state: ready, deferred, held or quarantined."`
 	Domain string `help:"Only messages with a recipient in this domain."`
@@ -46,21 +80,23 @@ type queueListCmd struct {
 
 // Run lists messages.
 func (k queueListCmd) Run(c *cli, s streams) error {
-	client, err := dial(c)
-	if err != nil {
-		return err
-	}
-	ms, err := client.List(context.Background(), control.Filter{State: k.State, Domain: k.Domain, Sender: k.Sender, Route: k.Route, Limit: k.Limit})
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(s.out, ms)
-	}
+	return look(c, s, func(q reader) error {
+		ms, err := q.List(context.Background(), control.Filter{State: k.State, Domain: k.Domain, Sender: k.Sender, Route: k.Route, Limit: k.Limit})
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(s.out, ms)
+		}
+		return k.print(s, ms)
+	})
+}
+
+func (k queueListCmd) print(s streams, ms []mail.QueueEntry) error {
 	if err := printList(s.out, ms); err != nil || len(ms) < k.Limit {
 		return err
 	}
-	_, err = fmt.Fprintf(s.err, "There may be more than these %d; --limit shows more.\n", k.Limit)
+	_, err := fmt.Fprintf(s.err, "There may be more than these %d; --limit shows more.\n", k.Limit)
 	return err
 }
 
@@ -103,19 +139,17 @@ type queueShowCmd struct {
 
 // Run shows one message.
 func (k queueShowCmd) Run(c *cli, s streams) error {
-	client, err := dial(c)
-	if err != nil {
-		return err
-	}
-	m, err := client.Show(context.Background(), k.ID)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(s.out, m)
-	}
-	printMessage(s.out, m)
-	return nil
+	return look(c, s, func(q reader) error {
+		m, err := q.Show(context.Background(), k.ID)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(s.out, m)
+		}
+		printMessage(s.out, m)
+		return nil
+	})
 }
 
 func printMessage(w io.Writer, m mail.QueueEntry) {
