@@ -89,9 +89,17 @@ func sendFault(err error) error {
 		if se.Temporary() {
 			code = exitTempFail
 		}
-		return &codedError{code, fmt.Errorf("the server said: %w", err)}
+		return &codedError{code, errors.New(strings.Replace(err.Error(), se.Error(), "the server said: "+replyLine(se), 1))}
 	}
 	return &codedError{exitUnavailable, fmt.Errorf("%w; is the relay running?", err)}
+}
+
+// replyLine is the server's reply as it came.
+func replyLine(e *smtp.SMTPError) string {
+	if c := e.EnhancedCode; c[0] > 0 {
+		return fmt.Sprintf("%d %d.%d.%d %s", e.Code, c[0], c[1], c[2], e.Message)
+	}
+	return fmt.Sprintf("%d %s", e.Code, e.Message)
 }
 
 // message returns the file with CRLF line ends, or a new message.
