@@ -19,12 +19,12 @@ import (
 // cli is the table of commands and flags.
 type cli struct {
 	Config string `short:"c" default:"pipeline.hcl" placeholder:"FILE" help:"Configuration (default: ./pipeline.hcl)."`
-	JSON   bool   `name:"json" help:"Print for machines."`
+	JSON   bool   `name:"json" help:"Print JSON."`
 
 	Run     runCmd     `cmd:"" help:"Run the relay in the foreground. SIGTERM drains and ends it, SIGHUP reloads the configuration."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration and load its plugins, without running it."`
 	Send    sendCmd    `cmd:"" help:"Send one message by SMTP."`
-	Queue   queueCmd   `cmd:"" help:"See and change the queue of the running relay."`
+	Queue   queueCmd   `cmd:"" help:"See and change the queue. Changes need the running relay."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -75,7 +75,7 @@ type queueListCmd struct {
 	Domain string `help:"Only messages with a recipient in this domain."`
 	Sender string `help:"Only messages of this sender."`
 	Route  string `help:"Only messages with a recipient on this route."`
-	Limit  int    `default:"1000" help:"At most that many."`
+	Limit  int    `default:"1000" help:"Show at most this many."`
 }
 
 // Run lists messages.

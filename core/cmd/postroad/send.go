@@ -23,7 +23,7 @@ type sendCmd struct {
 	To      []string `required:"" help:"Recipient; may be given several times."`
 	Subject string   `default:"Hello from Postroad" help:"Subject of the message."`
 	Header  []string `help:"One more header field, 'Name: value'; may be given several times." sep:"none"`
-	File    string   `type:"existingfile" help:"Send this file, a whole message (RFC 5322), as it is."`
+	File    string   `type:"existingfile" help:"Send this file, a whole message (RFC 5322), unchanged but for line ends."`
 	TLS     bool     `name:"tls" help:"Demand STARTTLS, without checking the certificate."`
 	Text    string   `arg:"" optional:"" help:"The text; without it and without --file it is read from standard input."`
 }
