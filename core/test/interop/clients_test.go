@@ -117,14 +117,11 @@ func postroadSend(t *testing.T, server string, content []byte, to ...string) (st
 // bdat sends by BDAT (RFC 3030) in chunks that cut lines, line ends and dots anywhere. No program at hand does.
 func bdat(t *testing.T, server string, content []byte, to ...string) (string, error) {
 	t.Helper()
-	conn, err := net.Dial("tcp", server)
+	c, err := newSpeaker(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &speaker{Conn: textproto.NewConn(conn)}
 	defer c.Close()
-	c.hear(220)
-	c.say(250, "EHLO client.test")
 	c.say(250, "MAIL FROM:<%s> BODY=8BITMIME SIZE=%d", sender, len(content))
 	for _, r := range to {
 		c.say(250, "RCPT TO:<%s>", r)
@@ -144,6 +141,18 @@ type speaker struct {
 	*textproto.Conn
 	last string // reply
 	err  error  // the first one
+}
+
+// newSpeaker connects and says EHLO.
+func newSpeaker(server string) (*speaker, error) {
+	conn, err := net.Dial("tcp", server)
+	if err != nil {
+		return nil, err
+	}
+	s := &speaker{Conn: textproto.NewConn(conn)}
+	s.hear(220)
+	s.say(250, "EHLO client.test")
+	return s, s.err
 }
 
 func (s *speaker) hear(code int) {

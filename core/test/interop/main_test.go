@@ -12,8 +12,7 @@
 package interop
 
 import (
-	"context"
-	"errors"
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -73,19 +72,17 @@ func output(t *testing.T, name string, args ...string) (string, error) {
 
 func outputOf(t *testing.T, cmd *exec.Cmd) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	bounded := exec.CommandContext(ctx, cmd.Path, cmd.Args[1:]...)
-	bounded.Dir, bounded.Env = cmd.Dir, cmd.Env
-	out, err := bounded.CombinedOutput()
-	if ctx.Err() != nil {
-		t.Fatalf("%s did not end:\n%s", cmd.Path, tail(string(out)))
-	}
-	var status *exec.ExitError
-	if err != nil && !errors.As(err, &status) {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &out, time.Second
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return string(out), err
+	stuck := time.AfterFunc(patience, func() { cmd.Process.Kill() }) //nolint:errcheck // Wait tells
+	err := cmd.Wait()
+	if !stuck.Stop() {
+		t.Fatalf("%s did not end:\n%s", cmd.Path, tail(out.String()))
+	}
+	return out.String(), err
 }
 
 // tail is the end of a long text.
