@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
+	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/delivery"
@@ -70,6 +72,10 @@ func diskKind(err error) error {
 func (r *Relay) deliveryOptions(c *config.Config, e *engine) (delivery.Options, error) {
 	dns, err := r.resolver(c)
 	log := r.log.Named("delivery")
+	hang := time.Duration(0) // delivery's own default
+	if r.o.Clock != nil {
+		hang = math.MaxInt64 // attempts take real time, of which that clock knows nothing
+	}
 	return delivery.Options{
 		Queue: deliveryQueue{e.queue},
 		Routes: func(name string) (*delivery.Route, bool) {
@@ -80,8 +86,8 @@ func (r *Relay) deliveryOptions(c *config.Config, e *engine) (delivery.Options, 
 		Resolver: deliveryResolver{dns},
 		SMTP:     deliverySMTP{smtp.New(smtp.Options{Hostname: c.Server.Hostname, Logger: log, Dial: r.o.Dial})},
 		Maildir:  deliveryMaildir{maildir.New(maildir.Options{Hostname: c.Server.Hostname, Clock: r.clock})},
-		Reporter: reporter{r},
-		Clock:    r.clock, Logger: log, Observer: deliveryObserver{r}, Hostname: c.Server.Hostname,
+		Reporter: reporter{r}, AttemptLimit: hang,
+		Clock: r.clock, Logger: log, Observer: deliveryObserver{r}, Hostname: c.Server.Hostname,
 	}, err
 }
 

@@ -332,5 +332,12 @@ func summary(c *config.Config) string {
 	for _, p := range c.Pipelines {
 		stages += len(p.Stages)
 	}
-	return fmt.Sprintf("%d listeners, %d pipelines with %d stages, %d routes", len(c.Listeners), len(c.Pipelines), stages, len(c.Routes))
+	return strings.Join([]string{count(len(c.Listeners), "listener"), count(len(c.Pipelines), "pipeline"), count(stages, "stage"), count(len(c.Routes), "route")}, ", ")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

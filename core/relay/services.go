@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"sort"
+	"strings"
 
 	"github.com/postroad-mail/postroad/core/internal/admin"
 	"github.com/postroad-mail/postroad/core/internal/config"
@@ -121,6 +122,11 @@ func sample(c *config.Config) (address, folder string) {
 				}
 				return "you@" + rule.Domains[0], shortPath(route.Maildir.Root)
 			}
+		}
+	}
+	for _, rule := range c.Rules {
+		if rule.Accept && len(rule.Domains) > 0 {
+			return "you@" + strings.TrimPrefix(rule.Domains[0], "."), ""
 		}
 	}
 	return "you@example.test", ""

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/core/relay"
@@ -19,7 +20,7 @@ import (
 var pipeline []byte
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	r, err := relay.Open(ctx, options())
 	if err != nil {

@@ -62,14 +62,14 @@ func TestAMessageIsRetriedThenBounced(t *testing.T) {
 		t.Fatalf("after the first attempt the queue is %+v, %v", queued, err)
 	}
 
-	clock.Advance(2 * time.Hour) // the retry
+	clock.Advance(time.Hour) // the retry
 	idle(t, r)
 	queued, err = r.Queue(context.Background(), 0)
 	if err != nil || len(queued) != 1 || queued[0].Recipients[0].Attempts != 2 {
 		t.Fatalf("after the retry the queue is %+v, %v", queued, err)
 	}
 
-	clock.Advance(22 * time.Hour) // a day in all: the message has expired
+	clock.Advance(23 * time.Hour) // a day in all: the message has expired
 	idle(t, r)
 	if queued, err = r.Queue(context.Background(), 0); err != nil || len(queued) != 0 {
 		t.Fatalf("after a day the queue is %+v, %v", queued, err)

@@ -93,6 +93,10 @@ func (k queueListCmd) Run(c *cli, s streams) error {
 }
 
 func (k queueListCmd) print(s streams, ms []mail.QueueEntry) error {
+	if len(ms) == 0 && k.State+k.Domain+k.Sender+k.Route != "" {
+		_, err := fmt.Fprintln(s.out, "No message matches.")
+		return err
+	}
 	if err := printList(s.out, ms); err != nil || len(ms) < k.Limit {
 		return err
 	}

@@ -10,8 +10,7 @@
 //	                  is missing, and a plugin "./file.wasm" counts as there
 //	go, rust          must be, line for line, part of the file that the line
 //	                  above the block names
-//	sh                lines behind "$ " that begin with "go run" or "go test" must name
-//	                  packages that exist; the two of the README are run
+//	sh                lines that begin with "go" must name packages that exist
 //	console, text, …  not run
 package docs
 
