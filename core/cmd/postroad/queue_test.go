@@ -13,7 +13,7 @@ func TestQueueListByTheRouteOfTheRules(t *testing.T) {
 	if out, errs, code := call("", "send", "--server", addr, "--to", "a@elsewhere.test", "--subject", "odd", "x"); code != 0 {
 		t.Fatalf("send: %d %s%s", code, out, errs)
 	}
-	for route, want := range map[string]string{"nowhere": "a@elsewhere.test", "boxes": "The queue is empty."} {
+	for route, want := range map[string]string{"nowhere": "a@elsewhere.test", "boxes": "No message matches."} {
 		out, errs, code := call("", "-c", file, "queue", "list", "--route", route)
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("--route %s: exit code %d, %s%s, want %q", route, code, out, errs, want)
