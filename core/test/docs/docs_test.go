@@ -16,6 +16,7 @@ package docs
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,18 +39,23 @@ type block struct {
 
 func pages(t *testing.T) []string {
 	t.Helper()
-	out, err := exec.Command("git", "-C", root, "ls-files", "-co", "--exclude-standard", "*.md").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var ps []string
-	for _, p := range strings.Fields(string(out)) {
-		if !strings.Contains(p, "third_party/") && !strings.Contains(p, "/results/") {
-			ps = append(ps, p)
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
 		}
-	}
-	if len(ps) < 5 {
-		t.Fatalf("only %d pages found", len(ps))
+		switch e.Name() {
+		case ".git", "node_modules", "target", "third_party", "results", "data":
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, ".md") {
+			rel, _ := filepath.Rel(root, path)
+			ps = append(ps, rel)
+		}
+		return nil
+	})
+	if err != nil || len(ps) < 5 {
+		t.Fatalf("%d pages found, %v", len(ps), err)
 	}
 	return ps
 }
