@@ -71,6 +71,7 @@ type dsn struct {
 	fields mail.Header // of the message, as far as they are looked at
 	cut    bool        // the header section is longer than what is returned
 	hash   string      // of all that makes this notification another than others
+	id     string      // the envelope's, fit for a header
 }
 
 func newDSN(in Input) *dsn {
@@ -83,7 +84,16 @@ func newDSN(in Input) *dsn {
 		fmt.Fprintf(h, " %d", o.Recipient)
 	}
 	d.hash = hex.EncodeToString(h.Sum(nil))[:16]
+	d.id = strings.Map(printableASCII, in.Envelope.ID)
 	return d
+}
+
+// printableASCII makes everything but printable ASCII a question mark.
+func printableASCII(r rune) rune {
+	if r <= ' ' || r >= 0x7f {
+		return '?'
+	}
+	return r
 }
 
 // wholeFields returns the fields of a header section that fit into max octets,
@@ -125,7 +135,7 @@ func (d *dsn) header(boundary string) []byte {
 	b = field(b, "To", "<"+string(d.Envelope.Sender)+">")
 	b = field(b, "Subject", "Undelivered mail returned to sender")
 	b = field(b, "Date", d.Now.Format(time.RFC1123Z))
-	b = field(b, "Message-ID", "<"+d.hash+"."+d.Envelope.ID+"@"+d.Hostname+">")
+	b = field(b, "Message-ID", "<"+d.hash+"."+d.id+"@"+d.Hostname+">")
 	if id, ok := d.messageID(); ok {
 		b = field(b, "In-Reply-To", id)
 		b = field(b, "References", id)
@@ -147,7 +157,7 @@ func (d *dsn) messageID() (string, bool) {
 // them cannot have known the hash of it.
 func (d *dsn) boundary(parts []part) string {
 	h := sha256.New()
-	h.Write([]byte(d.hash + d.Envelope.ID))
+	h.Write([]byte(d.hash + d.id))
 	for _, p := range parts {
 		h.Write(p.content)
 	}

@@ -16,7 +16,7 @@ import (
 // message/global-delivery-status, when it has to (RFC 6533 §3).
 func (d *dsn) status() part {
 	b := field(nil, "Reporting-MTA", "dns; "+d.Hostname)
-	b = field(b, "X-Postroad-Message", d.Envelope.ID)
+	b = field(b, "X-Postroad-Message", d.id)
 	if !d.Envelope.Received.IsZero() {
 		b = field(b, "Arrival-Date", d.Envelope.Received.Format(time.RFC1123Z))
 	}
