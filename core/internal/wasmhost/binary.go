@@ -33,6 +33,7 @@ var (
 		"build a core module instead (Rust: target wasm32-wasip1 or wasm32-unknown-unknown; TinyGo and Go: wasip1; not wasip2)")
 	errVersion   = errors.New("it is a WebAssembly module of an unknown binary version; build it for version 1")
 	errTruncated = errors.New("it is a damaged WebAssembly module: it ends in the middle of a section")
+	errTrailing  = errors.New("it is a damaged WebAssembly module: a section is longer than what it holds")
 )
 
 // outline is what the host wants to know of a module before it is compiled.
@@ -97,9 +98,14 @@ func (b *outline) section(id byte, r *reader, manifestSection string) error {
 		b.readImports(r)
 	case sectionExport:
 		b.readExports(r)
+	default:
+		return nil
 	}
-	if r.bad {
+	switch {
+	case r.bad:
 		return errTruncated
+	case len(r.rest) > 0:
+		return errTrailing
 	}
 	return nil
 }
