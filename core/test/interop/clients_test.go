@@ -172,8 +172,8 @@ func (s *speaker) say(code int, format string, args ...any) {
 
 func (s *speaker) chunk(octets []byte, last string) {
 	if s.err == nil {
-		fmt.Fprintf(s.W, "BDAT %d%s\r\n", len(octets), last) //nolint:errcheck // Flush tells
-		s.W.Write(octets)                                    //nolint:errcheck // Flush tells
+		fmt.Fprintf(s.W, "BDAT %d%s\r\n", len(octets), last) // Flush tells
+		s.W.Write(octets)                                    // Flush tells
 		s.err = s.W.Flush()
 	}
 	s.hear(250)

@@ -28,11 +28,15 @@ func newWay(t *testing.T, config string) way {
 // smtp-sink and into a Maildir at once.
 func TestIdentity(t *testing.T) {
 	all, cases := clients(t), messages(t)
-	for _, config := range []string{"plain", "stages"} {
+	for config, stages := range map[string]string{"plain": "", "stages": "ratelimit,filter,rewrite,route"} {
 		t.Run(config, func(t *testing.T) {
 			w := newWay(t, "testdata/"+config+".hcl")
 			for _, c := range all {
 				t.Run(c.name, func(t *testing.T) { w.passes(t, c, cases) })
+			}
+			accepted, staged := w.relay.accepted(stages)
+			if staged != accepted || accepted < len(all)*len(cases) {
+				t.Errorf("%d of %d messages passed the stages %q", staged, accepted, stages)
 			}
 		})
 	}
@@ -72,7 +76,7 @@ func (w way) arrived(t *testing.T, local string, m message) {
 			m.check(t, crlf(got))
 		}
 		for _, f := range files() {
-			os.Remove(f) //nolint:errcheck // only saves room
+			os.Remove(f) // only saves room
 		}
 	}
 	at("smtp-sink", func() []string { return w.sink.files(local + "@sink.test") }, fromSink)

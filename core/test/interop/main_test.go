@@ -77,7 +77,7 @@ func outputOf(t *testing.T, cmd *exec.Cmd) (string, error) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stuck := time.AfterFunc(patience, func() { cmd.Process.Kill() }) //nolint:errcheck // Wait tells
+	stuck := time.AfterFunc(patience, func() { cmd.Process.Kill() }) // Wait tells
 	err := cmd.Wait()
 	if !stuck.Stop() {
 		t.Fatalf("%s did not end:\n%s", cmd.Path, tail(out.String()))
@@ -114,11 +114,11 @@ func folder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for at := dir; strings.HasPrefix(filepath.Base(filepath.Dir(at)), "Test") || at == dir; at = filepath.Dir(at) {
-		if err := os.Chmod(at, 0o777); err != nil { //nolint:gosec // other users write here
+		if err := os.Chmod(at, 0o777); err != nil { // other users write here
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // other users come through here
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // other users come through here
 		t.Fatal(err)
 	}
 	return dir
@@ -127,7 +127,7 @@ func folder(t *testing.T) string {
 // write writes a file of the test and returns its path.
 func write(t *testing.T, path string, content []byte) string {
 	t.Helper()
-	if err := os.WriteFile(path, content, 0o644); err != nil { //nolint:gosec // other users read it
+	if err := os.WriteFile(path, content, 0o644); err != nil { // other users read it
 		t.Fatal(err)
 	}
 	return path

@@ -57,7 +57,7 @@ func atOnce(t *testing.T, server string, octets []byte) {
 			s.say(250, "MAIL FROM:<%s>", sender)
 			s.say(250, "RCPT TO:<crowd%d@sink.test>", i)
 			s.say(354, "DATA")
-			s.W.Write(octets) //nolint:errcheck // Flush tells
+			s.W.Write(octets) // Flush tells
 			err := s.W.Flush()
 			in.Done()
 			in.Wait()

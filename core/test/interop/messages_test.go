@@ -74,7 +74,7 @@ func eightBit() string {
 func attachment(n int) []byte {
 	data := make([]byte, n)
 	r := rand.NewChaCha8([32]byte{1})
-	r.Read(data) //nolint:errcheck // it never fails
+	r.Read(data) // it never fails
 	var b bytes.Buffer
 	b.WriteString(head + "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"=_limit\"\r\n\r\nThis is MIME.\r\n" +
 		"--=_limit\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nSee the attachment.\r\n" +

@@ -63,7 +63,7 @@ func (r *relay) announced(out io.Reader) {
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if m := listensOn.FindStringSubmatch(lines.Text()); m != nil {
 			r.addr = m[1]
-			go io.Copy(io.Discard, out) //nolint:errcheck // ends with the process
+			go io.Copy(io.Discard, out) // ends with the process
 			return
 		}
 	}
@@ -74,7 +74,7 @@ func (r *relay) end() {
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		r.t.Error(err)
 	}
-	stuck := time.AfterFunc(patience, func() { r.cmd.Process.Kill() }) //nolint:errcheck // Wait tells
+	stuck := time.AfterFunc(patience, func() { r.cmd.Process.Kill() }) // Wait tells
 	defer stuck.Stop()
 	if err := r.cmd.Wait(); err != nil {
 		r.t.Errorf("the relay ended with %v", err)
@@ -90,6 +90,20 @@ func (r *relay) logged() string {
 		r.t.Error(err)
 	}
 	return string(b)
+}
+
+// accepted counts the messages that the log says were accepted, and those of them that passed exactly these stages.
+func (r *relay) accepted(stages string) (all, staged int) {
+	r.t.Helper()
+	for line := range strings.Lines(r.logged()) {
+		if strings.Contains(line, ": accepted: ") {
+			all++
+			if strings.Contains(line, fmt.Sprintf(" stages=%q ", stages)) {
+				staged++
+			}
+		}
+	}
+	return all, staged
 }
 
 // memory returns a figure of /proc/PID/status, in octets.

@@ -36,8 +36,8 @@ func startSink(t *testing.T) *sink {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Kill() //nolint:errcheck // Wait tells
-		cmd.Wait()         //nolint:errcheck // it was killed
+		cmd.Process.Kill() // Wait tells
+		cmd.Wait()         // it was killed
 	})
 	listening(t, s.addr)
 	return s
@@ -80,6 +80,6 @@ func start(t *testing.T, path string) []byte {
 	}
 	defer f.Close()
 	b := make([]byte, 4096)
-	n, _ := f.Read(b) //nolint:errcheck // an empty file is one that is being written
+	n, _ := f.Read(b) // an empty file is one that is being written
 	return b[:n]
 }
