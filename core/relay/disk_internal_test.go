@@ -73,7 +73,7 @@ func TestADiskFaultIsSurvivedOnceThenEndsTheRelay(t *testing.T) {
 	if err := submit(r); !errors.As(err, &reply) || reply.Code != 451 {
 		t.Fatalf("on a broken disk a message gave %v", err)
 	}
-	for r.engine.Load() == nil || r.engine.Load() == first {
+	for e := first; e == nil || e == first; e = r.engine.Load() {
 		select {
 		case err := <-ended:
 			t.Fatalf("the relay ended at the first fault: %v", err)
