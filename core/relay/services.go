@@ -14,14 +14,15 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/admin"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/control"
+	"github.com/postroad-mail/postroad/core/internal/httpd"
 )
 
 // services are the doors for operators: the admin listener and the control
 // socket.
 type services struct {
-	admin         *admin.Server
+	admin         *httpd.Server
 	adminSocket   net.Listener
-	control       *control.Server
+	control       *httpd.Server
 	controlSocket net.Listener
 }
 

@@ -12,13 +12,9 @@ import (
 	"os"
 	"syscall"
 	"time"
-)
 
-// Server serves the socket.
-type Server struct {
-	http *http.Server
-	done chan error
-}
+	"github.com/postroad-mail/postroad/core/internal/httpd"
+)
 
 // Listen opens the socket at path, 0600. A socket that a dead relay left is
 // replaced; the data directory's lock has told already that no other relay
@@ -42,35 +38,14 @@ func Listen(path string) (net.Listener, error) {
 }
 
 // NewServer returns a server of s. It does not listen yet.
-func NewServer(s Service) *Server {
+func NewServer(s Service) *httpd.Server {
 	mux := http.NewServeMux()
 	handle(mux, "info", func(ctx context.Context, _ struct{}) (Info, error) { return s.Info(ctx) })
 	handle(mux, "reload", func(ctx context.Context, _ struct{}) (struct{}, error) { return struct{}{}, s.Reload(ctx) })
 	handle(mux, "list", s.List)
 	handle(mux, "show", s.Show)
 	handle(mux, "act", s.Act)
-	return &Server{http: &http.Server{Handler: mux, ReadTimeout: 10 * time.Second}, done: make(chan error, 1)}
-}
-
-// Serve answers on l until Shutdown; it returns at once.
-func (s *Server) Serve(l net.Listener) {
-	go func() {
-		err := s.http.Serve(l)
-		if errors.Is(err, http.ErrServerClosed) {
-			err = nil
-		}
-		s.done <- err
-	}()
-}
-
-// Shutdown ends the server that Serve started and waits for it. The socket
-// disappears.
-func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		s.http.Close()
-	}
-	return errors.Join(err, <-s.done)
+	return httpd.New(&http.Server{Handler: mux, ReadTimeout: 10 * time.Second})
 }
 
 // reply is what travels back: a value or an error's text.

@@ -65,6 +65,8 @@ var siblings = map[string][]string{
 	"wasmhost": {"pipeline"},
 	"queue":    {"store"},
 	"testkit":  {"clock"},
+	"admin":    {"httpd"},
+	"control":  {"httpd"},
 }
 
 func TestImportRules(t *testing.T) {
