@@ -24,6 +24,8 @@ type Client struct {
 	TLSVersion    string         // "TLS1.3", empty on a plain connection
 	TLSCipher     string         // IANA name, empty on a plain connection
 	User          string         // authenticated user, empty if none
+	Mechanism     string         // SASL mechanism of the AUTH, empty if none
+	PeerCert      string         // SHA-256 of the client certificate, 32 octets; empty if none
 	Listener      string         // name of the listener in pipeline.hcl
 	SessionID     string         // one id for the connection, for logs
 	Authenticated bool           // true after a successful AUTH
@@ -47,6 +49,27 @@ type Envelope struct {
 	Tenant         string    // for limits, indexes and fairness; empty if none
 	Campaign       string
 	Meta           map[string]string // what stages noted, kept with the queued message
+	Params         string            // ESMTP parameters of MAIL as given: "SIZE=100 BODY=8BITMIME"
+	Scores         []Score           // what stages scored, in order
+	Stages         []StageMark       // the stages that were called, each once, in the order of their first call
+	NotBefore      time.Time         // no delivery attempt before; zero: at once
+	Expires        time.Time         // given up then; zero: when the route says so
+	Priority       int               // -100 to 100, higher first among what is due
+	NoDSN          bool              // no report when it fails
+}
+
+// Score is a named symbol with its score, in thousandths, as a stage gave it.
+type Score struct {
+	Stage  string
+	Symbol string
+	Milli  int32
+}
+
+// StageMark says which code a stage ran for a message: "sha256:" and 64
+// hexadecimal digits of the module, or "native:" and the name of a Go stage.
+type StageMark struct {
+	Stage string
+	Code  string
 }
 
 // Recipient is one forward-path of an envelope.
@@ -56,6 +79,16 @@ type Recipient struct {
 	Route    string  // name of the route a stage chose; empty: routing decides
 	NextHop  string  // raw next hop "host:port" a stage chose; empty: the route decides
 	Removed  bool    // a stage deleted it, or a verdict settled it
+	Params   string  // ESMTP parameters of RCPT as given
+}
+
+// Score returns the sum of the scores, in thousandths.
+func (e *Envelope) Score() int64 {
+	var sum int64
+	for _, s := range e.Scores {
+		sum += int64(s.Milli)
+	}
+	return sum
 }
 
 // Live reports the number of recipients that are not removed.
@@ -73,6 +106,8 @@ func (e *Envelope) Live() int {
 func (e *Envelope) Clone() *Envelope {
 	c := *e
 	c.Recipients = append([]Recipient(nil), e.Recipients...)
+	c.Scores = append([]Score(nil), e.Scores...)
+	c.Stages = append([]StageMark(nil), e.Stages...)
 	if e.Meta != nil {
 		c.Meta = make(map[string]string, len(e.Meta))
 		for k, v := range e.Meta {

@@ -11,7 +11,7 @@ package abi
 const Module = "postroad_v1"
 
 // Minor is the minor version of the ABI: additions only.
-const Minor = 0
+const Minor = 1
 
 // ManifestSection is the custom section that holds a plugin's manifest.
 const ManifestSection = "postroad.manifest"
@@ -41,7 +41,7 @@ const (
 )
 
 // ServedPhases are the phases that this minor version calls; bit n is phase n.
-const ServedPhases = 0x230
+const ServedPhases = 0x810f07ff
 
 // Verdicts of pr_on.
 const (
@@ -101,6 +101,9 @@ const (
 	FieldSessionID      = 1  // id of the connection
 	FieldMessageID      = 2  // id of the message, from accept to outcome
 	FieldStage          = 3  // name of the stage in pipeline.hcl
+	FieldProtocol       = 4  // protocol of the session as in Received (RFC 3848): "SMTP", "ESMTPS"
+	FieldAuthMechanism  = 6  // SASL mechanism; absent when not authenticated
+	FieldAuthPassword   = 7  // password of the AUTH at hand; phase auth only, with the grant read auth
 	FieldClientIP       = 10 // the client's address, "192.0.2.1" or "2001:db8::1"
 	FieldClientPort     = 11 // the client's port
 	FieldRDNS           = 12 // verified reverse DNS name
@@ -121,11 +124,15 @@ const (
 	FieldOriginalRcpt   = 28 // forward-path as the client gave it; absent for a recipient that a stage added
 	FieldMessageSize    = 30 // octets of the committed message
 	FieldHeaderCount    = 31 // number of header fields, with this hook's edits
+	FieldScore          = 32 // sum of the scores so far, in thousandths, with this hook's own
+	FieldChunkOffset    = 33 // where the chunk of phase body starts in the body, in octets
 	FieldNextHop        = 40 // next hop of the attempt
 	FieldAttempt        = 41 // number of the attempt, from 1
-	FieldRemoteCode     = 42 // SMTP code of the remote host
-	FieldRemoteText     = 43 // reply text of the remote host
-	FieldLastError      = 44 // why the attempt before failed
+	FieldRemoteCode     = 42 // SMTP code that the remote host gave recipient idx
+	FieldRemoteText     = 43 // reply text of the remote host for recipient idx
+	FieldLastError      = 44 // what became of recipient idx at its attempt before, as one line
+	FieldOutcome        = 45 // what became of recipient idx: "delivered", "deferred" or "failed"; phases result and bounce
+	FieldRoute          = 46 // name of the route of recipient idx
 	FieldABIMinor       = 50 // minor version of the ABI that the host speaks
 	FieldHostVersion    = 51 // version of the host
 )
@@ -148,6 +155,7 @@ const (
 const (
 	ViewMessage = 0 // header section, empty line and body
 	ViewBody    = 1 // the body alone
+	ViewChunk   = 2 // the chunk of phase body
 )
 
 // Flags of body_write.
@@ -200,6 +208,85 @@ const (
 	Flag8BitMIME = 2 // MAIL said BODY=8BITMIME
 )
 
+// Views of a MIME part (part_read).
+const (
+	PartRaw      = 0 // as it stands in the message, its own header section included
+	PartDecoded  = 1 // the content with its transfer encoding undone
+	PartTextUTF8 = 2 // the decoded content as UTF-8; text parts only
+)
+
+// Keys of queue_set.
+const (
+	QueueNotBefore = 1 // milliseconds since 1970-01-01 UTC: no attempt before
+	QueueExpires   = 2 // milliseconds since 1970-01-01 UTC: given up then
+	QueuePriority  = 3 // -100 to 100, higher goes first among what is due
+	QueueDSN       = 4 // 0: no report when it fails, 1: one
+)
+
+// Formats of snapshot.
+const (
+	SnapshotTLV  = 0 // TLV; tags are field numbers, see the snapshot tags for the others
+	SnapshotJSON = 1 // JSON, the object that a command reads in its first line
+)
+
+// TLV tags of snapshot that are no field numbers.
+const (
+	SnapshotRecipient = 1000 // one visible recipient: a TLV of index and its fields
+	SnapshotIndex     = 1001 // u32, index of the recipient
+	SnapshotHeader    = 1002 // one header field, name and value, raw
+	SnapshotSymbol    = 1003 // one scored symbol: i32 thousandths, then its name
+)
+
+// TLV tags of dns.
+const (
+	DNSRecord        = 1 // one record, a TLV of the tags below
+	DNSTTL           = 2 // u32, seconds
+	DNSData          = 3 // address, name or text octets
+	DNSPreference    = 4 // u16, of MX
+	DNSAuthenticated = 5 // empty; the answer was validated with DNSSEC
+)
+
+// TLV tags of a request of http.
+const (
+	HTTPMethod   = 1 // GET when absent
+	HTTPURL      = 2 // http or https, the host granted
+	HTTPHeader   = 3 // one field, "Name: value"; may repeat
+	HTTPBody     = 4 // octets
+	HTTPTimeout  = 5 // u32, milliseconds
+	HTTPAtCommit = 6 // empty; send it when the hook commits and forget the answer: the result is 0
+)
+
+// TLV tags of emit.
+const (
+	EmitSender        = 1 // reverse-path; absent: the null sender
+	EmitRecipient     = 2 // forward-path; may repeat
+	EmitHeader        = 3 // header section, lines ending in CRLF
+	EmitBody          = 4 // octets
+	EmitBodyOfMessage = 5 // empty; the body of the message at hand, in place of body
+)
+
+// Kinds of metric.
+const (
+	MetricCounter   = 0 // adds a value >= 0
+	MetricGauge     = 1 // sets a value
+	MetricHistogram = 2 // observes a value
+)
+
+// Operations of ehlo_set.
+const (
+	EHLORemove = 0 // take a keyword out of the list
+	EHLOAdd    = 1 // add a line
+)
+
+// What auth tells; reserved.
+const (
+	AuthSPF   = 1 // SPF (RFC 7208)
+	AuthDKIM  = 2 // DKIM (RFC 6376)
+	AuthDMARC = 3 // DMARC (RFC 7489)
+	AuthARC   = 4 // ARC (RFC 8617)
+	AuthIPRev = 5 // iprev (RFC 8601)
+)
+
 // ValueType is a core WebAssembly value type.
 type ValueType byte
 
@@ -224,52 +311,55 @@ type Function struct {
 // slice belongs to the caller.
 func Functions() []Function {
 	return []Function{
-		{Name: "get", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: true, Served: true, Grant: "read envelope"},
-		{Name: "get_int", Params: []ValueType{I32, I32}, Results: []ValueType{I64}, Phases: 0x230, Init: true, Served: true, Grant: "read envelope"},
-		{Name: "reply", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: false, Served: true, Grant: ""},
+		{Name: "get", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: true, Served: true, Grant: "read envelope"},
+		{Name: "get_int", Params: []ValueType{I32, I32}, Results: []ValueType{I64}, Phases: 0x810f07ff, Init: true, Served: true, Grant: "read envelope"},
+		{Name: "reply", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0xf03ff, Init: false, Served: true, Grant: ""},
 		{Name: "rcpt_verdict", Params: []ValueType{I32, I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: ""},
-		{Name: "hdr_find", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "read headers"},
-		{Name: "hdr_get", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "read headers"},
-		{Name: "hdr_add", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "write headers"},
-		{Name: "hdr_set", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "write headers"},
-		{Name: "hdr_del", Params: []ValueType{I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "write headers"},
+		{Name: "hdr_find", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0xf0780, Init: false, Served: true, Grant: "read headers"},
+		{Name: "hdr_get", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0xf0780, Init: false, Served: true, Grant: "read headers"},
+		{Name: "hdr_add", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0xa0280, Init: false, Served: true, Grant: "write headers"},
+		{Name: "hdr_set", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x20280, Init: false, Served: true, Grant: "write headers"},
+		{Name: "hdr_del", Params: []ValueType{I32}, Results: []ValueType{I32}, Phases: 0x20280, Init: false, Served: true, Grant: "write headers"},
 		{Name: "rcpt_add", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "write recipients"},
 		{Name: "rcpt_set", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x220, Init: false, Served: true, Grant: "write recipients"},
 		{Name: "rcpt_del", Params: []ValueType{I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "write recipients"},
-		{Name: "sender_set", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x210, Init: false, Served: true, Grant: "write sender"},
-		{Name: "msg_size", Params: []ValueType{I32}, Results: []ValueType{I64}, Phases: 0x200, Init: false, Served: true, Grant: "read body"},
-		{Name: "msg_read", Params: []ValueType{I32, I64, I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "read body"},
-		{Name: "body_write", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "write body"},
-		{Name: "part_count", Params: nil, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "read body"},
-		{Name: "part_get", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "read body"},
-		{Name: "part_read", Params: []ValueType{I32, I32, I64, I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "meta_get", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: false, Served: true, Grant: ""},
-		{Name: "meta_set", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: false, Served: true, Grant: ""},
-		{Name: "score", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "split", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "use", Params: []ValueType{I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "route_set", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x220, Init: false, Served: true, Grant: "routes, next_hops"},
-		{Name: "queue_set", Params: []ValueType{I32, I64}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "emit", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "store", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: true, Served: true, Grant: "kv"},
-		{Name: "kv_get", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: false, Served: true, Grant: "kv"},
-		{Name: "kv_put", Params: []ValueType{I32, I32, I32, I32, I32, I64, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: false, Served: true, Grant: "kv"},
-		{Name: "kv_del", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: false, Served: true, Grant: "kv"},
-		{Name: "kv_add", Params: []ValueType{I32, I32, I32, I64, I64, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: false, Served: true, Grant: "kv"},
-		{Name: "kv_cas", Params: []ValueType{I32, I32, I32, I32, I32, I32, I32, I64}, Results: []ValueType{I32}, Phases: 0x230, Init: false, Served: true, Grant: "kv"},
-		{Name: "bucket", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: true, Served: true, Grant: "buckets"},
-		{Name: "rate_take", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: false, Served: true, Grant: "buckets"},
-		{Name: "dns", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "auth", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "dkim_sign", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "http", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "http_read", Params: []ValueType{I32, I64, I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "config", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x230, Init: true, Served: true, Grant: ""},
-		{Name: "secret", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "log", Params: []ValueType{I32, I32, I32}, Results: nil, Phases: 0x230, Init: true, Served: true, Grant: ""},
-		{Name: "log_on", Params: []ValueType{I32}, Results: []ValueType{I32}, Phases: 0x230, Init: true, Served: true, Grant: ""},
-		{Name: "metric", Params: []ValueType{I32, I32, I32, I64}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
-		{Name: "now", Params: nil, Results: []ValueType{I64}, Phases: 0x230, Init: true, Served: true, Grant: ""},
-		{Name: "random", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x0, Init: false, Served: false, Grant: ""},
+		{Name: "sender_set", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x20210, Init: false, Served: true, Grant: "write sender"},
+		{Name: "msg_size", Params: []ValueType{I32}, Results: []ValueType{I64}, Phases: 0x20700, Init: false, Served: true, Grant: "read body"},
+		{Name: "msg_read", Params: []ValueType{I32, I64, I32, I32}, Results: []ValueType{I32}, Phases: 0x20700, Init: false, Served: true, Grant: "read body"},
+		{Name: "body_write", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x20200, Init: false, Served: true, Grant: "write body"},
+		{Name: "part_count", Params: nil, Results: []ValueType{I32}, Phases: 0x20200, Init: false, Served: true, Grant: "read body"},
+		{Name: "part_get", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x20200, Init: false, Served: true, Grant: "read body"},
+		{Name: "part_read", Params: []ValueType{I32, I32, I64, I32, I32}, Results: []ValueType{I32}, Phases: 0x20200, Init: false, Served: true, Grant: "read body"},
+		{Name: "meta_get", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x800f07ff, Init: false, Served: true, Grant: ""},
+		{Name: "meta_set", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x3ff, Init: false, Served: true, Grant: ""},
+		{Name: "score", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x3f0, Init: false, Served: true, Grant: ""},
+		{Name: "split", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "write recipients"},
+		{Name: "use", Params: []ValueType{I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: true, Grant: "write recipients"},
+		{Name: "route_set", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x10220, Init: false, Served: true, Grant: "routes, next_hops"},
+		{Name: "queue_set", Params: []ValueType{I32, I64}, Results: []ValueType{I32}, Phases: 0x40200, Init: false, Served: true, Grant: "write queue"},
+		{Name: "emit", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x10c0600, Init: false, Served: true, Grant: "emit"},
+		{Name: "store", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: true, Served: true, Grant: "kv"},
+		{Name: "kv_get", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "kv"},
+		{Name: "kv_put", Params: []ValueType{I32, I32, I32, I32, I32, I64, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "kv"},
+		{Name: "kv_del", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "kv"},
+		{Name: "kv_add", Params: []ValueType{I32, I32, I32, I64, I64, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "kv"},
+		{Name: "kv_cas", Params: []ValueType{I32, I32, I32, I32, I32, I32, I32, I64}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "kv"},
+		{Name: "bucket", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: true, Served: true, Grant: "buckets"},
+		{Name: "rate_take", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "buckets"},
+		{Name: "dns", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "dns"},
+		{Name: "auth", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x200, Init: false, Served: false, Grant: "read auth"},
+		{Name: "dkim_sign", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x20000, Init: false, Served: false, Grant: "dkim"},
+		{Name: "http", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "http"},
+		{Name: "http_read", Params: []ValueType{I32, I64, I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "http"},
+		{Name: "config", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: true, Served: true, Grant: ""},
+		{Name: "secret", Params: []ValueType{I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: true, Served: true, Grant: "secrets"},
+		{Name: "log", Params: []ValueType{I32, I32, I32}, Results: nil, Phases: 0x810f07ff, Init: true, Served: true, Grant: ""},
+		{Name: "log_on", Params: []ValueType{I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: true, Served: true, Grant: ""},
+		{Name: "metric", Params: []ValueType{I32, I32, I32, I64}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: ""},
+		{Name: "now", Params: nil, Results: []ValueType{I64}, Phases: 0x810f07ff, Init: true, Served: true, Grant: ""},
+		{Name: "random", Params: []ValueType{I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: true, Served: true, Grant: ""},
+		{Name: "http_header", Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "http"},
+		{Name: "ehlo_set", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x4, Init: false, Served: true, Grant: "write ehlo"},
+		{Name: "snapshot", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x800f07ff, Init: false, Served: true, Grant: "read envelope"},
 	}
 }

@@ -60,14 +60,32 @@ func hostPartCount() int32
 //go:wasmimport postroad_v1 part_get
 func hostPartGet(i int32, field int32, b unsafe.Pointer, c int32) int32
 
+//go:wasmimport postroad_v1 part_read
+func hostPartRead(i int32, view int32, off int64, b unsafe.Pointer, c int32) int32
+
 //go:wasmimport postroad_v1 meta_get
 func hostMetaGet(scope int32, kp unsafe.Pointer, kn int32, b unsafe.Pointer, c int32) int32
 
 //go:wasmimport postroad_v1 meta_set
 func hostMetaSet(scope int32, kp unsafe.Pointer, kn int32, vp unsafe.Pointer, vn int32) int32
 
+//go:wasmimport postroad_v1 score
+func hostScore(p unsafe.Pointer, n int32, milli int32) int32
+
+//go:wasmimport postroad_v1 split
+func hostSplit(p unsafe.Pointer, count int32) int32
+
+//go:wasmimport postroad_v1 use
+func hostUse(handle int32) int32
+
 //go:wasmimport postroad_v1 route_set
 func hostRouteSet(idx int32, p unsafe.Pointer, n int32) int32
+
+//go:wasmimport postroad_v1 queue_set
+func hostQueueSet(key int32, val int64) int32
+
+//go:wasmimport postroad_v1 emit
+func hostEmit(p unsafe.Pointer, n int32) int32
 
 //go:wasmimport postroad_v1 store
 func hostStore(np unsafe.Pointer, nn int32) int32
@@ -93,8 +111,20 @@ func hostBucket(np unsafe.Pointer, nn int32) int32
 //go:wasmimport postroad_v1 rate_take
 func hostRateTake(bucket int32, kp unsafe.Pointer, kn int32, cost int32, out unsafe.Pointer) int32
 
+//go:wasmimport postroad_v1 dns
+func hostDns(rrtype int32, np unsafe.Pointer, nn int32, b unsafe.Pointer, c int32) int32
+
+//go:wasmimport postroad_v1 http
+func hostHttp(p unsafe.Pointer, n int32, b unsafe.Pointer, c int32) int32
+
+//go:wasmimport postroad_v1 http_read
+func hostHttpRead(h int32, off int64, b unsafe.Pointer, c int32) int32
+
 //go:wasmimport postroad_v1 config
 func hostConfig(b unsafe.Pointer, c int32) int32
+
+//go:wasmimport postroad_v1 secret
+func hostSecret(np unsafe.Pointer, nn int32, b unsafe.Pointer, c int32) int32
 
 //go:wasmimport postroad_v1 log
 func hostLog(level int32, p unsafe.Pointer, n int32)
@@ -102,5 +132,20 @@ func hostLog(level int32, p unsafe.Pointer, n int32)
 //go:wasmimport postroad_v1 log_on
 func hostLogOn(level int32) int32
 
+//go:wasmimport postroad_v1 metric
+func hostMetric(kind int32, np unsafe.Pointer, nn int32, val int64) int32
+
 //go:wasmimport postroad_v1 now
 func hostNow() int64
+
+//go:wasmimport postroad_v1 random
+func hostRandom(b unsafe.Pointer, c int32) int32
+
+//go:wasmimport postroad_v1 http_header
+func hostHttpHeader(h int32, np unsafe.Pointer, nn int32, b unsafe.Pointer, c int32) int32
+
+//go:wasmimport postroad_v1 ehlo_set
+func hostEhloSet(op unsafe.Pointer, p unsafe.Pointer, n int32) int32
+
+//go:wasmimport postroad_v1 snapshot
+func hostSnapshot(fmt int32, b unsafe.Pointer, c int32) int32

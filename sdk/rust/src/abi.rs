@@ -7,7 +7,7 @@
 
 #![allow(missing_docs)]
 
-pub const MINOR: i64 = 0;
+pub const MINOR: i64 = 1;
 pub const ABSENT: i64 = i64::MIN;
 
 /// before the banner
@@ -87,6 +87,12 @@ pub const FIELD_SESSION_ID: i32 = 1;
 pub const FIELD_MESSAGE_ID: i32 = 2;
 /// name of the stage in pipeline.hcl
 pub const FIELD_STAGE: i32 = 3;
+/// protocol of the session as in Received (RFC 3848): "SMTP", "ESMTPS"
+pub const FIELD_PROTOCOL: i32 = 4;
+/// SASL mechanism; absent when not authenticated
+pub const FIELD_AUTH_MECHANISM: i32 = 6;
+/// password of the AUTH at hand; phase auth only, with the grant read auth
+pub const FIELD_AUTH_PASSWORD: i32 = 7;
 /// the client's address, "192.0.2.1" or "2001:db8::1"
 pub const FIELD_CLIENT_IP: i32 = 10;
 /// the client's port
@@ -127,16 +133,24 @@ pub const FIELD_ORIGINAL_RCPT: i32 = 28;
 pub const FIELD_MESSAGE_SIZE: i32 = 30;
 /// number of header fields, with this hook's edits
 pub const FIELD_HEADER_COUNT: i32 = 31;
+/// sum of the scores so far, in thousandths, with this hook's own
+pub const FIELD_SCORE: i32 = 32;
+/// where the chunk of phase body starts in the body, in octets
+pub const FIELD_CHUNK_OFFSET: i32 = 33;
 /// next hop of the attempt
 pub const FIELD_NEXT_HOP: i32 = 40;
 /// number of the attempt, from 1
 pub const FIELD_ATTEMPT: i32 = 41;
-/// SMTP code of the remote host
+/// SMTP code that the remote host gave recipient idx
 pub const FIELD_REMOTE_CODE: i32 = 42;
-/// reply text of the remote host
+/// reply text of the remote host for recipient idx
 pub const FIELD_REMOTE_TEXT: i32 = 43;
-/// why the attempt before failed
+/// what became of recipient idx at its attempt before, as one line
 pub const FIELD_LAST_ERROR: i32 = 44;
+/// what became of recipient idx: "delivered", "deferred" or "failed"; phases result and bounce
+pub const FIELD_OUTCOME: i32 = 45;
+/// name of the route of recipient idx
+pub const FIELD_ROUTE: i32 = 46;
 /// minor version of the ABI that the host speaks
 pub const FIELD_ABI_MINOR: i32 = 50;
 /// version of the host
@@ -160,6 +174,8 @@ pub const POS_END: i32 = -1;
 pub const VIEW_MESSAGE: i32 = 0;
 /// the body alone
 pub const VIEW_BODY: i32 = 1;
+/// the chunk of phase body
+pub const VIEW_CHUNK: i32 = 2;
 
 /// throw away what was written before and start a replacement
 pub const WRITE_START: i32 = 1;
@@ -212,6 +228,94 @@ pub const FLAG_SMTPUTF8: i32 = 1;
 /// MAIL said BODY=8BITMIME
 pub const FLAG_8BITMIME: i32 = 2;
 
+/// as it stands in the message, its own header section included
+pub const PART_VIEW_RAW: i32 = 0;
+/// the content with its transfer encoding undone
+pub const PART_VIEW_DECODED: i32 = 1;
+/// the decoded content as UTF-8; text parts only
+pub const PART_VIEW_TEXT: i32 = 2;
+
+/// milliseconds since 1970-01-01 UTC: no attempt before
+pub const QUEUE_NOT_BEFORE: i32 = 1;
+/// milliseconds since 1970-01-01 UTC: given up then
+pub const QUEUE_EXPIRES: i32 = 2;
+/// -100 to 100, higher goes first among what is due
+pub const QUEUE_PRIORITY: i32 = 3;
+/// 0: no report when it fails, 1: one
+pub const QUEUE_DSN: i32 = 4;
+
+/// TLV; tags are field numbers, see the snapshot tags for the others
+pub const SNAPSHOT_TLV: i32 = 0;
+/// JSON, the object that a command reads in its first line
+pub const SNAPSHOT_JSON: i32 = 1;
+
+/// one visible recipient: a TLV of index and its fields
+pub const SNAPSHOT_TAG_RECIPIENT: i32 = 1000;
+/// u32, index of the recipient
+pub const SNAPSHOT_TAG_INDEX: i32 = 1001;
+/// one header field, name and value, raw
+pub const SNAPSHOT_TAG_HEADER: i32 = 1002;
+/// one scored symbol: i32 thousandths, then its name
+pub const SNAPSHOT_TAG_SYMBOL: i32 = 1003;
+
+/// one record, a TLV of the tags below
+pub const DNS_RECORD: i32 = 1;
+/// u32, seconds
+pub const DNS_TTL: i32 = 2;
+/// address, name or text octets
+pub const DNS_DATA: i32 = 3;
+/// u16, of MX
+pub const DNS_PREFERENCE: i32 = 4;
+/// empty; the answer was validated with DNSSEC
+pub const DNS_AUTHENTICATED: i32 = 5;
+
+/// GET when absent
+pub const HTTP_METHOD: i32 = 1;
+/// http or https, the host granted
+pub const HTTP_URL: i32 = 2;
+/// one field, "Name: value"; may repeat
+pub const HTTP_HEADER: i32 = 3;
+/// octets
+pub const HTTP_BODY: i32 = 4;
+/// u32, milliseconds
+pub const HTTP_TIMEOUT: i32 = 5;
+/// empty; send it when the hook commits and forget the answer: the result is 0
+pub const HTTP_AT_COMMIT: i32 = 6;
+
+/// reverse-path; absent: the null sender
+pub const EMIT_SENDER: i32 = 1;
+/// forward-path; may repeat
+pub const EMIT_RECIPIENT: i32 = 2;
+/// header section, lines ending in CRLF
+pub const EMIT_HEADER: i32 = 3;
+/// octets
+pub const EMIT_BODY: i32 = 4;
+/// empty; the body of the message at hand, in place of body
+pub const EMIT_BODY_OF_MESSAGE: i32 = 5;
+
+/// adds a value >= 0
+pub const METRIC_COUNTER: i32 = 0;
+/// sets a value
+pub const METRIC_GAUGE: i32 = 1;
+/// observes a value
+pub const METRIC_HISTOGRAM: i32 = 2;
+
+/// take a keyword out of the list
+pub const EHLO_REMOVE: i32 = 0;
+/// add a line
+pub const EHLO_ADD: i32 = 1;
+
+/// SPF (RFC 7208)
+pub const AUTH_SPF: i32 = 1;
+/// DKIM (RFC 6376)
+pub const AUTH_DKIM: i32 = 2;
+/// DMARC (RFC 7489)
+pub const AUTH_DMARC: i32 = 3;
+/// ARC (RFC 8617)
+pub const AUTH_ARC: i32 = 4;
+/// iprev (RFC 8601)
+pub const AUTH_IPREV: i32 = 5;
+
 #[cfg(target_arch = "wasm32")]
 #[link(wasm_import_module = "postroad_v1")]
 extern "C" {
@@ -233,9 +337,15 @@ extern "C" {
     pub fn body_write(p: i32, n: i32, flags: i32) -> i32;
     pub fn part_count() -> i32;
     pub fn part_get(i: i32, field: i32, b: i32, c: i32) -> i32;
+    pub fn part_read(i: i32, view: i32, off: i64, b: i32, c: i32) -> i32;
     pub fn meta_get(scope: i32, kp: i32, kn: i32, b: i32, c: i32) -> i32;
     pub fn meta_set(scope: i32, kp: i32, kn: i32, vp: i32, vn: i32) -> i32;
+    pub fn score(p: i32, n: i32, milli: i32) -> i32;
+    pub fn split(p: i32, count: i32) -> i32;
+    pub fn use(handle: i32) -> i32;
     pub fn route_set(idx: i32, p: i32, n: i32) -> i32;
+    pub fn queue_set(key: i32, val: i64) -> i32;
+    pub fn emit(p: i32, n: i32) -> i32;
     pub fn store(np: i32, nn: i32) -> i32;
     pub fn kv_get(s: i32, kp: i32, kn: i32, b: i32, c: i32) -> i32;
     pub fn kv_put(s: i32, kp: i32, kn: i32, vp: i32, vn: i32, ttl_ms: i64, flags: i32) -> i32;
@@ -244,8 +354,17 @@ extern "C" {
     pub fn kv_cas(s: i32, kp: i32, kn: i32, op: i32, on: i32, vp: i32, vn: i32, ttl_ms: i64) -> i32;
     pub fn bucket(np: i32, nn: i32) -> i32;
     pub fn rate_take(bucket: i32, kp: i32, kn: i32, cost: i32, out: i32) -> i32;
+    pub fn dns(rrtype: i32, np: i32, nn: i32, b: i32, c: i32) -> i32;
+    pub fn http(p: i32, n: i32, b: i32, c: i32) -> i32;
+    pub fn http_read(h: i32, off: i64, b: i32, c: i32) -> i32;
     pub fn config(b: i32, c: i32) -> i32;
+    pub fn secret(np: i32, nn: i32, b: i32, c: i32) -> i32;
     pub fn log(level: i32, p: i32, n: i32);
     pub fn log_on(level: i32) -> i32;
+    pub fn metric(kind: i32, np: i32, nn: i32, val: i64) -> i32;
     pub fn now() -> i64;
+    pub fn random(b: i32, c: i32) -> i32;
+    pub fn http_header(h: i32, np: i32, nn: i32, b: i32, c: i32) -> i32;
+    pub fn ehlo_set(op: i32, p: i32, n: i32) -> i32;
+    pub fn snapshot(fmt: i32, b: i32, c: i32) -> i32;
 }
