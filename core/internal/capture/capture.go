@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package capture keeps messages as they came in, with what was decided about
+// them, so that another chain can be run over them later (postroad replay).
+//
+// A Box is a folder with one file per message: a line of JSON, the Record, and
+// behind it the message as it was before the first stage. It is bounded by
+// number, octets and age, the oldest go first, and what the operator wants
+// hidden is hidden before it is written.
+package capture
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Record is what is kept about a message beside its content.
+type Record struct {
+	ID           string           `json:"id"` // the envelope's
+	Pipeline     string           `json:"pipeline"`
+	Received     time.Time        `json:"received"`
+	Client       mail.Client      `json:"client"`
+	PeerCert     []byte           `json:"peer_cert,omitempty"` // Client.PeerCert, which is no text
+	Sender       string           `json:"sender"`
+	Params       string           `json:"params,omitempty"` // of MAIL
+	Recipients   []Recipient      `json:"recipients"`
+	DeclaredSize int64            `json:"declared_size,omitempty"`
+	SMTPUTF8     bool             `json:"smtputf8,omitempty"`
+	EightBit     bool             `json:"eight_bit,omitempty"`
+	Trusted      bool             `json:"trusted,omitempty"` // the client might send anywhere
+	Stages       []mail.StageMark `json:"stages,omitempty"`
+	Decision     []string         `json:"decision"`           // what became of it, one fact a line
+	Redacted     []string         `json:"redacted,omitempty"` // words of Options.Redact
+}
+
+// Recipient is one RCPT as the client gave it.
+type Recipient struct {
+	Address string `json:"address"`
+	Params  string `json:"params,omitempty"`
+}
+
+// Message is a captured message.
+type Message struct {
+	Record
+	Header mail.Header
+	Body   mail.BytesBody
+}
+
+// Clock tells the time.
+type Clock interface {
+	Now() time.Time
+}
+
+// Options bound a Box. A zero number means the default.
+type Options struct {
+	Dir      string        // made with mode 0700 if it is not there
+	Messages int           // kept at most; 1,000
+	Size     int64         // octets of all files; 256 MiB
+	Keep     time.Duration // age; 7 days
+	Redact   []string      // of "body", "subject", "addresses", "client"
+	Clock    Clock         // nil means the machine's
+}
+
+// MaxMessage is the size of the largest message that is kept, in octets. Larger
+// ones are not captured.
+const MaxMessage = 32 << 20
+
+const suffix = ".capture"
+
+// ErrTooLarge is the error of Add for a message that is over MaxMessage, or over
+// the size of the whole box.
+var ErrTooLarge = errors.New("message is too large to be captured")
+
+// Box is a folder of captured messages. It is safe for use by many goroutines;
+// one process uses a folder for writing.
+type Box struct {
+	o   Options
+	key []byte // of pseudonyms
+
+	mu    sync.Mutex
+	files []file // oldest first
+	total int64
+}
+
+type file struct {
+	name string
+	size int64
+	at   time.Time
+}
+
+type systemClock struct{}
+
+func (systemClock) Now() time.Time { return time.Now() }
+
+// Open returns the Box in a folder, with what is there.
+func Open(o Options) (*Box, error) {
+	if err := CheckRedact(o.Redact); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
+	}
+	b := &Box{o: o}
+	var err error
+	if b.key, err = pseudonymKey(o.Dir); err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
+	}
+	if b.files, err = list(o.Dir); err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
+	}
+	for _, f := range b.files {
+		b.total += f.size
+	}
+	return b, b.prune(0)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Messages == 0 {
+		o.Messages = 1000
+	}
+	if o.Size == 0 {
+		o.Size = 256 << 20
+	}
+	if o.Keep == 0 {
+		o.Keep = 7 * 24 * time.Hour
+	}
+	if o.Clock == nil {
+		o.Clock = systemClock{}
+	}
+	return o
+}
+
+// list returns the captured messages of a folder, oldest first. Names are ids,
+// which sort by time.
+func list(dir string) ([]file, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var fs []file
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), suffix) {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		fs = append(fs, file{name: e.Name(), size: info.Size(), at: info.ModTime()})
+	}
+	slices.SortFunc(fs, func(a, b file) int { return strings.Compare(a.name, b.name) })
+	return fs, nil
+}
+
+// Add keeps a message. header and body are those before the first stage; they
+// are read only. The file is not synced: a capture is a help, not a promise.
+func (b *Box) Add(r *Record, header *mail.Header, body mail.Body) error {
+	size := header.Size()
+	if body != nil {
+		size += body.Size()
+	}
+	if size > MaxMessage || size > b.o.Size {
+		return ErrTooLarge
+	}
+	kept := *r
+	kept.PeerCert, kept.Client.PeerCert = []byte(kept.Client.PeerCert), ""
+	hide := newRedactor(b.o.Redact, b.key)
+	hide.record(&kept)
+	line, err := json.Marshal(&kept)
+	if err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	name := filepath.Base(kept.ID) + suffix
+	if err := b.write(name, append(line, '\n'), hide.header(header), hide.body(header, body)); err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	return b.added(name)
+}
+
+// write makes the file whole under another name first, so that a reader never
+// sees half of it.
+func (b *Box) write(name string, line, header []byte, body io.Reader) (err error) {
+	f, err := os.OpenFile(filepath.Join(b.o.Dir, name+".tmp"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	w := bufio.NewWriterSize(f, 64<<10)
+	if _, err := io.Copy(w, io.MultiReader(bytes.NewReader(line), bytes.NewReader(header), body)); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), filepath.Join(b.o.Dir, name))
+}
+
+func (b *Box) added(name string) error {
+	info, err := os.Stat(filepath.Join(b.o.Dir, name))
+	if err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	b.mu.Lock()
+	b.files = append(b.files, file{name: name, size: info.Size(), at: b.o.Clock.Now()})
+	b.total += info.Size()
+	b.mu.Unlock()
+	return b.prune(1)
+}
+
+// prune removes the oldest until all bounds hold; the newest keep stay.
+func (b *Box) prune(keep int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	oldest := b.o.Clock.Now().Add(-b.o.Keep)
+	for len(b.files) > keep && (len(b.files) > b.o.Messages || b.total > b.o.Size || b.files[0].at.Before(oldest)) {
+		if err := os.Remove(filepath.Join(b.o.Dir, b.files[0].name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("capture: %w", err)
+		}
+		b.total -= b.files[0].size
+		b.files = b.files[1:]
+	}
+	return nil
+}
+
+// Each calls f with every message of a folder, oldest first, until f returns an
+// error. A file that cannot be read is an error of its own: damaged ones are
+// named, not passed over.
+func Each(dir string, f func(*Message) error) error {
+	files, err := list(dir)
+	if err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	for _, file := range files {
+		m, err := read(filepath.Join(dir, file.name))
+		if errors.Is(err, fs.ErrNotExist) { // pruned meanwhile
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("capture %s: %w", file.name, err)
+		}
+		if err := f(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxRecord bounds the line of JSON, in octets.
+const maxRecord = 4 << 20
+
+func read(path string) (*Message, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > MaxMessage+maxRecord {
+		return nil, fmt.Errorf("it has %d octets, more than a capture can have", info.Size())
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return decode(raw)
+}
+
+// decode reads the octets of a file.
+func decode(raw []byte) (*Message, error) {
+	line, rest, ok := bytes.Cut(raw, []byte{'\n'})
+	if !ok || len(line) > maxRecord {
+		return nil, errors.New("it has no record in its first line")
+	}
+	m := &Message{}
+	if err := json.Unmarshal(line, &m.Record); err != nil {
+		return nil, fmt.Errorf("its record is damaged: %w", err)
+	}
+	m.Client.PeerCert = string(m.Record.PeerCert)
+	br := bufio.NewReader(bytes.NewReader(rest))
+	h, err := mail.ReadHeader(br, MaxMessage)
+	if err != nil {
+		return nil, fmt.Errorf("its header section: %w", err)
+	}
+	body, err := io.ReadAll(br)
+	m.Header, m.Body = h, mail.BytesBody(body)
+	return m, err
+}

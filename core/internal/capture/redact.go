@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package capture
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Words of Options.Redact: what is hidden before a message is written.
+const (
+	RedactBody      = "body"      // letters and digits become x and 0; MIME structure, part headers and lengths stay
+	RedactSubject   = "subject"   // the same, for Subject, Comments and Keywords
+	RedactAddresses = "addresses" // local parts become pseudonyms, the same for the same one; domains stay
+	RedactClient    = "client"    // network in place of the address, no names, no user
+)
+
+// CheckRedact returns an error that names the first unknown word.
+func CheckRedact(words []string) error {
+	known := []string{RedactAddresses, RedactBody, RedactClient, RedactSubject}
+	for _, w := range words {
+		if !slices.Contains(known, w) {
+			return fmt.Errorf("redact = [%q] is not known; known are %s", w, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+// pseudonymKey returns the folder's key, made at the first use. Without it a
+// pseudonym cannot be tried out against a list of names.
+func pseudonymKey(dir string) ([]byte, error) {
+	path := filepath.Join(dir, "key")
+	key, err := os.ReadFile(path)
+	if err == nil && len(key) == sha256.Size {
+		return key, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	key = make([]byte, sha256.Size)
+	rand.Read(key) //nolint:errcheck // it never fails
+	return key, os.WriteFile(path, key, 0o600)
+}
+
+// redactor hides what the policy names.
+type redactor struct {
+	key                              []byte
+	text, subject, addresses, client bool
+	words                            []string
+}
+
+func newRedactor(words []string, key []byte) *redactor {
+	has := func(w string) bool { return slices.Contains(words, w) }
+	return &redactor{key: key, words: words, text: has(RedactBody), subject: has(RedactSubject), addresses: has(RedactAddresses), client: has(RedactClient)}
+}
+
+func (r *redactor) record(rec *Record) {
+	rec.Redacted = r.words
+	rec.Client.Notes = nil
+	if r.client {
+		rec.PeerCert = nil
+		rec.Client = mail.Client{Addr: network(rec.Client.Addr), Protocol: rec.Client.Protocol, TLSVersion: rec.Client.TLSVersion,
+			TLSCipher: rec.Client.TLSCipher, Listener: rec.Client.Listener, Authenticated: rec.Client.Authenticated}
+	}
+	if !r.addresses {
+		return
+	}
+	rec.Sender = r.address(rec.Sender)
+	rec.Params = ""
+	rec.Recipients = slices.Clone(rec.Recipients)
+	for i := range rec.Recipients {
+		rec.Recipients[i] = Recipient{Address: r.address(rec.Recipients[i].Address)}
+	}
+	rec.Decision = slices.Clone(rec.Decision)
+	for i, line := range rec.Decision {
+		rec.Decision[i] = r.inText(line)
+	}
+}
+
+// network returns an address with its last part cleared: /24 or /48.
+func network(a netip.AddrPort) netip.AddrPort {
+	ip, bits := a.Addr().Unmap(), 48
+	if ip.Is4() {
+		bits = 24
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(p.Addr(), 0)
+}
+
+// address returns an address with a pseudonym for its local part.
+func (r *redactor) address(a string) string {
+	at := strings.LastIndexByte(a, '@')
+	if at < 0 {
+		return a
+	}
+	m := hmac.New(sha256.New, r.key)
+	m.Write([]byte(strings.ToLower(a)))
+	return "u" + hex.EncodeToString(m.Sum(nil)[:8]) + a[at:]
+}
+
+// An address in running text. Quoted local parts are taken whole.
+var addrSpec = regexp.MustCompile(`("(?:[^"\\\r\n]|\\.)*"|[^\s<>()\[\]:;,"@\\]+)@([A-Za-z0-9.\-\x80-\xff]+|\[[^\]\r\n]*\])`)
+
+func (r *redactor) inText(s string) string { return addrSpec.ReplaceAllStringFunc(s, r.address) }
+
+// header returns the octets of the header section.
+func (r *redactor) header(h *mail.Header) []byte {
+	if !r.addresses && !r.subject {
+		return h.AppendTo(nil)
+	}
+	all, n := h.AppendTo(nil), 0
+	var b []byte
+	for _, f := range h.Fields() {
+		b = append(b, r.field(f)...)
+		n += len(f.Raw)
+	}
+	return append(b, all[n:]...)
+}
+
+func (r *redactor) field(f mail.Field) []byte {
+	raw := f.Raw
+	colon := bytes.IndexByte(raw, ':') + 1
+	if r.subject && (f.Is("Subject") || f.Is("Comments") || f.Is("Keywords")) {
+		raw = append(bytes.Clone(raw[:colon]), mask(bytes.Clone(raw[colon:]))...)
+	}
+	if r.addresses {
+		raw = []byte(r.inText(string(raw)))
+	}
+	return raw
+}
+
+// mask hides letters and digits in place, so that lengths and line ends stay.
+func mask(b []byte) []byte {
+	for i, c := range b {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 0x80:
+			b[i] = 'x'
+		case c >= 'A' && c <= 'Z':
+			b[i] = 'X'
+		case c >= '0' && c <= '9':
+			b[i] = '0'
+		}
+	}
+	return b
+}
+
+// body returns a reader of the body.
+func (r *redactor) body(h *mail.Header, body mail.Body) io.Reader {
+	if body == nil {
+		return bytes.NewReader(nil)
+	}
+	src := io.NewSectionReader(body, 0, body.Size())
+	if !r.text {
+		return src
+	}
+	m := &maskedBody{src: bufio.NewReaderSize(src, 16<<10), lineStart: true}
+	for _, v := range h.Values("Content-Type") {
+		m.learn(v)
+	}
+	return m
+}
+
+// maskedBody hides the text of a body but keeps what makes its MIME tree:
+// boundaries and the headers of parts.
+type maskedBody struct {
+	src        *bufio.Reader
+	boundaries []string
+	field      []byte // of a part's header, the one that is being read
+	inHeader   bool
+	lineStart  bool // the next piece begins a line
+	left       []byte
+	err        error
+}
+
+// maxBoundaries bounds what a hostile message can make us remember.
+const maxBoundaries = 100
+
+func (m *maskedBody) learn(contentType string) {
+	_, params, err := mime.ParseMediaType(contentType)
+	if b := params["boundary"]; err == nil && b != "" && len(m.boundaries) < maxBoundaries {
+		m.boundaries = append(m.boundaries, b)
+	}
+}
+
+// Read implements io.Reader.
+func (m *maskedBody) Read(p []byte) (int, error) {
+	for len(m.left) == 0 {
+		if m.err != nil {
+			return 0, m.err
+		}
+		piece, err := m.src.ReadSlice('\n')
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			m.err = err
+		}
+		m.left = m.piece(bytes.Clone(piece))
+	}
+	n := copy(p, m.left)
+	m.left = m.left[n:]
+	return n, nil
+}
+
+// piece hides one line, or a part of a line that is too long.
+func (m *maskedBody) piece(b []byte) []byte {
+	first := m.lineStart
+	m.lineStart = bytes.HasSuffix(b, []byte{'\n'})
+	if first && m.delimiter(b) {
+		return b
+	}
+	if !m.inHeader {
+		return mask(b)
+	}
+	m.partHeader(b)
+	return b
+}
+
+// delimiter reports whether a line is a boundary, and begins or ends a part.
+func (m *maskedBody) delimiter(line []byte) bool {
+	if !bytes.HasPrefix(line, []byte("--")) {
+		return false
+	}
+	text := strings.TrimRight(string(line[2:]), " \t\r\n")
+	for _, b := range m.boundaries {
+		if text == b || text == b+"--" {
+			m.inHeader, m.field = text == b, nil
+			return true
+		}
+	}
+	return false
+}
+
+// partHeader looks at a line of a part's header for a boundary.
+func (m *maskedBody) partHeader(line []byte) {
+	if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') && len(m.field) < 16<<10 {
+		m.field = append(m.field, line...)
+		return
+	}
+	if name, value, ok := bytes.Cut(m.field, []byte{':'}); ok && strings.EqualFold(string(name), "Content-Type") {
+		m.learn(strings.Join(strings.Fields(string(value)), " "))
+	}
+	m.field = append(m.field[:0], line...)
+	if len(bytes.TrimRight(line, "\r\n")) == 0 {
+		m.inHeader = false
+	}
+}
