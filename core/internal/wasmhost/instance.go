@@ -176,18 +176,28 @@ func (i *instance) call(f api.Function, name string, fuel int64, stack []uint64)
 // run makes one hook call and returns the verdict. An error is a *Fault, after
 // which the instance must be dropped.
 func (i *instance) run(h *pipeline.Hook, limit time.Duration) (mail.Verdict, error) {
-	var size int64
-	if h.Phase() == mail.PhaseMessage {
-		size, _ = h.Size(pipeline.ViewRaw)
-	}
 	i.begin(h, h.Envelope().ID, limit)
 	defer i.end()
 	i.calls++
 	i.stack[0], i.stack[1] = api.EncodeI32(int32(h.Phase())), api.EncodeI32(int32(h.Arg()))
-	if err := i.call(i.on, "pr_on("+h.Phase().String()+")", i.stage.limits.fuel(h.Phase(), size), i.stack[:]); err != nil {
+	if err := i.call(i.on, "pr_on("+h.Phase().String()+")", i.stage.limits.fuel(h.Phase(), octets(h)), i.stack[:]); err != nil {
 		return mail.Continue, err
 	}
 	return i.verdict(h, api.DecodeI32(i.stack[0]))
+}
+
+// octets returns how much of a message the phase of h can read.
+func octets(h *pipeline.Hook) int64 {
+	switch h.Phase() {
+	case mail.PhaseHeaders:
+		return h.Header().Size()
+	case mail.PhaseBody:
+		return int64(h.Arg())
+	case mail.PhaseMessage, mail.PhaseQueued, mail.PhasePredeliver:
+		n, _ := h.Size(pipeline.ViewRaw)
+		return n
+	}
+	return 0
 }
 
 func (i *instance) verdict(h *pipeline.Hook, r int32) (mail.Verdict, error) {

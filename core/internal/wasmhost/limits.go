@@ -5,6 +5,8 @@ package wasmhost
 import (
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -12,20 +14,32 @@ import (
 
 // Isolation says how long an instance lives.
 const (
-	IsolationCall  = "call"  // pooled; leased for one call at a time (the default)
-	IsolationFresh = "fresh" // a new instance for every call
+	IsolationCall    = "call"    // pooled; leased for one call at a time (the default)
+	IsolationMessage = "message" // leased for a transaction, or a delivery attempt
+	IsolationSession = "session" // leased for a client's connection
+	IsolationRestore = "restore" // pooled; its memory is put back after each call
+	IsolationFresh   = "fresh"   // a new instance for every call
 )
 
-// Limits bound one stage. A zero field means the default.
+// isolations are all levels, from the cheapest to the dearest in time.
+var isolations = []string{IsolationCall, IsolationMessage, IsolationSession, IsolationRestore, IsolationFresh}
+
+// keeps reports whether an instance may keep something of one call for the next.
+func (l *Limits) keeps() bool {
+	return l.Isolation == IsolationMessage || l.Isolation == IsolationSession
+}
+
+// Limits bound one stage. A zero field means the default. A call that can read
+// octets of the message gets 5,000 units of fuel more for each, up to 10 G.
 type Limits struct {
 	Memory          int64         // octets of linear memory per instance; 32 MiB
-	Deadline        time.Duration // of one call in a session phase; 250 ms
-	MessageDeadline time.Duration // of one call in phase message, and of starting an instance; 5 s
-	Fuel            int64         // of one call in a session phase; 50 M
-	MessageFuel     int64         // of one call in phase message; 500 M, and 5,000 per octet of the message up to 10 G
+	Deadline        time.Duration // of one call in a session phase, and per chunk in body; 250 ms
+	MessageDeadline time.Duration // of one call in any other phase, and of starting an instance; 5 s
+	Fuel            int64         // of one call in a session phase, and per chunk in body; 50 M
+	MessageFuel     int64         // of one call in any other phase; 500 M
 	Depth           int           // call depth, in frames; 4,096
 	Instances       int           // instances at one time; twice the processors, at least 8
-	Isolation       string        // IsolationCall or IsolationFresh
+	Isolation       string        // one of the Isolation constants
 }
 
 // Defaults and bounds of Limits, and limits that are the same for all stages.
@@ -99,27 +113,41 @@ func (l *Limits) check() error {
 		return fmt.Errorf("limit depth = %d is out of range; give 1 to %d", l.Depth, maxDepth)
 	case l.Instances < 0 || l.Instances > 10_000:
 		return fmt.Errorf("limit instances = %d is out of range; give 1 to 10000", l.Instances)
-	case l.Isolation != IsolationCall && l.Isolation != IsolationFresh:
-		return fmt.Errorf("isolation %q is unknown; known are %q and %q", l.Isolation, IsolationCall, IsolationFresh)
+	case !slices.Contains(isolations, l.Isolation):
+		return fmt.Errorf("isolation %q is unknown; known are %s", l.Isolation, strings.Join(isolations, ", "))
 	}
 	return nil
 }
 
+// asMessage reports whether a call in phase p has the limits of a message: those
+// that read one, those of the delivery side, and tick. The others answer a
+// command of a session that waits.
+func asMessage(p mail.Phase) bool {
+	switch p {
+	case mail.PhaseHeaders, mail.PhaseMessage, mail.PhaseQueued, mail.PhaseRoute, mail.PhasePredeliver,
+		mail.PhaseResult, mail.PhaseBounce, mail.PhaseTick:
+		return true
+	}
+	return false
+}
+
 // deadline returns how long one call in phase p may take.
 func (l *Limits) deadline(p mail.Phase) time.Duration {
-	if p == mail.PhaseMessage {
+	if asMessage(p) {
 		return l.MessageDeadline
 	}
 	return l.Deadline
 }
 
-// fuel returns the budget of one call in phase p on a message of size octets.
+// fuel returns the budget of one call in phase p that can read size octets of
+// the message: all of it, its header, or a chunk of its body.
 func (l *Limits) fuel(p mail.Phase, size int64) int64 {
-	if p != mail.PhaseMessage {
-		return l.Fuel
+	base := l.Fuel
+	if asMessage(p) {
+		base = l.MessageFuel
 	}
-	if l.MessageFuel >= maxMessageFuel || size > (maxMessageFuel-l.MessageFuel)/fuelPerOctet {
-		return max(l.MessageFuel, maxMessageFuel)
+	if base >= maxMessageFuel || size > (maxMessageFuel-base)/fuelPerOctet {
+		return max(base, maxMessageFuel)
 	}
-	return l.MessageFuel + size*fuelPerOctet
+	return base + size*fuelPerOctet
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -76,7 +77,7 @@ func TestRefusedFiles(t *testing.T) {
 		{"too large", make([]byte, 1<<16), "more than the 65535 permitted"},
 		{"manifest", withManifest(empty, `{"abi":`), "manifest is not valid JSON"},
 		{"abi", withManifest(empty, `{"abi":"postroad_v2"}`), `its manifest says abi "postroad_v2"`},
-		{"phase", withManifest(empty, `{"abi":"postroad_v1","phases":["tick"]}`), `names phase "tick", which this host does not call; it calls mail, message, rcpt`},
+		{"phase", withManifest(empty, `{"abi":"postroad_v1","phases":["tock"]}`), `names phase "tock", which this host does not call; it calls connect, tls, helo, auth, mail, rcpt,`},
 		{"power", withManifest(empty, `{"abi":"postroad_v1","wants":{"http":["*"]}}`), "wants something that this host does not offer"},
 		{"word", withManifest(empty, `{"abi":"postroad_v1","wants":{"read":["mail"]}}`), `read = ["mail"] is not a known grant; known are body, envelope, headers`},
 		{"two manifests", withManifest(withManifest(empty, "{}"), "{}"), "two postroad.manifest sections"},
@@ -138,9 +139,65 @@ func TestPhasesMustBeDeclaredAndServed(t *testing.T) {
 	if _, err = m.NewStage(context.Background(), StageOptions{Name: "s"}); err == nil || !strings.Contains(err.Error(), "its manifest does not name") {
 		t.Errorf("undeclared phases: %v", err)
 	}
-	_, err = load(t, h, "script.wasm").NewStage(context.Background(), StageOptions{Name: "s", Config: newScript(t).end(1<<17, 0)})
-	if err == nil || !strings.Contains(err.Error(), "which this host does not call") {
-		t.Errorf("phase predeliver: %v", err)
+	_, err = load(t, h, "script.wasm").NewStage(context.Background(), StageOptions{Name: "s", Config: newScript(t).end(1<<40, 0)})
+	if err == nil || !strings.Contains(err.Error(), "0x10000000000, which this host does not call") {
+		t.Errorf("phase 40: %v", err)
+	}
+}
+
+// TestEveryPhase: each phase of the ABI can be declared, asked for and called,
+// and has the budget of its kind.
+func TestEveryPhase(t *testing.T) {
+	limits := Limits{Isolation: IsolationSession, Fuel: 1 << 20, MessageFuel: 1 << 21, Deadline: time.Minute, MessageDeadline: time.Hour}
+	h := newHost(t, Options{})
+	for _, p := range mail.AllPhases() {
+		m, err := h.Load(context.Background(), "x", withManifest(readWasm(t, "script.wasm"), `{"abi":"postroad_v1","phases":["`+p.String()+`"]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newTestStage(t, m, StageOptions{Config: newScript(t).end(mail.Phases(p), 0), Limits: limits})
+		if s.Phases() != mail.Phases(p) {
+			t.Errorf("%v: phases %b", p, s.Phases())
+		}
+		if p != mail.PhaseReset { // which starts no instance
+			run(t, s, newHook(p, 0, testEnvelope()))
+		}
+		session := p < mail.PhaseHeaders || p == mail.PhaseBody || p == mail.PhaseReset
+		if fuel := s.limits.fuel(p, 1000); (fuel == 1<<20+1000*fuelPerOctet) != session {
+			t.Errorf("%v: fuel %d", p, fuel)
+		}
+		if d := s.limits.deadline(p); (d == time.Minute) != session {
+			t.Errorf("%v: deadline %v", p, d)
+		}
+	}
+}
+
+func TestFuelHasABound(t *testing.T) {
+	l := Limits{Fuel: 1, MessageFuel: 2 * maxMessageFuel}
+	if n := l.fuel(mail.PhaseBody, 1<<62); n != maxMessageFuel {
+		t.Errorf("a huge chunk gets %d", n)
+	}
+	if n := l.fuel(mail.PhaseMessage, 1<<62); n != 2*maxMessageFuel {
+		t.Errorf("a huge message gets %d", n)
+	}
+}
+
+// TestBodyAndResetNeedAnInstanceThatLasts: plugin-abi §3.15.
+func TestBodyAndResetNeedAnInstanceThatLasts(t *testing.T) {
+	m := load(t, newHost(t, Options{}), "script.wasm")
+	for _, isolation := range isolations {
+		o := StageOptions{Name: "s", Config: newScript(t).end(lasting|mail.Phases(mail.PhaseMail), 0), Limits: Limits{Isolation: isolation}}
+		s, err := m.NewStage(context.Background(), o)
+		switch lasts := isolation == IsolationMessage || isolation == IsolationSession; {
+		case lasts && err != nil:
+			t.Errorf("%s: %v", isolation, err)
+		case lasts:
+			_ = s.Close()
+		case err == nil || !strings.Contains(err.Error(), `it asks for body, reset`) || !strings.Contains(err.Error(), `set isolation = "message" or "session"`):
+			t.Errorf("%s: error %v", isolation, err)
+		}
+		o.Phases = mail.Phases(mail.PhaseMail)
+		newTestStage(t, m, o)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"sort"
 	"strings"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -83,8 +82,8 @@ func (m *Manifest) check() error {
 func (m *Manifest) phaseSet() (mail.PhaseSet, error) {
 	var s mail.PhaseSet
 	for _, name := range m.Phases {
-		p, ok := phaseByName[name]
-		if !ok {
+		p, ok := mail.PhaseByName(name)
+		if !ok || !mail.PhaseSet(abi.ServedPhases).Has(p) {
 			return 0, fmt.Errorf("its manifest names phase %q, which this host does not call; it calls %s", name, servedPhases())
 		}
 		s |= mail.Phases(p)
@@ -92,18 +91,16 @@ func (m *Manifest) phaseSet() (mail.PhaseSet, error) {
 	return s, nil
 }
 
-var phaseByName = map[string]mail.Phase{
-	mail.PhaseMail.String():    mail.PhaseMail,
-	mail.PhaseRcpt.String():    mail.PhaseRcpt,
-	mail.PhaseMessage.String(): mail.PhaseMessage,
-}
+func servedPhases() string { return phaseNames(abi.ServedPhases) }
 
-func servedPhases() string {
-	names := make([]string, 0, len(phaseByName))
-	for n := range phaseByName {
-		names = append(names, n)
+// phaseNames spells a set of phases, in the order of a message's way.
+func phaseNames(set mail.PhaseSet) string {
+	var names []string
+	for _, p := range mail.AllPhases() {
+		if set.Has(p) {
+			names = append(names, p.String())
+		}
 	}
-	sort.Strings(names)
 	return strings.Join(names, ", ")
 }
 

@@ -120,18 +120,32 @@ func granted(m *Manifest, g Grant) (Grant, error) {
 // those that the operator allows.
 func (s *Stage) subscribe(phases, allowed mail.PhaseSet) error {
 	if extra := phases &^ abi.ServedPhases; extra != 0 {
-		return fmt.Errorf("pr_init asks for phases %#x, which this host does not call; it calls %s", uint64(extra), servedPhases())
+		return fmt.Errorf("pr_init asks for phases by the bits %#x, which this host does not call; it calls %s", uint64(extra), servedPhases())
 	}
 	declared, err := s.code.manifest.phaseSet()
 	if err != nil {
 		return err
 	}
 	if extra := phases &^ declared; s.code.manifest.Present && extra != 0 {
-		return fmt.Errorf("pr_init asks for phases %#x, which its manifest does not name; name them there", uint64(extra))
+		return fmt.Errorf("pr_init asks for the phases %s, which its manifest does not name; name them there", phaseNames(extra))
 	}
 	s.asked, s.phases = phases, phases
 	if allowed != 0 {
 		s.phases &= allowed
+	}
+	return s.checkLasting()
+}
+
+// lasting are the phases that mean something only to an instance that outlives
+// the call: it collects chunks, and is told to forget them.
+var lasting = mail.Phases(mail.PhaseBody, mail.PhaseReset)
+
+// checkLasting refuses those phases with an isolation that keeps nothing.
+func (s *Stage) checkLasting() error {
+	if extra := s.phases & lasting; extra != 0 && !s.limits.keeps() {
+		return fmt.Errorf("it asks for %s, which are for an instance that lasts as long as the message, and its isolation is %q; "+
+			"set isolation = %q or %q in its plugin block, or name phases there without them",
+			phaseNames(extra), s.limits.Isolation, IsolationMessage, IsolationSession)
 	}
 	return nil
 }
