@@ -5,42 +5,67 @@ package wasmhost
 import (
 	"fmt"
 	"path"
+	"regexp"
+	"slices"
 	"sort"
 	"strings"
+	"time"
 )
 
 // Grant is what a stage may touch, in the spelling of pipeline.hcl; a manifest
 // asks with the same words. Everything that is not in it is denied.
 type Grant struct {
-	Read     []string `json:"read"`      // envelope, headers, body
-	Write    []string `json:"write"`     // headers, body, recipients, sender
-	Routes   []string `json:"routes"`    // names of routes that it may choose; "*" = any
-	NextHops []string `json:"next_hops"` // patterns of raw "host:port" that it may choose
-	Stores   []string `json:"kv"`        // names of stores; "*" = any
-	Buckets  []string `json:"buckets"`   // names of buckets; "*" = any
+	Read     []string      `json:"read"`      // envelope, headers, body, auth
+	Write    []string      `json:"write"`     // headers, body, recipients, sender, queue, ehlo
+	Routes   []string      `json:"routes"`    // names of routes that it may choose; "*" = any
+	NextHops []string      `json:"next_hops"` // patterns of raw "host:port" that it may choose
+	Stores   []string      `json:"kv"`        // names of stores; "*" = any
+	Buckets  []string      `json:"buckets"`   // names of buckets; "*" = any
+	DNS      bool          `json:"dns"`       // questions to the DNS
+	HTTP     []string      `json:"http"`      // hosts that it may ask: "[scheme://]host[:port]", host may begin with "*."
+	DKIM     []string      `json:"dkim"`      // names of signing keys; reserved
+	Emit     bool          `json:"emit"`      // new messages
+	Secrets  []string      `json:"secrets"`   // names of secrets; "*" = any
+	Tick     time.Duration `json:"-"`         // interval of phase tick, 0 = never; JSON "tick": "1m", or true for AnyTick
 }
 
-// power is a set of the words of read and write.
-type power uint16
+// AnyTick as the Tick of a manifest leaves the interval to the operator.
+const AnyTick time.Duration = -1
+
+const minTick = time.Second
+
+// power is a set of the words of read and write, and of the other grants.
+type power uint32
 
 const (
 	readEnvelope power = 1 << iota
 	readHeaders
 	readBody
+	readAuth
 	writeHeaders
 	writeBody
 	writeRecipients
 	writeSender
+	writeQueue
+	writeEHLO
 	choose // routes or next_hops
 	useStores
 	useBuckets
+	useDNS
+	useHTTP
+	useEmit
+	useSecrets
 )
 
-var readWords = map[string]power{"envelope": readEnvelope, "headers": readHeaders, "body": readBody}
+var readWords = map[string]power{"envelope": readEnvelope, "headers": readHeaders, "body": readBody, "auth": readAuth}
 
 var writeWords = map[string]power{
 	"headers": writeHeaders, "body": writeBody, "recipients": writeRecipients, "sender": writeSender,
+	"queue": writeQueue, "ehlo": writeEHLO,
 }
+
+// hostForm is the form of an entry of http.
+const hostForm = `^(https?://)?(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:([0-9]{1,5}|\*))?$`
 
 // check reports a word that no grant has.
 func (g *Grant) check() error {
@@ -54,6 +79,14 @@ func (g *Grant) check() error {
 		if _, err := path.Match(p, ""); err != nil {
 			return fmt.Errorf("next_hops pattern %q is not a valid glob", p)
 		}
+	}
+	for _, p := range g.HTTP {
+		if ok, err := regexp.MatchString(hostForm, p); err != nil || !ok {
+			return fmt.Errorf("http = [%q] is not a host; write \"api.example.org\", \"*.example.org\", \"https://api.example.org:8443\" or \"*\"", p)
+		}
+	}
+	if g.Tick != 0 && g.Tick != AnyTick && g.Tick < minTick {
+		return fmt.Errorf("tick = %q is out of range; give \"1s\" or more", g.Tick)
 	}
 	return nil
 }
@@ -85,14 +118,21 @@ func (g *Grant) powers() power {
 	for _, w := range g.Write {
 		p |= writeWords[w]
 	}
-	if len(g.Routes)+len(g.NextHops) > 0 {
-		p |= choose
-	}
-	if len(g.Stores) > 0 {
-		p |= useStores
-	}
-	if len(g.Buckets) > 0 {
-		p |= useBuckets
+	for _, use := range []struct {
+		granted bool
+		power   power
+	}{
+		{len(g.Routes)+len(g.NextHops) > 0, choose},
+		{len(g.Stores) > 0, useStores},
+		{len(g.Buckets) > 0, useBuckets},
+		{g.DNS, useDNS},
+		{len(g.HTTP) > 0, useHTTP},
+		{g.Emit, useEmit},
+		{len(g.Secrets) > 0, useSecrets},
+	} {
+		if use.granted {
+			p |= use.power
+		}
 	}
 	return p
 }
@@ -100,65 +140,95 @@ func (g *Grant) powers() power {
 // missing returns the part of wants that g lacks. A wanted "*" asks for whatever
 // the operator gives, and lacks nothing.
 func (g *Grant) missing(wants Grant) Grant {
-	return Grant{
+	lack := Grant{
 		Read:     lacking(wants.Read, g.Read),
 		Write:    lacking(wants.Write, g.Write),
 		Routes:   lacking(wants.Routes, g.Routes),
 		NextHops: lacking(wants.NextHops, g.NextHops),
 		Stores:   lacking(wants.Stores, g.Stores),
 		Buckets:  lacking(wants.Buckets, g.Buckets),
+		DNS:      wants.DNS && !g.DNS,
+		HTTP:     g.lackingHosts(wants.HTTP),
+		DKIM:     lacking(wants.DKIM, g.DKIM),
+		Emit:     wants.Emit && !g.Emit,
+		Secrets:  lacking(wants.Secrets, g.Secrets),
 	}
+	if g.Tick == 0 {
+		lack.Tick = wants.Tick
+	}
+	return lack
 }
 
 func lacking(wants, has []string) []string {
 	var out []string
 	for _, w := range wants {
-		if w != "*" && !contains(has, w) && !contains(has, "*") {
+		if w != "*" && !slices.Contains(has, w) && !slices.Contains(has, "*") {
 			out = append(out, w)
 		}
 	}
 	return out
 }
 
-// narrow returns wants ∩ g: what a module with a manifest gets.
+// lackingHosts is lacking for http, where a granted "*.example.org" covers a
+// wanted "api.example.org".
+func (g *Grant) lackingHosts(wants []string) []string {
+	var out []string
+	for _, w := range lacking(wants, g.HTTP) {
+		covered := slices.ContainsFunc(g.HTTP, func(h string) bool {
+			return strings.HasPrefix(h, "*.") && strings.HasSuffix(strings.ToLower(w), strings.ToLower(h[1:]))
+		})
+		if !covered {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// narrow returns wants ∩ g: what a module with a manifest gets. Hosts stay as
+// the operator wrote them, since a name says more than a pattern that covers it;
+// the request carries both lists.
 func (g *Grant) narrow(wants Grant) Grant {
-	return Grant{
+	n := Grant{
 		Read:     both(wants.Read, g.Read),
 		Write:    both(wants.Write, g.Write),
 		Routes:   both(wants.Routes, g.Routes),
 		NextHops: both(wants.NextHops, g.NextHops),
 		Stores:   both(wants.Stores, g.Stores),
 		Buckets:  both(wants.Buckets, g.Buckets),
+		DNS:      wants.DNS && g.DNS,
+		DKIM:     both(wants.DKIM, g.DKIM),
+		Emit:     wants.Emit && g.Emit,
+		Secrets:  both(wants.Secrets, g.Secrets),
 	}
+	if len(wants.HTTP) > 0 {
+		n.HTTP = g.HTTP
+	}
+	if wants.Tick != 0 {
+		n.Tick = g.Tick
+	}
+	return n
 }
 
 func both(wants, has []string) []string {
-	if contains(wants, "*") {
+	if slices.Contains(wants, "*") {
 		return has
 	}
-	if contains(has, "*") {
+	if slices.Contains(has, "*") {
 		return wants
 	}
 	var out []string
 	for _, w := range wants {
-		if contains(has, w) {
+		if slices.Contains(has, w) {
 			out = append(out, w)
 		}
 	}
 	return out
 }
 
-func contains(list []string, w string) bool {
-	for _, x := range list {
-		if x == w {
-			return true
-		}
-	}
-	return false
-}
-
 // allowsName reports whether a list of names allows name.
-func allowsName(list []string, name string) bool { return contains(list, name) || contains(list, "*") }
+func allowsName(list []string, name string) bool {
+	return slices.Contains(list, name) || slices.Contains(list, "*")
+}
 
 // allowsHop reports whether next_hops allows a "host:port" (host in any case).
 func (g *Grant) allowsHop(hop string) bool {
@@ -182,7 +252,30 @@ func (g *Grant) hcl() string {
 	writeList(&b, "next_hops", quoted(g.NextHops, ""))
 	writeList(&b, "kv", quoted(g.Stores, "store."))
 	writeList(&b, "buckets", quoted(g.Buckets, "bucket."))
+	writeFlag(&b, "dns", g.DNS)
+	writeList(&b, "http", quoted(g.HTTP, ""))
+	writeList(&b, "dkim", quoted(g.DKIM, ""))
+	writeFlag(&b, "emit", g.Emit)
+	writeList(&b, "secrets", quoted(g.Secrets, ""))
+	switch {
+	case g.Tick > 0:
+		fmt.Fprintf(&b, "  tick = %q\n", short(g.Tick))
+	case g.Tick == AnyTick:
+		b.WriteString("  tick = \"1m\"\n")
+	}
 	return b.String() + "}"
+}
+
+// short spells an interval as people do: "1m", not "1m0s".
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 func quoted(words []string, ref string) []string {
@@ -202,6 +295,10 @@ func writeList(b *strings.Builder, key string, items []string) {
 	}
 }
 
-func (g *Grant) empty() bool {
-	return len(g.Read)+len(g.Write)+len(g.Routes)+len(g.NextHops)+len(g.Stores)+len(g.Buckets) == 0
+func writeFlag(b *strings.Builder, key string, on bool) {
+	if on {
+		fmt.Fprintf(b, "  %s = true\n", key)
+	}
 }
+
+func (g *Grant) empty() bool { return g.hcl() == "grant {\n}" }

@@ -89,8 +89,8 @@ func (im *imports) checkFunction(name string, m *Manifest) error {
 		return nil
 	}
 	if _, reserved := im.known[name]; reserved {
-		return fmt.Errorf("it imports %s.%s, which this version of Postroad does not offer yet (it speaks %s minor %d); "+
-			"do without it, or name it under optional_imports in the manifest", abi.Module, name, abi.Module, abi.Minor)
+		return fmt.Errorf("it imports %s.%s, which comes with mail authentication (SPF, DKIM, DMARC, ARC) and is only reserved in this version of Postroad; "+
+			"do without it, or name it under optional_imports in the manifest", abi.Module, name)
 	}
 	return fmt.Errorf("it imports %s.%s, which Postroad does not know (it speaks %s minor %d); check the spelling or run a newer Postroad",
 		abi.Module, name, abi.Module, abi.Minor)

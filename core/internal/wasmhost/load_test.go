@@ -78,8 +78,11 @@ func TestRefusedFiles(t *testing.T) {
 		{"manifest", withManifest(empty, `{"abi":`), "manifest is not valid JSON"},
 		{"abi", withManifest(empty, `{"abi":"postroad_v2"}`), `its manifest says abi "postroad_v2"`},
 		{"phase", withManifest(empty, `{"abi":"postroad_v1","phases":["tock"]}`), `names phase "tock", which this host does not call; it calls connect, tls, helo, auth, mail, rcpt,`},
-		{"power", withManifest(empty, `{"abi":"postroad_v1","wants":{"http":["*"]}}`), "wants something that this host does not offer"},
-		{"word", withManifest(empty, `{"abi":"postroad_v1","wants":{"read":["mail"]}}`), `read = ["mail"] is not a known grant; known are body, envelope, headers`},
+		{"power", withManifest(empty, `{"abi":"postroad_v1","wants":{"files":["*"]}}`), "wants something that this host does not offer"},
+		{"host", withManifest(empty, `{"abi":"postroad_v1","wants":{"http":["ftp://a"]}}`), `http = ["ftp://a"] is not a host; write "api.example.org"`},
+		{"tick", withManifest(empty, `{"abi":"postroad_v1","wants":{"tick":"often"}}`), `tick is an interval such as "1m", or true for any`},
+		{"quick tick", withManifest(empty, `{"abi":"postroad_v1","wants":{"tick":"1ms"}}`), `tick = "1ms" is out of range; give "1s" or more`},
+		{"word", withManifest(empty, `{"abi":"postroad_v1","wants":{"read":["mail"]}}`), `read = ["mail"] is not a known grant; known are auth, body, envelope, headers`},
 		{"two manifests", withManifest(withManifest(empty, "{}"), "{}"), "two postroad.manifest sections"},
 	}
 	h := newHost(t, Options{MaxModule: 1<<16 - 1})

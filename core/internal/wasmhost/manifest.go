@@ -5,8 +5,10 @@ package wasmhost
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/sdk/abi"
@@ -60,13 +62,44 @@ func (g *Grant) unmarshal(b json.RawMessage) error {
 	if len(b) == 0 {
 		return nil
 	}
+	wants := struct {
+		*Grant
+		Tick wantedTick `json:"tick"`
+	}{Grant: g}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if err := d.Decode(g); err != nil {
+	if err := d.Decode(&wants); err != nil {
 		return fmt.Errorf("its manifest wants something that this host does not offer: %w", err)
 	}
+	g.Tick = time.Duration(wants.Tick)
 	return nil
 }
+
+// wantedTick is an interval such as "1m", or true for any.
+type wantedTick time.Duration
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *wantedTick) UnmarshalJSON(b []byte) error {
+	var any bool
+	if json.Unmarshal(b, &any) == nil {
+		if *t = 0; any {
+			*t = wantedTick(AnyTick)
+		}
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return errTick
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return errTick
+	}
+	*t = wantedTick(d)
+	return nil
+}
+
+var errTick = errors.New(`tick is an interval such as "1m", or true for any`)
 
 func (m *Manifest) check() error {
 	if m.ABI != abi.Module {

@@ -27,6 +27,11 @@ type StageOptions struct {
 	Limits  Limits
 	Stores  map[string]Store  // by name; used as far as the grant goes
 	Buckets map[string]Bucket // by name; used as far as the grant goes
+	Secrets map[string]string // by name; used as far as the grant goes
+	DNS     Resolver          // nil: function dns is not supported
+	HTTP    HTTPClient        // nil: functions http … are not supported
+	Metrics Metrics           // nil: figures are dropped
+	Emit    Bucket            // quota of emitted messages, by stage name; nil: the hook's own limit alone
 	Logger  hclog.Logger      // with the stage's name among its fields; nil means the host's
 }
 
@@ -41,6 +46,11 @@ type Stage struct {
 	limits  Limits
 	stores  map[string]Store
 	buckets map[string]Bucket
+	secrets map[string]string
+	dns     Resolver
+	http    HTTPClient
+	metrics Metrics
+	emit    Bucket
 	logger  hclog.Logger
 	asked   mail.PhaseSet // by pr_init, the same in every instance
 	phases  mail.PhaseSet // that it is called in
@@ -91,6 +101,7 @@ func newStage(c *code, o StageOptions) (*Stage, error) {
 	s := &Stage{
 		name: o.Name, host: c.host, code: c, config: o.Config, grant: grant, powers: grant.powers(), limits: limits,
 		stores: maps.Clone(o.Stores), buckets: maps.Clone(o.Buckets), logger: o.Logger, pool: newPool(limits.Instances),
+		secrets: maps.Clone(o.Secrets), dns: o.DNS, http: o.HTTP, metrics: o.Metrics, emit: o.Emit,
 	}
 	if s.config == nil {
 		s.config = []byte("{}")

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: Apache-2.0
 ;;
 ;; reserved_function: imports a function that is reserved for later.
-;; error: it imports postroad_v1.dns, which this version of Postroad does not offer yet
-(module (import "postroad_v1" "dns" (func (param i32 i32 i32 i32 i32) (result i32))) (memory (export "memory") 1) (func (export "pr_init") (result i64) (i64.const 16)) (func (export "pr_on") (param i32 i32) (result i32) (i32.const 0)))
+;; error: it imports postroad_v1.dkim_sign, which comes with mail authentication (SPF, DKIM, DMARC, ARC)
+(module (import "postroad_v1" "dkim_sign" (func (param i32 i32 i32 i32) (result i32))) (memory (export "memory") 1) (func (export "pr_init") (result i64) (i64.const 16)) (func (export "pr_on") (param i32 i32) (result i32) (i32.const 0)))
