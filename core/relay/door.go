@@ -38,15 +38,6 @@ const (
 	refusedQueue   = "queue"
 )
 
-// Mail begins a transaction. It keeps the generation that it began with.
-func (d *door) Mail(ctx context.Context, c *mail.Client, from mail.Address, p smtpin.MailParams) (smtpin.Transaction, *mail.Reply) {
-	t, r := d.begin(ctx, c, from, p)
-	if r != nil {
-		return nil, r
-	}
-	return t, nil
-}
-
 func (d *door) begin(ctx context.Context, c *mail.Client, from mail.Address, p smtpin.MailParams) (*transaction, *mail.Reply) {
 	if err := d.r.room(p.Size); err != nil {
 		return nil, mail.ReplyOf(err)
@@ -67,7 +58,7 @@ func (d *door) begin(ctx context.Context, c *mail.Client, from mail.Address, p s
 	t := &transaction{r: d.r, g: g, l: l, client: c, trusted: mayRelay(l, c.Addr.Addr())}
 	t.tx = pl.Begin(&mail.Envelope{
 		ID: d.r.newID(), Sender: from, OriginalSender: from, Client: *c, Received: d.r.clock.Now(),
-		DeclaredSize: p.Size, SMTPUTF8: p.SMTPUTF8, EightBit: p.EightBit,
+		DeclaredSize: p.Size, SMTPUTF8: p.SMTPUTF8, EightBit: p.EightBit, Params: p.Params,
 	})
 	if r := t.tx.Mail(ctx); r != nil {
 		t.refused(refusedMail, r)
@@ -93,7 +84,7 @@ type transaction struct {
 const loggedRefusals = 10
 
 // Rcpt accepts a recipient for whom we may take mail, if the stages agree.
-func (t *transaction) Rcpt(ctx context.Context, to mail.Address) *mail.Reply {
+func (t *transaction) Rcpt(ctx context.Context, to mail.Address, params string) *mail.Reply {
 	env := t.tx.Envelope()
 	for i := range env.Recipients {
 		if r := &env.Recipients[i]; sameMailbox(r.Original, to) && !r.Removed {
@@ -105,12 +96,15 @@ func (t *transaction) Rcpt(ctx context.Context, to mail.Address) *mail.Reply {
 		t.refused(refusedRelay, r)
 		return r
 	}
-	r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to})
+	r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to, Params: params})
 	if r != nil {
 		t.refused(refusedRcpt, r)
 	}
 	return r
 }
+
+// Ready implements smtpin.Transaction.
+func (t *transaction) Ready(context.Context) *mail.Reply { return nil }
 
 // sameMailbox reports whether a and b differ at most in the case of the domain.
 func sameMailbox(a, b mail.Address) bool {

@@ -39,15 +39,19 @@ func openInMemory(t *testing.T, config []byte) *Relay {
 // transaction that has begun.
 func TestMailOnAListenerThatAReloadTookAway(t *testing.T) {
 	r := openInMemory(t, listens("old"))
-	old := &door{r: r, listener: "old"}
+	old, reply := (&door{r: r, listener: "old"}).Open(context.Background(), &mail.Client{})
+	if reply != nil {
+		t.Fatal(reply)
+	}
 	r.o.Config = listens("new")
 	if err := r.Reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	tx, reply := old.Mail(context.Background(), &mail.Client{}, "a@x.test", smtpin.MailParams{})
+	tx, reply := old.Mail(context.Background(), "a@x.test", smtpin.MailParams{})
 	if tx != nil || reply == nil || reply.Code != 421 {
 		t.Errorf("MAIL got %v, %v, want 421", tx, reply)
 	}
+	old.Close()
 	if err := r.shutdown(); err != nil {
 		t.Error(err)
 	}

@@ -9,21 +9,60 @@ import (
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
-// Backend decides about transactions. It is called by many sessions at once.
+// Backend decides about connections. It is called by many sessions at once.
+//
+// Every reply that a Backend, a Session or a Transaction returns is final: a
+// nil or positive one lets the client go on, 4xx and 5xx refuse, and anything
+// else counts as a fault of ours (451 4.3.0).
 type Backend interface {
-	// Mail begins a transaction (RFC 5321 §4.1.1.2). A nil or positive reply
-	// opens it, and Close of the Transaction will be called exactly once; with
-	// any other reply the Transaction is ignored. c belongs to the callee and
-	// does not change. ctx ends when a Shutdown runs out of time.
-	Mail(ctx context.Context, c *mail.Client, from mail.Address, p MailParams) (Transaction, *mail.Reply)
+	// Open is called before the banner (RFC 5321 §3.1). A refusal takes the
+	// banner's place: 4xx becomes 421 and ends the connection, 5xx becomes 554
+	// and the client has a moment to say QUIT. With a refusal the Session is
+	// ignored.
+	//
+	// c tells of the client. It is the same object in all calls for one
+	// connection, holds at each call what is known then, and changes only
+	// between them; the callee writes nothing in it but the Notes. ctx ends when
+	// a Shutdown runs out of time.
+	Open(ctx context.Context, c *mail.Client) (Session, *mail.Reply)
+}
+
+// Session is one connection. Its methods are called one after the other, on
+// the connection's goroutine.
+type Session interface {
+	// TLS is called when TLS has come up. SMTP has no place for a reply there, so
+	// a refusal answers the commands that follow: 4xx becomes 421 to the first of
+	// them and ends the connection, 5xx is the reply to each of them up to QUIT.
+	TLS(ctx context.Context) *mail.Reply
+	// Helo is called for each sound EHLO and HELO. list holds what would be
+	// offered, a line each, and must not be written to; what is returned is
+	// offered instead, and what is not on it may not be used: STARTTLS, BDAT and
+	// the parameters of MAIL are refused then, and a smaller SIZE is the limit. A
+	// line for an extension that this server does not have is shown and means
+	// nothing. HELO shows no list, but is held to it all the same. After a
+	// refusal everything is as it was before the command (RFC 5321 §4.1.4).
+	Helo(ctx context.Context, list []string) ([]string, *mail.Reply)
+	// Mail begins a transaction (RFC 5321 §4.1.1.2). Unless it is refused, Close
+	// of the Transaction will be called exactly once, and before the next Mail;
+	// with a refusal the Transaction is ignored.
+	Mail(ctx context.Context, from mail.Address, p MailParams) (Transaction, *mail.Reply)
+	// Close ends the session. It is called exactly once, with no transaction
+	// open, when the connection is over for whatever reason.
+	Close()
 }
 
 // Transaction is one mail transaction. Its methods are called one after the
-// other, on the session's goroutine.
+// other, on the connection's goroutine.
 type Transaction interface {
-	// Rcpt adds a recipient. A nil or positive reply accepts it.
-	Rcpt(ctx context.Context, to mail.Address) *mail.Reply
-	// Data takes the message, at most once and only with a recipient accepted.
+	// Rcpt adds a recipient; params are the parameters of RCPT as given, so far
+	// always none.
+	Rcpt(ctx context.Context, to mail.Address, params string) *mail.Reply
+	// Ready is called before 354 invites the content, and before the first chunk
+	// is taken, only with a recipient accepted. After a refusal of DATA the
+	// transaction is still open, and Ready may be called again; after a refusal
+	// of a chunk it is over, for the chunks behind it are no message.
+	Ready(ctx context.Context) *mail.Reply
+	// Data takes the message, at most once and only behind Ready.
 	// r gives the octets as they will be kept: CRLF line ends, dots unstuffed,
 	// io.EOF at the end and only there; it also implements io.WriterTo. Any
 	// other read error means that the client is gone or the message is refused:
@@ -36,9 +75,10 @@ type Transaction interface {
 
 // MailParams are the parameters of a MAIL command.
 type MailParams struct {
-	Size     int64 // SIZE= in octets (RFC 1870), 0 if absent
-	SMTPUTF8 bool  // SMTPUTF8 (RFC 6531)
-	EightBit bool  // BODY=8BITMIME (RFC 6152)
+	Size     int64  // SIZE= in octets (RFC 1870), 0 if absent
+	SMTPUTF8 bool   // SMTPUTF8 (RFC 6531)
+	EightBit bool   // BODY=8BITMIME (RFC 6152)
+	Params   string // all of them as given: "SIZE=100 BODY=8BITMIME"
 }
 
 // Observer is told what happens, for metrics. It is called by many sessions

@@ -69,7 +69,7 @@ func (c *chunks) next() ([]byte, error) {
 // admit refuses a message at the chunk that makes it too big, before a single
 // octet of that chunk is passed on.
 func (c *chunks) admit() *refusal {
-	if limit := c.s.server.opts.Limits.MessageSize; c.chunk.size > limit-c.total {
+	if limit := c.s.offer.size; c.chunk.size > limit-c.total {
 		return tooBig(limit)
 	}
 	return nil

@@ -152,17 +152,29 @@ func serveGoSMTP(tb testing.TB) string {
 // sink takes every message and drops it.
 type sink struct{}
 
-func (s sink) Mail(context.Context, *mail.Client, mail.Address, MailParams) (Transaction, *mail.Reply) {
-	return s, nil
-}
-func (sink) Rcpt(context.Context, mail.Address) *mail.Reply { return nil }
-func (sink) Close()                                         {}
+func (s sink) Open(context.Context, *mail.Client) (Session, *mail.Reply) { return visitor{}, nil }
+
+func (sink) Rcpt(context.Context, mail.Address, string) *mail.Reply { return nil }
+func (sink) Ready(context.Context) *mail.Reply                      { return nil }
+func (sink) Close()                                                 {}
 func (sink) Data(_ context.Context, r io.Reader) *mail.Reply {
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return mail.OurFault(err)
 	}
 	return mail.NewReply(250, mail.Enhanced{2, 0, 0}, "ok")
 }
+
+// visitor is a session with a sink.
+type visitor struct{}
+
+func (visitor) TLS(context.Context) *mail.Reply { return nil }
+func (visitor) Helo(_ context.Context, list []string) ([]string, *mail.Reply) {
+	return list, nil
+}
+func (visitor) Mail(context.Context, mail.Address, MailParams) (Transaction, *mail.Reply) {
+	return sink{}, nil
+}
+func (visitor) Close() {}
 
 // plainSink is sink for plain go-smtp.
 type plainSink struct{}

@@ -4,6 +4,8 @@ package smtpin
 
 import (
 	"strings"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // split cuts a command line into its verb in upper case and its argument.
@@ -19,6 +21,9 @@ func (s *session) dispatch(line string) (handed string) {
 	if bad := s.unfit(line, verb); bad != nil {
 		s.end(bad)
 		return ""
+	}
+	if s.away != nil {
+		return s.goAway(verb)
 	}
 	switch verb {
 	case "EHLO", "HELO":
@@ -138,16 +143,45 @@ func (s *session) greet(verb, arg string) string {
 		s.refuse(refuse(ReasonSyntax, 501, 5, 4, "syntax: "+verb+" hostname"))
 		return ""
 	}
-	s.greeted = true
+	helo, proto, extended := s.client.Helo, s.client.Protocol, verb == "EHLO"
 	s.client.Helo = arg
-	s.client.Protocol = protocol(verb == "EHLO", s.client.TLSVersion != "")
-	s.sayHello(verb == "EHLO")
+	s.client.Protocol = protocol(extended, s.client.TLSVersion != "", false)
+	o, bad := s.negotiate()
+	if bad != nil {
+		s.client.Helo, s.client.Protocol = helo, proto
+		s.refuse(bad)
+		return ""
+	}
+	s.greeted, s.extended, s.offer = true, extended, o
+	s.sayHello()
 	return "EHLO peer\r\n"
 }
 
-// protocol names the session as a Received field does (RFC 3848).
-func protocol(extended, tls bool) string {
+// negotiate asks the Backend what to offer.
+func (s *session) negotiate() (*offer, *refusal) {
+	all := s.server.plain
+	if s.client.TLSVersion != "" {
+		all = s.server.secure
+	}
+	list, reply := s.backend.Helo(s.ctx(), all.list)
+	if reply = checked(reply); !accepted(reply) {
+		return nil, blame(reply)
+	}
+	o, err := all.edited(s.server.opts.Hostname, list)
+	if err != nil {
+		return nil, blame(mail.OurFault(err))
+	}
+	return o, nil
+}
+
+// protocol names the session as a Received field does (RFC 3848, RFC 6531 §4.3
+// for a transaction that is SMTPUTF8).
+func protocol(extended, tls, utf8 bool) string {
 	switch {
+	case utf8 && tls:
+		return "UTF8SMTPS"
+	case utf8:
+		return "UTF8SMTP"
 	case extended && tls:
 		return "ESMTPS"
 	case extended:
@@ -156,15 +190,12 @@ func protocol(extended, tls bool) string {
 	return "SMTP"
 }
 
-func (s *session) sayHello(extended bool) {
-	switch {
-	case !extended:
-		s.say("250 " + s.server.opts.Hostname + "\r\n")
-	case s.client.TLSVersion != "":
-		s.say(s.server.helloTLS)
-	default:
-		s.say(s.server.hello)
+func (s *session) sayHello() {
+	if s.extended {
+		s.say(s.offer.text)
+		return
 	}
+	s.say("250 " + s.server.opts.Hostname + "\r\n")
 }
 
 func (s *session) mail(arg string) string {
@@ -176,7 +207,7 @@ func (s *session) mail(arg string) string {
 		s.refuse(outOfOrder("nested MAIL, end the transaction or RSET first"))
 		return ""
 	}
-	c, bad := parseMail(arg, &s.server.opts)
+	c, bad := parseMail(arg, s.offer)
 	if bad != nil {
 		s.refuse(bad)
 		return ""
@@ -213,6 +244,10 @@ func (s *session) data(arg string) string {
 		s.refuse(bad)
 		return ""
 	}
+	if reply := checked(s.tx.Ready(s.ctx())); !accepted(reply) {
+		s.refuse(blame(reply))
+		return ""
+	}
 	s.bdat = nil
 	s.say(replyData)
 	return "DATA\r\n"
@@ -234,7 +269,7 @@ func (s *session) mayNotSend() *refusal {
 // firstChunk begins a message that comes by BDAT. A chunk that is not welcome
 // is passed over (RFC 3030 §2).
 func (s *session) firstChunk(arg string) string {
-	if !s.server.opts.offers("CHUNKING") {
+	if !s.offer.has("CHUNKING") {
 		s.end(refuse(ReasonUnknown, 502, 5, 1, "BDAT not offered, closing"))
 		return ""
 	}
@@ -246,9 +281,22 @@ func (s *session) firstChunk(arg string) string {
 		s.skipped(s.skipChunk(c.size), bad)
 		return ""
 	}
+	if reply := checked(s.tx.Ready(s.ctx())); !accepted(reply) {
+		return s.notReady(c, blame(reply))
+	}
 	s.bdat = &c
 	s.spoken = true // go-smtp's 354 is not for the client
 	return "DATA\r\n"
+}
+
+// notReady refuses the first chunk of a message and ends the transaction: the
+// chunks behind it must not pass for a message of their own.
+func (s *session) notReady(c chunk, bad *refusal) string {
+	s.skipped(s.skipChunk(c.size), bad)
+	if s.ended {
+		return ""
+	}
+	return "RSET\r\n"
 }
 
 // skipped replies bad behind content that was passed over, or failed to be.

@@ -7,15 +7,21 @@ import (
 	"crypto/tls"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // TestDialogues plays testdata/*.txt against a server. Lines of a file:
 //
 //	# comment
+//	@ open 550 5.7.1 text     the backend's reply to Open; also tls
+//	@ ready 1 550 5.7.1 text  its reply to the first so many Ready
+//	@ helo -CHUNKING +XTRA    what it takes off the EHLO list and puts on it
 //	> text          send the text and CRLF
 //	>> "text"       send the octets of a Go string
 //	< text          expect a reply line that begins with text
@@ -42,14 +48,20 @@ func play(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	b := &backend{}
+	script := strings.Split(string(text), "\n")
+	for _, line := range script {
+		if arg, ok := strings.CutPrefix(line, "@ "); ok {
+			b.prepare(arg)
+		}
+	}
 	_, addr := serve(t, Options{
 		Backend: b,
 		TLS:     serverTLS(t),
 		Limits:  Limits{MessageSize: 1000, Recipients: 3, LineLength: 200, Errors: 8, DataTimeout: time.Minute},
 	})
 	d := &dialogue{client: dial(t, addr), b: b}
-	for i, line := range strings.Split(string(text), "\n") {
-		if line == "" || line[0] == '#' {
+	for i, line := range script {
+		if line == "" || line[0] == '#' || line[0] == '@' {
 			continue
 		}
 		if fault := d.step(line); fault != "" {
@@ -59,6 +71,50 @@ func play(t *testing.T, file string) {
 	if d.seen != len(b.bodies()) {
 		t.Errorf("%s: backend got more than expected: %q", file, b.bodies()[d.seen:])
 	}
+}
+
+// prepare makes the backend answer as a dialogue says.
+func (b *backend) prepare(arg string) {
+	words := strings.Fields(arg)
+	switch words[0] {
+	case "open":
+		r := replyIn(words[1:])
+		b.onOpen = func(*mail.Client) *mail.Reply { return r }
+	case "tls":
+		b.onTLS = replyIn(words[1:])
+	case "ready":
+		left, _ := strconv.Atoi(words[1])
+		b.onReady = func() *mail.Reply {
+			if left--; left < 0 {
+				return nil
+			}
+			return replyIn(words[2:])
+		}
+	case "helo":
+		b.onHelo = func(list []string) []string { return edit(list, words[1:]) }
+	}
+}
+
+func replyIn(words []string) *mail.Reply {
+	code, _ := strconv.Atoi(words[0])
+	var e mail.Enhanced
+	for i, n := range strings.Split(words[1], ".") {
+		e[i], _ = strconv.Atoi(n)
+	}
+	return mail.NewReply(code, e, strings.Join(words[2:], " "))
+}
+
+func edit(list, changes []string) []string {
+	list = slices.Clone(list)
+	for _, c := range changes {
+		line := strings.ReplaceAll(c[1:], "_", " ")
+		if c[0] == '+' {
+			list = append(list, line)
+			continue
+		}
+		list = slices.DeleteFunc(list, func(l string) bool { return strings.HasPrefix(l, line) })
+	}
+	return list
 }
 
 type dialogue struct {

@@ -28,6 +28,9 @@
 //	    is made by our own mapping and internal text has no way out. Replies are
 //	    collected and sent when the next input has to be waited for, which is
 //	    where RFC 2920 wants them.
+//	  - The Backend's refusals before the banner, after TLS and before 354 are
+//	    places that go-smtp has not, and the EHLO list is ours: offer.go holds a
+//	    client to what it was shown.
 //	  - STARTTLS swaps the connection below the session. The layer sits above
 //	    TLS, so it sees plaintext on both kinds of connection.
 //

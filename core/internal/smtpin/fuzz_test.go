@@ -162,7 +162,7 @@ func FuzzPath(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, arg string) {
 		o := Options{Hostname: "mx.example.org"}.withDefaults()
-		if c, bad := parseMail(arg, &o); bad == nil {
+		if c, bad := parseMail(arg, offered(&o, false)); bad == nil {
 			checkAddress(t, arg, c.from, c.params.SMTPUTF8, true)
 			if c.params.Size < 0 || c.params.Size > o.Limits.MessageSize {
 				t.Fatalf("%q: size %d", arg, c.params.Size)
@@ -188,6 +188,31 @@ func checkAddress(t *testing.T, arg string, a mail.Address, utf8, null bool) {
 	}
 }
 
+// FuzzOffer edits the EHLO list in any way: the reply must stay one, and what
+// the server does not have must not come on it.
+func FuzzOffer(f *testing.F) {
+	for _, s := range []string{"", "PIPELINING", "SIZE 5\nXTRA a b", "STARTTLS\nCHUNKING", "-", "x\r", "A  ", "SIZE", "size 99999999999999999999", "8bitmime"} {
+		f.Add(s)
+	}
+	o := Options{Hostname: "mx.example.org", Withhold: []string{"CHUNKING"}}.withDefaults()
+	all := offered(&o, false)
+	f.Fuzz(func(t *testing.T, list string) {
+		e, err := all.edited("mx.example.org", strings.Split(list, "\n"))
+		if err != nil {
+			return
+		}
+		if e.has("CHUNKING") || e.has("STARTTLS") || e.size < 1 || e.size > all.size {
+			t.Fatalf("%q: offers %q, %d octets", list, e.list, e.size)
+		}
+		lines := strings.Split(strings.TrimSuffix(e.text, "\r\n"), "\r\n")
+		for i, l := range lines {
+			if want := map[bool]string{true: "250 ", false: "250-"}[i == len(lines)-1]; !strings.HasPrefix(l, want) || !clean(l) || len(l) > maxReplyLine-2 {
+				t.Fatalf("%q: line %q", list, l)
+			}
+		}
+	})
+}
+
 // FuzzSession throws anything at a session: it must end, close what it opened,
 // and take no message but a sound one.
 func FuzzSession(f *testing.F) {
@@ -199,6 +224,9 @@ func FuzzSession(f *testing.F) {
 		out := run(t, Options{Backend: b}, asStrings(pieces(p, n))...)
 		if b.mails != b.closes || b.datas > b.mails {
 			t.Fatalf("%d Mail, %d Data, %d Close", b.mails, b.datas, b.closes)
+		}
+		if b.opens != 1 || b.lefts != 1 {
+			t.Fatalf("%d sessions, %d Close", b.opens, b.lefts)
 		}
 		if out != "" && (strings.ContainsAny(strings.ReplaceAll(out, "\r\n", ""), "\r\n\x00") || !strings.HasSuffix(out, "\r\n")) {
 			t.Fatalf("reply %q", out)

@@ -39,7 +39,14 @@ type backend struct {
 	messages []received // Data returned 250
 	mails    int        // calls of Mail that opened a transaction
 	datas    int        // calls of Data
-	closes   int
+	closes   int        // of transactions
+	opens    int        // connections that Open took
+	lefts    int        // calls of Session.Close
+	told     []string   // calls, in order
+	onOpen   func(*mail.Client) *mail.Reply
+	onTLS    *mail.Reply
+	onHelo   func(list []string) []string
+	onReady  func() *mail.Reply
 	entered  chan struct{} // if set: told when Data begins
 	release  chan struct{} // if set: Data waits for it
 }
@@ -49,7 +56,60 @@ type transaction struct {
 	m received
 }
 
-func (b *backend) Mail(_ context.Context, c *mail.Client, from mail.Address, p MailParams) (Transaction, *mail.Reply) {
+// visit is one connection as the test backend sees it.
+type visit struct {
+	b *backend
+	c *mail.Client
+}
+
+func (b *backend) Open(_ context.Context, c *mail.Client) (Session, *mail.Reply) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told = append(b.told, "open")
+	if b.onOpen != nil {
+		if r := b.onOpen(c); !accepted(r) {
+			return nil, r
+		}
+	}
+	b.opens++
+	return &visit{b, c}, nil
+}
+
+func (v *visit) TLS(context.Context) *mail.Reply {
+	v.b.tell("tls " + v.c.TLSVersion)
+	return v.b.onTLS
+}
+
+func (v *visit) Helo(_ context.Context, list []string) ([]string, *mail.Reply) {
+	v.b.tell("helo " + v.c.Protocol + " " + v.c.Helo)
+	if v.c.Helo == "panic.example" {
+		panic("test: asked to")
+	}
+	if v.c.Helo == "reject.example" {
+		return nil, mail.NewReply(550, mail.Enhanced{5, 7, 1}, "not you")
+	}
+	if v.b.onHelo != nil {
+		list = v.b.onHelo(list)
+	}
+	return list, nil
+}
+
+func (v *visit) Close() {
+	v.b.tell("close")
+	v.b.mu.Lock()
+	defer v.b.mu.Unlock()
+	v.b.lefts++
+}
+
+func (b *backend) tell(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told = append(b.told, what)
+}
+
+func (v *visit) Mail(_ context.Context, from mail.Address, p MailParams) (Transaction, *mail.Reply) {
+	b, c := v.b, v.c
+	b.tell("mail")
 	if r := steer(from, 7); r != nil {
 		return nil, r
 	}
@@ -62,7 +122,18 @@ func (b *backend) Mail(_ context.Context, c *mail.Client, from mail.Address, p M
 	return &transaction{b, received{client: *c, from: from, params: p}}, nil
 }
 
-func (t *transaction) Rcpt(_ context.Context, to mail.Address) *mail.Reply {
+func (t *transaction) Ready(context.Context) *mail.Reply {
+	t.b.tell("ready")
+	if t.b.onReady != nil {
+		return t.b.onReady()
+	}
+	return nil
+}
+
+func (t *transaction) Rcpt(_ context.Context, to mail.Address, params string) *mail.Reply {
+	if params != "" {
+		return mail.NewReply(500, mail.Enhanced{}, "parameters out of nowhere")
+	}
 	if r := steer(to, 1); r != nil {
 		return r
 	}
@@ -122,6 +193,7 @@ func (t *transaction) Close() {
 	t.b.mu.Lock()
 	defer t.b.mu.Unlock()
 	t.b.closes++
+	t.b.told = append(t.b.told, "end")
 }
 
 func (b *backend) bodies() []string {

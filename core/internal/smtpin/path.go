@@ -105,7 +105,7 @@ type mailCommand struct {
 }
 
 // parseMail reads the argument of MAIL (RFC 5321 §4.1.1.2).
-func parseMail(arg string, o *Options) (mailCommand, *refusal) {
+func parseMail(arg string, o *offer) (mailCommand, *refusal) {
 	var c mailCommand
 	path, rest, bad := cutArgument(arg, "FROM:", 7)
 	if bad != nil {
@@ -155,7 +155,8 @@ func words(s string) []string {
 
 // parseParams reads the parameters of MAIL. One that belongs to no extension
 // we offer is 555 (RFC 5321 §4.1.1.11).
-func parseParams(s string, o *Options) (p MailParams, bad *refusal) {
+func parseParams(s string, o *offer) (p MailParams, bad *refusal) {
+	p.Params = strings.Trim(s, " ")
 	seen := make([]string, 0, 4)
 	for _, f := range words(s) {
 		key, value, _ := strings.Cut(f, "=")
@@ -173,13 +174,13 @@ func parseParams(s string, o *Options) (p MailParams, bad *refusal) {
 	return p, nil
 }
 
-func (p *MailParams) set(key, value string, hasValue bool, o *Options) *refusal {
+func (p *MailParams) set(key, value string, hasValue bool, o *offer) *refusal {
 	switch {
-	case key == "SIZE" && o.offers("SIZE"):
-		return p.setSize(value, o.Limits.MessageSize)
-	case key == "BODY" && o.offers("8BITMIME"):
+	case key == "SIZE" && o.has("SIZE"):
+		return p.setSize(value, o.size)
+	case key == "BODY" && o.has("8BITMIME"):
 		return p.setBody(value)
-	case key == "SMTPUTF8" && o.offers("SMTPUTF8") && !hasValue:
+	case key == "SMTPUTF8" && o.has("SMTPUTF8") && !hasValue:
 		p.SMTPUTF8 = true
 		return nil
 	}

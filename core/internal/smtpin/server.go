@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,12 +26,12 @@ const abortGrace = 5 * time.Second
 
 // Server serves the sessions of one listener.
 type Server struct {
-	opts     Options
-	smtp     *smtp.Server
-	banner   string
-	hello    string    // EHLO reply on a plain connection
-	helloTLS string    // EHLO reply above TLS
-	pool     sync.Pool // of *[]byte, read buffers for content
+	opts   Options
+	smtp   *smtp.Server
+	banner string
+	plain  *offer    // on a plain connection
+	secure *offer    // above TLS
+	pool   sync.Pool // of *[]byte, read buffers for content
 
 	ctx      context.Context // of all Backend calls; ends with abort
 	cancel   context.CancelFunc
@@ -55,8 +54,8 @@ func NewServer(o Options) *Server {
 	s := &Server{
 		opts:      o,
 		banner:    "220 " + o.Hostname + " ESMTP Postroad\r\n",
-		hello:     hello(&o, false),
-		helloTLS:  hello(&o, true),
+		plain:     offered(&o, false),
+		secure:    offered(&o, true),
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[*session]struct{}),
 		perClient: make(map[netip.Addr]int),
@@ -77,21 +76,6 @@ func goSMTP(o Options) *smtp.Server {
 	g.MaxLineLength = 0
 	g.ErrorLog = errorLog{o.Logger}
 	return g
-}
-
-// hello returns the EHLO reply: the extensions that are offered.
-func hello(o *Options, tls bool) string {
-	lines := []string{o.Hostname}
-	for _, e := range []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "STARTTLS"} {
-		if o.offers(e) && !(tls && e == "STARTTLS") {
-			lines = append(lines, e)
-		}
-	}
-	if o.offers("SIZE") {
-		lines = append(lines, fmt.Sprintf("SIZE %d", o.Limits.MessageSize))
-	}
-	last := len(lines) - 1
-	return "250-" + strings.Join(lines[:last], "\r\n250-") + "\r\n250 " + lines[last] + "\r\n"
 }
 
 // Serve accepts connections on l until Shutdown, and owns l. It returns

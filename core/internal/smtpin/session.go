@@ -18,17 +18,22 @@ import (
 // net.Conn below (this file) and the smtp.Session above (transaction.go).
 type session struct {
 	wire
-	server *Server
-	client mail.Client
+	server  *Server
+	client  mail.Client
+	backend Session  // nil before Open and after Close
+	offer   *offer   // what the client may use
+	opened  bool     // the Backend was asked
+	away    *refusal // the reply to each command, once the client has been sent away
 
-	greeted bool   // EHLO or HELO was accepted
-	line    string // a command read too early, to be answered next; empty if none
-	hasLine bool
-	handed  string // what go-smtp still has to read
-	spoken  bool   // the current command has its reply
-	faults  int    // of protocol, since the last accepted message
-	ended   bool   // nothing more will be read
-	closed  bool
+	greeted  bool   // EHLO or HELO was accepted
+	extended bool   // by EHLO
+	line     string // a command read too early, to be answered next; empty if none
+	hasLine  bool
+	handed   string // what go-smtp still has to read
+	spoken   bool   // the current command has its reply
+	faults   int    // of protocol, since the last accepted message
+	ended    bool   // nothing more will be read
+	closed   bool
 
 	tx      Transaction // nil outside a transaction
 	pending mailCommand // of the MAIL or RCPT that go-smtp is being told of
@@ -36,7 +41,7 @@ type session struct {
 	utf8    bool      // the transaction is SMTPUTF8
 	tried   bool      // a RCPT was answered in this transaction
 	rcpts   int       // recipients accepted
-	expires time.Time // end of the transaction's time
+	expires time.Time // end of the transaction's time, or of a client's that was sent away; zero: none
 	bdat    *chunk    // first chunk of a message; nil for DATA
 }
 
@@ -46,10 +51,10 @@ func newSession(s *Server, c net.Conn) *session {
 	p := &session{
 		wire:   wire{raw: c, conn: c, timeout: l.CommandTimeout, draining: &s.draining, pool: &s.pool, in: small, small: small},
 		server: s,
+		offer:  s.plain,
 		client: mail.Client{Addr: addrPort(c), Listener: s.opts.Name, SessionID: ulid.Make().String(), Notes: map[string]string{}},
 	}
-	p.out = append(p.out, s.banner...)
-	p.spoken = true
+	p.spoken = true // the banner is ours
 	return p
 }
 
@@ -67,6 +72,9 @@ func addrPort(c net.Conn) netip.AddrPort {
 // go-smtp cannot answer is answered here. io.EOF ends the session.
 func (s *session) Read(p []byte) (n int, err error) {
 	defer s.rescue(&err)
+	if !s.opened {
+		s.open()
+	}
 	if s.handed == "" {
 		s.handed = s.nextCommand()
 	}
@@ -93,6 +101,7 @@ func (s *session) Close() error {
 		return nil
 	}
 	s.closed, s.ended, s.handed = true, true, ""
+	s.closeBackend()
 	err := s.close()
 	s.server.leave(s)
 	return err
@@ -162,7 +171,7 @@ func (s *session) fillContent() error {
 // deadline is d from now, or the end of the transaction's time.
 func (s *session) deadline(d time.Duration) time.Time {
 	t := time.Now().Add(d)
-	if s.tx != nil && t.After(s.expires) {
+	if !s.expires.IsZero() && t.After(s.expires) {
 		return s.expires
 	}
 	return t

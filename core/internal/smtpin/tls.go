@@ -3,6 +3,7 @@
 package smtpin
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"strings"
@@ -18,7 +19,7 @@ func (s *session) startTLS(arg string) {
 		s.refuse(refuse(ReasonSyntax, 501, 5, 4, "STARTTLS takes no argument"))
 	case s.client.TLSVersion != "":
 		s.refuse(outOfOrder("TLS is active already"))
-	case !s.server.opts.offers("STARTTLS"):
+	case !s.offer.has("STARTTLS"):
 		s.refuse(refuse(ReasonUnknown, 502, 5, 1, "STARTTLS not offered"))
 	case len(s.unread()) > 0:
 		s.end(refuse(ReasonTLS, 554, 5, 1, "input behind STARTTLS, closing"))
@@ -33,7 +34,8 @@ func (s *session) startTLS(arg string) {
 // do so at the EHLO that has to follow.
 func (s *session) forget() {
 	s.Reset()
-	s.greeted = false
+	s.greeted, s.extended = false, false
+	s.offer = s.server.secure
 	s.client.Helo, s.client.Protocol = "", ""
 }
 
@@ -53,12 +55,18 @@ func (s *session) handshake(c *tls.Conn) {
 		return
 	}
 	s.secure(c)
+	s.overTLS()
 }
 
-// secure notes what the handshake agreed on.
+// secure notes what the handshake agreed on, and the client's certificate if
+// Options.TLS asks for one.
 func (s *session) secure(c *tls.Conn) {
 	st := c.ConnectionState()
 	s.conn = c
 	s.client.TLSVersion = strings.ReplaceAll(tls.VersionName(st.Version), " ", "")
 	s.client.TLSCipher = tls.CipherSuiteName(st.CipherSuite)
+	if len(st.PeerCertificates) > 0 {
+		sum := sha256.Sum256(st.PeerCertificates[0].Raw)
+		s.client.PeerCert = string(sum[:])
+	}
 }

@@ -19,31 +19,19 @@ var errNoReply = errors.New("smtpin: the backend gave no answer")
 func (s *session) Mail(string, *smtp.MailOptions) (err error) {
 	defer s.rescue(&err)
 	c := s.pending
-	tx, reply := s.server.opts.Backend.Mail(s.ctx(), s.sender(c.params), c.from, c.params)
+	s.client.Protocol = protocol(s.extended, s.client.TLSVersion != "", c.params.SMTPUTF8)
+	tx, reply := s.backend.Mail(s.ctx(), c.from, c.params)
 	reply = checked(reply)
 	switch {
 	case accepted(reply) && tx == nil:
 		reply = mail.OurFault(errNoReply)
 	case accepted(reply):
-		s.open(tx, c)
+		s.begin(tx, c)
 	}
 	return s.decided(reply, replyMail)
 }
 
-// sender returns a copy of the client for one transaction. Its protocol says
-// that the transaction is SMTPUTF8 (RFC 6531 §4.3).
-func (s *session) sender(p MailParams) *mail.Client {
-	c := s.client
-	switch {
-	case p.SMTPUTF8 && c.TLSVersion != "":
-		c.Protocol = "UTF8SMTPS"
-	case p.SMTPUTF8:
-		c.Protocol = "UTF8SMTP"
-	}
-	return &c
-}
-
-func (s *session) open(tx Transaction, c mailCommand) {
+func (s *session) begin(tx Transaction, c mailCommand) {
 	s.tx = tx
 	s.utf8 = c.params.SMTPUTF8
 	s.tried = false
@@ -51,10 +39,14 @@ func (s *session) open(tx Transaction, c mailCommand) {
 	s.expires = time.Now().Add(s.server.opts.Limits.TransactionTime)
 }
 
+// noParams are the parameters of every RCPT that is accepted: no extension that
+// this server has comes with any.
+const noParams = ""
+
 // Rcpt implements smtp.Session. The real recipient is in s.rcpt.
 func (s *session) Rcpt(string, *smtp.RcptOptions) (err error) {
 	defer s.rescue(&err)
-	reply := checked(s.tx.Rcpt(s.ctx(), s.rcpt))
+	reply := checked(s.tx.Rcpt(s.ctx(), s.rcpt, noParams))
 	if accepted(reply) {
 		s.rcpts++
 	}
@@ -76,7 +68,7 @@ func (s *session) Data(io.Reader) (err error) {
 
 func (s *session) message() *message {
 	l := &s.server.opts.Limits
-	m := &message{lines: lineCheck{limit: l.LineLength}, limit: l.MessageSize}
+	m := &message{lines: lineCheck{limit: l.LineLength}, limit: s.offer.size}
 	if s.bdat != nil {
 		m.framer = &chunks{s: s, chunk: *s.bdat}
 		return m
@@ -138,6 +130,7 @@ func (s *session) Reset() {
 	tx := s.tx
 	s.tx, s.rcpts, s.tried, s.bdat = nil, 0, false, nil
 	if tx != nil {
+		s.expires = time.Time{}
 		tx.Close()
 	}
 }
