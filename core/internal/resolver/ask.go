@@ -22,28 +22,37 @@ const (
 	maxStrangers = 64   // answers over UDP that are not to our question
 )
 
+// found is what ask found.
+type found struct {
+	rrs    []dns.RR
+	ttl    time.Duration // for how long all of it is good
+	secure bool          // the servers say so of every answer on the way
+}
+
 // ask returns the records of type qtype at name, or where its aliases lead. No
 // records and no error means that the name exists without any.
-func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) ([]dns.RR, error) {
-	steps := 0
+func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) (found, error) {
+	f, steps := found{ttl: maxTTL, secure: true}, 0
 	for range maxAsked {
-		a, err := r.cached(ctx, name, qtype)
+		a, ttl, err := r.cached(ctx, name, qtype)
 		if err != nil {
-			return nil, err
+			return found{}, err
 		}
+		f.ttl, f.secure = min(f.ttl, ttl), f.secure && a.AuthenticatedData
 		end, rrs := follow(a.Answer, name, qtype, &steps)
 		if a.Rcode == dns.RcodeNameError {
-			return nil, fmt.Errorf("%s: %w", end, ErrNoDomain)
+			return found{}, fmt.Errorf("%s: %w", end, ErrNoDomain)
 		}
 		if len(rrs) > 0 || end == name {
-			return rrs, nil
+			f.rrs = rrs
+			return f, nil
 		}
 		if steps > maxAliases {
 			break
 		}
 		name = end
 	}
-	return nil, fmt.Errorf("%s: %w: too many aliases", name, ErrTemporary)
+	return found{}, fmt.Errorf("%s: %w: too many aliases", name, ErrTemporary)
 }
 
 // follow goes along the aliases in an answer. It returns where they end and the
@@ -71,17 +80,17 @@ func follow(answer []dns.RR, name string, qtype uint16, steps *int) (string, []d
 	return name, nil
 }
 
-// cached returns the answer from the cache, or a server's, which it keeps.
-func (r *Resolver) cached(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
-	if a, ok := r.cache.get(name, qtype); ok {
-		return a, nil
+// cached returns the answer from the cache, or a server's, which it keeps, and
+// for how long it is good.
+func (r *Resolver) cached(ctx context.Context, name string, qtype uint16) (*dns.Msg, time.Duration, error) {
+	if a, ttl := r.cache.get(name, qtype); ttl > 0 {
+		return a, ttl, nil
 	}
 	a, err := r.query(ctx, name, qtype)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	r.cache.put(name, qtype, a)
-	return a, nil
+	return a, r.cache.put(name, qtype, a), nil
 }
 
 // query asks the servers in turn until one knows.
@@ -107,6 +116,7 @@ func (r *Resolver) query(ctx context.Context, name string, qtype uint16) (*dns.M
 func (r *Resolver) exchange(ctx context.Context, server, name string, qtype uint16) (*dns.Msg, error) {
 	q := new(dns.Msg).SetQuestion(name, qtype) // with a random id
 	q.SetEdns0(udpSize, false)
+	q.AuthenticatedData = true // tell us whether you validated it (RFC 6840 §5.7)
 	a, err := r.over(ctx, "udp", server, q)
 	if err == nil && a.Rcode == dns.RcodeFormatError {
 		q.Extra = nil // a server from before EDNS

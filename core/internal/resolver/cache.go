@@ -39,17 +39,23 @@ func newCache(size int, clock Clock) *cache {
 	return &cache{size: size, clock: clock, m: map[cacheKey]cacheEntry{}}
 }
 
-func (c *cache) get(name string, qtype uint16) (*dns.Msg, bool) {
+// get returns an answer and for how long it is still good; 0 means that there is
+// none.
+func (c *cache) get(name string, qtype uint16) (*dns.Msg, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.m[cacheKey{name, qtype}]
-	return e.answer, ok && c.clock.Now().Before(e.expires)
+	if !ok {
+		return nil, 0
+	}
+	return e.answer, e.expires.Sub(c.clock.Now())
 }
 
-func (c *cache) put(name string, qtype uint16, a *dns.Msg) {
+// put keeps an answer and returns for how long.
+func (c *cache) put(name string, qtype uint16, a *dns.Msg) time.Duration {
 	ttl := lifetime(a)
 	if ttl <= 0 {
-		return
+		return 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,6 +64,7 @@ func (c *cache) put(name string, qtype uint16, a *dns.Msg) {
 		c.evict()
 	}
 	c.m[k] = cacheEntry{a, c.clock.Now().Add(ttl)}
+	return ttl
 }
 
 // evict takes one entry out: one that has expired, if there is one among some

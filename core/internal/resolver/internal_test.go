@@ -51,14 +51,14 @@ func TestCacheIsBounded(t *testing.T) {
 	for i := range 100 {
 		name := fmt.Sprintf("n%d.test.", i)
 		c.put(name, dns.TypeA, answer(name, 60))
-		if _, ok := c.get(name, dns.TypeA); !ok || len(c.m) > 10 {
-			t.Fatalf("%d: kept %t, %d entries", i, ok, len(c.m))
+		if _, ttl := c.get(name, dns.TypeA); ttl != time.Minute || len(c.m) > 10 {
+			t.Fatalf("%d: kept for %v, %d entries", i, ttl, len(c.m))
 		}
 	}
 	clock.now = clock.now.Add(time.Minute)
 	c.put("last.test.", dns.TypeA, answer("last.test.", 1e6))
 	clock.now = clock.now.Add(maxTTL)
-	if _, ok := c.get("last.test.", dns.TypeA); ok {
+	if _, ttl := c.get("last.test.", dns.TypeA); ttl > 0 {
 		t.Error("kept for longer than maxTTL")
 	}
 }
@@ -78,7 +78,7 @@ func TestNegativeLifetime(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	q := new(dns.Msg).SetQuestion("a.test.", dns.TypeMX)
 	a := new(dns.Msg).SetReply(q)
-	for _, s := range []string{"a.test. CNAME b.test.", "b.test. CNAME a.test.", "a.test. MX 1 .", "a.test. A 192.0.2.1"} {
+	for _, s := range []string{"a.test. CNAME b.test.", "b.test. CNAME a.test.", "a.test. MX 1 .", "a.test. A 192.0.2.1", `a.test. TXT "a\200\"" "b"`} {
 		rr, err := dns.NewRR(s)
 		if err != nil {
 			f.Fatal(err)
@@ -106,6 +106,10 @@ func FuzzAnswer(f *testing.F) {
 			}
 		}
 		addresses(a.Answer)
+		fd := found{rrs: a.Answer, ttl: maxTTL}
+		if got, err := fd.answer(); err == nil && len(got.Records) != len(a.Answer) || len(got.Records) > maxRecords {
+			t.Fatalf("%d records of %d", len(got.Records), len(a.Answer))
+		}
 		if ttl := lifetime(a); ttl > maxTTL {
 			t.Fatal(ttl)
 		}

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package resolver looks up where mail goes: the mail exchangers of a domain
-// (RFC 5321 §5.1, RFC 7505) and the addresses of a host. It is a stub resolver:
-// it asks recursive servers, over UDP and over TCP when an answer was cut off,
-// and keeps answers for as long as their TTL says, within bounds.
+// (RFC 5321 §5.1, RFC 7505) and the addresses of a host; and for plugins, by
+// Lookup, the records that mail is judged by. It is a stub resolver: it asks
+// recursive servers, over UDP and over TCP when an answer was cut off, and keeps
+// answers for as long as their TTL says, within bounds.
 //
-// Errors hold the mail.Reply that they mean for a message: 5xx only where the
+// Errors of LookupMX and LookupIP hold the mail.Reply that they mean for a message: 5xx only where the
 // DNS says for certain that there is nothing (ErrNoDomain, ErrNullMX,
 // ErrNoAddress), 451 4.4.3 for everything else. Whether a certain "nothing" is
 // the recipient's fault or the operator's, who may have misspelt a host in the
@@ -142,12 +143,12 @@ func (r *Resolver) LookupMX(ctx context.Context, domain string) ([]MX, error) {
 	if err != nil {
 		return nil, permanent(mail.Enhanced{5, 1, 2}, domain, fmt.Errorf("%w: %w", ErrNoDomain, err))
 	}
-	rrs, err := r.ask(ctx, name, dns.TypeMX)
+	mxs, err := r.ask(ctx, name, dns.TypeMX)
 	if err != nil {
 		return nil, replyTo(domain, mail.Enhanced{5, 1, 2}, err)
 	}
-	if len(rrs) > 0 {
-		return exchangers(domain, rrs)
+	if len(mxs.rrs) > 0 {
+		return exchangers(domain, mxs.rrs)
 	}
 	if _, err := r.LookupIP(ctx, name); err != nil {
 		return nil, err
@@ -187,17 +188,17 @@ func (r *Resolver) LookupIP(ctx context.Context, host string) ([]netip.Addr, err
 		return ips, nil
 	}
 	type answer struct {
-		rrs []dns.RR
+		found
 		err error
 	}
 	six := make(chan answer, 1)
 	go func() {
-		rrs, err := r.ask(ctx, name, dns.TypeAAAA)
-		six <- answer{rrs, err}
+		f, err := r.ask(ctx, name, dns.TypeAAAA)
+		six <- answer{f, err}
 	}()
 	v4, err := r.ask(ctx, name, dns.TypeA)
 	v6 := <-six
-	ips := addresses(append(slices.Clip(v4), v6.rrs...))
+	ips := addresses(append(slices.Clip(v4.rrs), v6.rrs...))
 	if len(ips) > 0 {
 		return ips, nil
 	}

@@ -12,7 +12,7 @@ import (
 
 // DNS is a name server on a loopback port, UDP and TCP, that answers from a
 // zone like a recursive server: with the whole CNAME chain, at most eight
-// steps of it.
+// steps of it, and with the zone's SOA where there is nothing.
 type DNS struct {
 	t       T
 	addr    string
@@ -21,6 +21,7 @@ type DNS struct {
 	mu      sync.Mutex
 	rrs     map[string][]dns.RR // by lower-case name
 	faults  map[string]DNSFault
+	secure  map[string]bool
 	queries map[string]int
 	changed chan struct{}
 }
@@ -38,7 +39,7 @@ type DNSFault struct {
 // ends with the test.
 func NewDNS(t T, zone string) *DNS {
 	t.Helper()
-	d := &DNS{t: t, faults: map[string]DNSFault{}, queries: map[string]int{}, changed: make(chan struct{})}
+	d := &DNS{t: t, faults: map[string]DNSFault{}, secure: map[string]bool{}, queries: map[string]int{}, changed: make(chan struct{})}
 	d.SetZone(zone)
 	d.listen()
 	t.Cleanup(d.Close)
@@ -71,6 +72,14 @@ func (d *DNS) SetFault(name string, f DNSFault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.faults[strings.ToLower(dns.Fqdn(name))] = f
+}
+
+// SetSecure has answers about name say that they were validated with DNSSEC, to
+// who wants to know (RFC 6840 §5.7).
+func (d *DNS) SetSecure(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.secure[strings.ToLower(dns.Fqdn(name))] = true
 }
 
 // Queries returns how often name was asked for records of type qtype over
@@ -147,6 +156,7 @@ func (d *DNS) handler(network string) dns.HandlerFunc {
 			a.Truncated = true
 		default:
 			d.answer(a, q.Question[0])
+			a.AuthenticatedData = q.AuthenticatedData && d.isSecure(q.Question[0].Name)
 		}
 		if f.Spoof && network == "udp" {
 			spoof(w, a)
@@ -188,6 +198,34 @@ func (d *DNS) answer(a *dns.Msg, q dns.Question) {
 	if !d.exists(name) {
 		a.Rcode = dns.RcodeNameError
 	}
+	if len(a.Answer) == 0 {
+		a.Ns = d.soa(name)
+	}
+}
+
+func (d *DNS) isSecure(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.secure[strings.ToLower(name)]
+}
+
+// soa returns the SOA of the nearest zone that name is in (RFC 2308 §3).
+func (d *DNS) soa(name string) []dns.RR {
+	for at, end := 0, false; !end; at, end = dns.NextLabel(name, at) {
+		if rrs := soaOf(d.rrs[name[at:]]); rrs != nil {
+			return rrs
+		}
+	}
+	return soaOf(d.rrs["."])
+}
+
+func soaOf(rrs []dns.RR) []dns.RR {
+	for _, rr := range rrs {
+		if _, ok := rr.(*dns.SOA); ok {
+			return []dns.RR{rr}
+		}
+	}
+	return nil
 }
 
 // exists reports whether there are records at name or below it (RFC 8020).
