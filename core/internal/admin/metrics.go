@@ -27,6 +27,7 @@ type Metrics struct {
 	outcomes    *prometheus.CounterVec
 	attempts    *prometheus.CounterVec
 	faults      *prometheus.CounterVec
+	plugins     *pluginMetrics
 }
 
 // latency buckets: from 50 µs to 10 s.
@@ -47,7 +48,8 @@ func NewMetrics() *Metrics {
 	m.outcomes = m.counter("postroad_deliveries_total", "Recipients settled by an attempt, by status.", "route", "status")
 	m.attempts = m.counter("postroad_delivery_attempts_total", "Delivery attempts: one transaction with one next hop.", "route")
 	m.faults = m.counter("postroad_faults_total", "Faults on our side that were contained, by room.", "room")
-	m.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.plugins = newPluginMetrics()
+	m.reg.MustRegister(m.plugins, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -102,6 +102,25 @@ func (b *Buckets) Take(key string, cost int) (allowed bool, wait time.Duration) 
 	return true, 0
 }
 
+// Peek says what Take would, and takes nothing.
+func (b *Buckets) Peek(key string, cost int) (allowed bool, wait time.Duration) {
+	now := b.clock.Now().UnixNano()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	need := product(b.interval, max(cost, 1))
+	if need > b.burst {
+		return false, math.MaxInt64
+	}
+	full := now
+	if k := b.byKey[key]; k != nil {
+		full = max(k.full, now)
+	}
+	if over := full + need - now - b.burst; over > 0 {
+		return false, time.Duration(over)
+	}
+	return true, 0
+}
+
 // Len returns the number of buckets that are kept.
 func (b *Buckets) Len() int {
 	b.mu.Lock()

@@ -69,6 +69,31 @@ func TestDeniedTakesNothing(t *testing.T) {
 	}
 }
 
+func TestPeekTakesNothing(t *testing.T) {
+	clock := testkit.NewClock(start)
+	b := New(Options{Rate: 1, Per: time.Second, Burst: 5, Clock: clock})
+	for range 10 {
+		if ok, wait := b.Peek("a", 5); !ok || wait != 0 {
+			t.Fatalf("a full bucket: %v, %v", ok, wait)
+		}
+	}
+	if b.Len() != 0 {
+		t.Error("a key that was only looked at is kept")
+	}
+	take(b, "a", 4)
+	for range 10 {
+		if ok, wait := b.Peek("a", 2); ok || wait != time.Second {
+			t.Fatalf("2 of 1: %v, %v", ok, wait)
+		}
+	}
+	if ok, wait := b.Peek("a", 6); ok || wait != math.MaxInt64 {
+		t.Errorf("beyond the burst: %v, %v", ok, wait)
+	}
+	if n := take(b, "a", 5); n != 1 {
+		t.Errorf("%d are left, want 1", n)
+	}
+}
+
 func TestCostBeyondTheBurst(t *testing.T) {
 	b := New(Options{Rate: 1, Per: time.Second, Clock: testkit.NewClock(start)})
 	if ok, wait := b.Take("a", 2); ok || wait != math.MaxInt64 {

@@ -32,6 +32,8 @@ type Store interface {
 type Bucket interface {
 	// Take takes cost tokens, or none, and then says how long to wait for them.
 	Take(key string, cost int) (allowed bool, wait time.Duration)
+	// Peek says what Take would, and takes nothing.
+	Peek(key string, cost int) (allowed bool, wait time.Duration)
 }
 
 // storeHandle(np, nn): a handle for a store by its name. Handles are indexes of

@@ -331,6 +331,12 @@ func (b *fixedBucket) Take(_ string, cost int) (bool, time.Duration) {
 	return true, 0
 }
 
+func (b *fixedBucket) Peek(_ string, cost int) (bool, time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return cost <= b.tokens, 0
+}
+
 // logSink collects log lines.
 type logSink struct {
 	mu sync.Mutex

@@ -46,6 +46,8 @@ func (g *gate) Take(string, int) (bool, time.Duration) {
 	return true, 0
 }
 
+func (*gate) Peek(string, int) (bool, time.Duration) { return true, 0 }
+
 func TestOneInstanceServesCallAfterCall(t *testing.T) {
 	a := &account{}
 	s := newTestStage(t, load(t, newHost(t, Options{Observer: a}), "guests/empty.wasm"), StageOptions{})
