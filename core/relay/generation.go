@@ -140,14 +140,14 @@ func (g *generation) stage(ctx context.Context, c *config.Stage, modules map[str
 	}
 	if newStage, ok := src.native(plugin); ok {
 		s, err := src.newNative(plugin, newStage, c.Config)
-		step.Stage = s
+		step.Stage, step.Code = s, plugin.Source
 		return step, err
 	}
 	s, err := modules[plugin.Name].NewStage(ctx, g.stageOptions(c, plugin, p))
 	if err != nil {
 		return step, err
 	}
-	step.Stage = s
+	step.Stage, step.Code = s, "sha256:"+modules[plugin.Name].SHA256()
 	g.closers = append([]func() error{s.Close}, g.closers...)
 	return step, nil
 }

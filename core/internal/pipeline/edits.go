@@ -23,6 +23,9 @@ const (
 // SetReply sets the reply that goes with a reject or a tempfail: code 400-599,
 // and one line of printable text, which is UTF-8. It may be called again.
 func (h *Hook) SetReply(code int, enh mail.Enhanced, text string) error {
+	if !replies(h.phase) {
+		return abi.ErrWrongPhase
+	}
 	r, err := makeReply(code, enh, text)
 	if err == nil {
 		h.reply = r
@@ -59,7 +62,7 @@ func (h *Hook) SetRecipientVerdict(idx int, v mail.Verdict, r *mail.Reply) error
 	if h.phase != mail.PhaseMessage {
 		return abi.ErrWrongPhase
 	}
-	if !h.Visible(idx) {
+	if !h.somewhere(idx) {
 		return abi.ErrNotFound
 	}
 	if v == mail.Accept || !h.phase.Allowed(v) {
@@ -83,9 +86,13 @@ func (h *Hook) SetRecipientVerdict(idx int, v mail.Verdict, r *mail.Reply) error
 
 // AddHeader puts a new header field at pos: abi.HdrTop, abi.HdrEnd, 1+2·id in
 // front of the field with that id, 2+2·id behind it. It returns the new id. The
-// value is folded here; CR, LF and NUL are refused.
+// value is folded here; CR, LF and NUL are refused. In phase bounce it is a field
+// of the report to come.
 func (h *Hook) AddHeader(pos int32, name, value string) (int, error) {
-	hd, err := h.editHeader(len(name) + len(value))
+	if !editsHeader(h.phase) && h.phase != mail.PhaseBounce {
+		return -1, abi.ErrWrongPhase
+	}
+	hd, err := h.ownHeader(len(name) + len(value))
 	if err != nil {
 		return -1, err
 	}
@@ -104,6 +111,10 @@ func (h *Hook) AddHeader(pos int32, name, value string) (int, error) {
 	}
 	if err != nil {
 		return -1, headerErr(err)
+	}
+	if h.phase == mail.PhaseBounce {
+		f, _ := hd.Field(id)
+		h.added = append(h.added, f.Raw...)
 	}
 	return id, h.note("hdr_add", name, value)
 }
@@ -144,9 +155,13 @@ func (h *Hook) DeleteHeader(id int) error {
 // editHeader returns the hook's own copy of the header, with room for more
 // octets.
 func (h *Hook) editHeader(more int) (*mail.Header, error) {
-	if h.phase != mail.PhaseMessage {
+	if !editsHeader(h.phase) {
 		return nil, abi.ErrWrongPhase
 	}
+	return h.ownHeader(more)
+}
+
+func (h *Hook) ownHeader(more int) (*mail.Header, error) {
 	if h.header.Len() >= maxFields || h.header.Size()+int64(more) > h.p.o.MaxHeader {
 		return nil, abi.ErrLimit
 	}
@@ -189,6 +204,7 @@ func (h *Hook) AddRecipient(a mail.Address) (int, error) {
 	}
 	e := h.editEnvelope()
 	e.Recipients = append(e.Recipients, mail.Recipient{Address: a})
+	h.reserve(mail.Recipient{Address: a})
 	idx := len(e.Recipients) - 1
 	return idx, h.note("rcpt_add", strconv.Itoa(idx), string(a))
 }
@@ -236,10 +252,10 @@ func (h *Hook) checkAddress(a mail.Address) error {
 	return nil
 }
 
-// SetSender changes the envelope's sender in phase mail or message; the empty
-// address is the null reverse-path.
+// SetSender changes the envelope's sender in the phases mail, message and
+// predeliver; the empty address is the null reverse-path.
 func (h *Hook) SetSender(a mail.Address) error {
-	if h.phase != mail.PhaseMail && h.phase != mail.PhaseMessage {
+	if !editsSender(h.phase) {
 		return abi.ErrWrongPhase
 	}
 	if !a.IsNull() {
@@ -253,9 +269,16 @@ func (h *Hook) SetSender(a mail.Address) error {
 }
 
 // SetRoute chooses a route by name, or a raw next hop "host:port", for the
-// recipient with index idx, or for all visible ones when idx is -1.
+// recipient with index idx, or for all visible ones when idx is -1. In phase
+// route that is the hook's own recipient alone.
 func (h *Hook) SetRoute(idx int, route, nextHop string) error {
-	if h.phase != mail.PhaseRcpt && h.phase != mail.PhaseMessage {
+	if !routes(h.phase) {
+		return abi.ErrWrongPhase
+	}
+	if h.phase == mail.PhaseRoute && idx == -1 {
+		idx = h.arg
+	}
+	if h.phase == mail.PhaseRoute && idx >= 0 && idx != h.arg {
 		return abi.ErrWrongPhase
 	}
 	if idx >= 0 && !h.Visible(idx) {
@@ -275,6 +298,9 @@ func (h *Hook) SetRoute(idx int, route, nextHop string) error {
 
 // SetMeta notes value under "stage.key". An empty value takes the note away.
 func (h *Hook) SetMeta(scope int, key, value string) error {
+	if !notes(h.phase) || scope == ScopeMessage && ofSession(h.phase) {
+		return abi.ErrWrongPhase
+	}
 	if key == "" || strings.ContainsAny(key, "\x00\r\n") {
 		return abi.ErrBadArgument
 	}
@@ -315,10 +341,10 @@ func metaBytes(m map[string]string) int {
 	return n
 }
 
-// WriteBody appends to the new body in phase message; with restart it begins a
-// new one. Line ends are repaired to CRLF; NUL is refused.
+// WriteBody appends to the new body in the phases message and predeliver; with
+// restart it begins a new one. Line ends are repaired to CRLF; NUL is refused.
 func (h *Hook) WriteBody(p []byte, restart bool) error {
-	if h.phase != mail.PhaseMessage {
+	if !editsBody(h.phase) {
 		return abi.ErrWrongPhase
 	}
 	if h.p.o.NewBody == nil {

@@ -14,6 +14,9 @@ func (b *branch) factsFor(idx int) func(string) (any, bool) {
 		if v, ok := b.envelopeFact(name); ok {
 			return v, true
 		}
+		if v, ok := b.delivery.fact(name); ok {
+			return v, true
+		}
 		if idx >= 0 && idx < len(b.env.Recipients) {
 			return recipientFact(b.env.Recipients[idx].Address, name)
 		}
@@ -53,6 +56,8 @@ func (b *branch) envelopeFact(name string) (any, bool) {
 		return int64(b.env.Live()), true
 	case "message.size":
 		return b.size(), true
+	case "message.score":
+		return b.env.Score(), true
 	case "message.header":
 		return b.header.Values, true
 	}

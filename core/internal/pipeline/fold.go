@@ -71,6 +71,7 @@ func (b *branch) messages() []*Message {
 // message returns a message of b with all recipients removed.
 func (b *branch) message(hold Hold) *Message {
 	m := &Message{Envelope: b.env.Clone(), Header: b.header, Body: b.body}
+	m.Envelope.Stages = b.marks[:len(b.marks):len(b.marks)]
 	for i := range m.Envelope.Recipients {
 		m.Envelope.Recipients[i].Removed = true
 	}
@@ -81,7 +82,7 @@ func (b *branch) message(hold Hold) *Message {
 	return m
 }
 
-func sortedKeys(m map[int]fate) []int {
+func sortedKeys[V any](m map[int]V) []int {
 	ks := make([]int, 0, len(m))
 	for k := range m {
 		ks = append(ks, k)

@@ -13,8 +13,9 @@ import (
 
 // Views of a message for Size and ReadMessage.
 const (
-	ViewRaw  = 0 // header section and body
-	ViewBody = 1 // body alone
+	ViewRaw   = 0 // header section and body
+	ViewBody  = 1 // body alone
+	ViewChunk = 2 // the chunk of phase body
 )
 
 // Scopes of Meta and SetMeta.
@@ -28,24 +29,31 @@ const (
 // message that ReadMessage and Parts show is the committed one. Methods fail
 // with an abi.Errno. A Hook is used by one goroutine, while Run lasts.
 type Hook struct {
-	p     *Pipeline
-	step  *Step
-	phase mail.Phase
-	arg   int
-	b     *branch
+	p      *Pipeline
+	step   *Step
+	phase  mail.Phase
+	arg    int
+	dry    bool
+	room   int // branches that the transaction may still be split into, -1: any number
+	lives  lives
+	out    *[]Emission
+	extras *extras
 
-	env      *mail.Envelope // the branch's until the first edit
-	header   *mail.Header
-	body     *bodyEdit
-	newBody  mail.Body
+	draft          // the one in use
+	drafts []draft // all of them, when Split has made children; that in use is not current
+	using  int     // index of the one in use
+
+	ehlo     []string          // edited; nil: not
 	notes    map[string]string // session meta to be committed
 	reply    *mail.Reply
 	rcpts    map[int]fate
 	onCommit []func() error
-	shared   bool // something changed that all recipients share
+	emitted  []Emission
+	added    []byte // header fields for a report
 	rawHead  []byte
 	parts    *Parts
 	edits    []Edit
+	children []*branch // that a committed hook split off
 }
 
 // Edit is one entry of a hook's journal, for traces and tests.
@@ -63,24 +71,30 @@ func NewHook(p *Pipeline, stage string, phase mail.Phase, arg int, env *mail.Env
 }
 
 func newHook(p *Pipeline, b *branch, s *Step, phase mail.Phase, arg int) *Hook {
-	return &Hook{p: p, step: s, phase: phase, arg: arg, b: b, env: b.env, header: &b.header}
+	return &Hook{p: p, step: s, phase: phase, arg: arg, dry: p.o.Dry, room: -1, draft: draft{b: b, env: b.env, header: &b.header}}
 }
 
-// Phase returns the phase of the call, Arg its argument (the recipient's index
-// in phase rcpt, else 0) and StageName the stage's name in pipeline.hcl.
+// Phase returns the phase of the call.
 func (h *Hook) Phase() mail.Phase { return h.phase }
 
-// Arg returns the recipient's index in phase rcpt, else 0.
+// Arg returns the argument of the phase: the recipient's index in the phases
+// rcpt, route and bounce, the length of the chunk in phase body, the number of
+// the attempt in the phases predeliver and result, else 0.
 func (h *Hook) Arg() int { return h.arg }
 
 // StageName returns the stage's name in pipeline.hcl.
 func (h *Hook) StageName() string { return h.step.Name }
 
-// Envelope returns the envelope with this hook's edits, to be read only.
+// Dry reports whether nothing outside of the journal may happen: the hook runs
+// beside the live one, or on a message of the past.
+func (h *Hook) Dry() bool { return h.dry }
+
+// Envelope returns the envelope with this hook's edits, to be read only. In the
+// session's phases it has the client alone, in phase tick nothing.
 func (h *Hook) Envelope() *mail.Envelope { return h.env }
 
 // Header returns the header with this hook's edits, to be read only. It is
-// empty before phase message.
+// empty before phase headers.
 func (h *Hook) Header() *mail.Header { return h.header }
 
 // Edits returns the journal so far.
@@ -100,16 +114,30 @@ func (h *Hook) Visible(idx int) bool {
 
 // Size returns the octets of a view of the committed message.
 func (h *Hook) Size(view int) (int64, error) {
-	if h.phase != mail.PhaseMessage {
-		return 0, abi.ErrWrongPhase
+	if err := h.mayRead(view); err != nil {
+		return 0, err
 	}
 	switch view {
+	case ViewChunk:
+		return int64(len(h.Chunk())), nil
 	case ViewRaw:
 		return h.b.header.Size() + h.bodySize(), nil
-	case ViewBody:
-		return h.bodySize(), nil
 	}
-	return 0, abi.ErrBadArgument
+	return h.bodySize(), nil
+}
+
+// mayRead tells whether a view can be read in the phase: the chunk in phase
+// body, the message where it is whole.
+func (h *Hook) mayRead(view int) error {
+	switch {
+	case h.phase != mail.PhaseBody && !readsMessage(h.phase):
+		return abi.ErrWrongPhase
+	case view < ViewRaw || view > ViewChunk:
+		return abi.ErrBadArgument
+	case (view == ViewChunk) != (h.phase == mail.PhaseBody):
+		return abi.ErrWrongPhase
+	}
+	return nil
 }
 
 func (h *Hook) bodySize() int64 {
@@ -122,23 +150,30 @@ func (h *Hook) bodySize() int64 {
 // ReadMessage copies octets of a view of the committed message from off on into
 // p and returns their number, 0 at the end.
 func (h *Hook) ReadMessage(view int, p []byte, off int64) (int, error) {
-	if h.phase != mail.PhaseMessage {
-		return 0, abi.ErrWrongPhase
+	if err := h.mayRead(view); err != nil {
+		return 0, err
 	}
-	if off < 0 || view != ViewRaw && view != ViewBody {
+	if off < 0 {
 		return 0, abi.ErrBadArgument
+	}
+	if view == ViewChunk {
+		return copyFrom(p, h.Chunk(), off), nil
 	}
 	n := 0
 	if view == ViewRaw {
 		head := h.rawHeader()
-		if off < int64(len(head)) {
-			n = copy(p, head[off:])
-			off += int64(n)
-		}
-		off -= int64(len(head))
+		n = copyFrom(p, head, off)
+		off += int64(n) - int64(len(head))
 	}
 	m, err := h.readBody(p[n:], off)
 	return n + m, err
+}
+
+func copyFrom(p, from []byte, off int64) int {
+	if off >= int64(len(from)) {
+		return 0
+	}
+	return copy(p, from[off:])
 }
 
 func (h *Hook) rawHeader() []byte {
@@ -162,6 +197,9 @@ func (h *Hook) readBody(p []byte, off int64) (int, error) {
 // Meta returns what was noted under key: the stage's own note of that name, or
 // with a full name "stage.key" any stage's.
 func (h *Hook) Meta(scope int, key string) (string, bool) {
+	if h.phase == mail.PhaseTick {
+		return "", false
+	}
 	own := h.step.Name + "." + key
 	if scope == ScopeMessage {
 		if v, ok := h.env.Meta[own]; ok {
@@ -216,44 +254,52 @@ func replyOr(r *mail.Reply, v mail.Verdict) *mail.Reply {
 
 // Commit applies the edits of a hook made by NewHook and runs what was put off
 // until then.
-func (h *Hook) Commit() error { return h.commit(h.b) }
+func (h *Hook) Commit() error { return h.commit() }
 
 // Drop forgets the edits of a hook made by NewHook.
 func (h *Hook) Drop() { h.drop() }
 
 // commit makes the hook's copies the branch's state, or fails and changes
 // nothing.
-func (h *Hook) commit(b *branch) error {
-	if h.body != nil {
-		nb, err := h.body.finish()
-		if err != nil {
-			return fmt.Errorf("stage %s: write body: %w", h.step.Name, err)
-		}
-		h.newBody, h.body = nb, nil
+func (h *Hook) commit() error {
+	if err := h.each((*draft).finish); err != nil {
+		return fmt.Errorf("stage %s: write body: %w", h.step.Name, err)
 	}
-	for _, f := range h.onCommit {
-		if err := f(); err != nil {
-			return fmt.Errorf("stage %s: commit: %w", h.step.Name, err)
-		}
+	if err := h.effects(); err != nil {
+		return fmt.Errorf("stage %s: commit: %w", h.step.Name, err)
 	}
-	if h.newBody != nil {
-		b.body = h.newBody
-		h.header.End()
+	if len(h.drafts) > 0 {
+		h.children = h.split()
 	}
+	h.b.take(&h.draft)
+	h.b.added = append(h.b.added, h.added...)
 	for k, v := range h.notes {
 		h.env.Client.Notes[k] = v
 	}
-	b.env, b.header = h.env, *h.header
+	if h.ehlo != nil {
+		h.extras.ehlo = h.ehlo
+	}
+	h.release()
+	h.parts.close()
+	return nil
+}
+
+// effects runs what was put off until the commit.
+func (h *Hook) effects() error {
+	if h.dry {
+		return nil
+	}
+	for _, f := range h.onCommit {
+		if err := f(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // drop forgets all edits.
 func (h *Hook) drop() {
-	if h.body != nil {
-		h.body.w.Abort()
-	}
-	if r, ok := h.newBody.(releaser); ok {
-		r.Release()
-	}
-	h.newBody, h.rcpts, h.edits = nil, nil, nil
+	_ = h.each((*draft).drop)
+	h.rcpts, h.edits, h.emitted, h.children = nil, nil, nil, nil
+	h.parts.close()
 }

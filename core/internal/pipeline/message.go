@@ -37,28 +37,35 @@ type Result struct {
 	Messages  []*Message  // what to queue; more than one where recipients differ
 	Refused   []Refusal   // with on_mixed accept_and_bounce: owed a DSN; with accept_and_drop: a record
 	Discarded int         // recipients that a stage dropped
+	Emitted   []Emission  // new messages to queue, whatever Reply says
 }
 
 // Message runs the stages of phase message over the whole message. received is
-// the id of our own Received field in header, which stages cannot change, or -1.
-// The bodies in the result belong to the caller, all others go with Close.
+// the id of our own Received field in header, which stages cannot change, or -1;
+// after Headers both are what Headers made of them. The bodies in the result
+// belong to the caller, all others go with Close.
 func (t *Transaction) Message(ctx context.Context, header mail.Header, body mail.Body, received int, mixed OnMixed) Result {
-	t.root.header, t.root.body, t.root.own = header, body, received+1
+	if !t.headed {
+		t.head(header, received)
+	}
+	t.root.body = body
 	t.own(body)
+	if t.over != nil {
+		return Result{Reply: t.over, Emitted: t.Emitted()}
+	}
 	t.root.settleAll(t.sticky, t.root.fates)
-	branches := []*branch{t.root}
+	t.branches = []*branch{t.root}
 	for i := range t.p.o.Steps {
 		s := &t.p.o.Steps[i]
 		if !s.Stage.Phases().Has(mail.PhaseMessage) {
 			continue
 		}
-		for _, b := range branches {
-			if c := t.step(ctx, s, b); c != nil {
-				branches = append(branches, c)
-			}
+		for _, b := range t.branches {
+			t.branches = append(t.branches, t.step(ctx, s, b)...)
 		}
 	}
-	r := fold(branches, mixed)
+	r := fold(t.branches, mixed)
+	r.Emitted = t.Emitted()
 	t.keep(r)
 	return r
 }
@@ -72,25 +79,26 @@ func (t *Transaction) keep(r Result) {
 	}
 }
 
-// step runs s on b, and returns the branch that it split off, if any.
-func (t *Transaction) step(ctx context.Context, s *Step, b *branch) *branch {
+// step runs s on b, and returns the branches that split off.
+func (t *Transaction) step(ctx context.Context, s *Step, b *branch) []*branch {
 	if b.ended && !s.Always || b.env.Live() == 0 {
 		return nil
 	}
 	selected, n, err := b.selected(s.When)
 	switch {
 	case err != nil:
-		b.settleAll(fault(s, err), nil)
+		b.settleAll(s.fault(mail.PhaseMessage, err), nil)
 		return nil
 	case n == 0:
 		return nil
 	case n == b.env.Live():
-		t.runOn(ctx, s, b)
-		return nil
+		_, children := t.runOn(ctx, s, b)
+		return children
 	}
 	c := b.split(selected)
-	if shared := t.runOn(ctx, s, c); shared || c.ended {
-		return c
+	shared, children := t.runOn(ctx, s, c)
+	if shared || c.ended {
+		return append(children, c)
 	}
 	for i := range selected {
 		if selected[i] {
@@ -101,45 +109,22 @@ func (t *Transaction) step(ctx context.Context, s *Step, b *branch) *branch {
 	return nil
 }
 
-func fault(s *Step, err error) fate {
-	v, r := s.fault(err)
-	return fate{verdict: v, reply: r, stage: s.Name}
-}
-
-// runOn runs s on b and reports whether it changed what all recipients share.
-func (t *Transaction) runOn(ctx context.Context, s *Step, b *branch) (shared bool) {
-	t.pass(s)
+// runOn runs s on b and reports whether it changed what all recipients share,
+// and the branches that it split off.
+func (t *Transaction) runOn(ctx context.Context, s *Step, b *branch) (shared bool, children []*branch) {
+	b.mark(s)
 	h := newHook(t.p, b, s, mail.PhaseMessage, 0)
-	v, err := t.p.call(ctx, s, h)
-	if err == nil {
-		err = h.commit(b)
+	h.lives, h.out, h.room = t.lives, &t.out, maxBranches-len(t.branches)
+	f := t.p.run(ctx, s, h)
+	t.bodies = append(t.bodies, h.bodies()...)
+	for idx, own := range h.rcpts {
+		h.holder(idx).settle(idx, own)
 	}
-	if err != nil {
-		h.drop()
-		b.settleAll(fault(s, err), nil)
-		return false
+	b.settleAll(f, h.rcpts)
+	for _, c := range h.children {
+		c.settleAll(f, h.rcpts)
 	}
-	if h.newBody != nil {
-		t.own(b.body)
-	}
-	for idx, f := range h.rcpts {
-		b.settle(idx, f)
-	}
-	b.settleAll(fate{verdict: v, reply: h.replyFor(v), stage: s.Name}, h.rcpts)
-	return h.shared
-}
-
-// settleAll gives f to every live recipient but those that the same stage gave
-// a verdict of their own.
-func (b *branch) settleAll(f fate, except map[int]fate) {
-	if f.verdict == mail.Accept {
-		b.ended = true
-	}
-	for i := range b.env.Recipients {
-		if _, own := except[i]; !own && !b.env.Recipients[i].Removed {
-			b.settle(i, f)
-		}
-	}
+	return h.shared, h.children
 }
 
 // selected evaluates `when` for b: which recipients the stage sees, and how many.

@@ -50,7 +50,7 @@ type Parts struct {
 // Parts returns the MIME tree of the committed message, parsed at the first
 // call.
 func (h *Hook) Parts() (*Parts, error) {
-	if h.phase != mail.PhaseMessage {
+	if !readsParts(h.phase) {
 		return nil, abi.ErrWrongPhase
 	}
 	if h.parts == nil {
@@ -62,6 +62,9 @@ func (h *Hook) Parts() (*Parts, error) {
 	}
 	return h.parts, nil
 }
+
+// close ends what the tree holds.
+func (p *Parts) close() {}
 
 // open returns a reader of the whole committed message.
 func (h *Hook) open() io.Reader {

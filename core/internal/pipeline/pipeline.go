@@ -12,7 +12,11 @@
 // Verdicts: the first final one (accept, reject, tempfail, discard) ends the
 // chain for the recipients that it is about; quarantine and defer stick while
 // later stages still run. A stage that fails never decides: its on_error policy
-// does, by default a 451.
+// does, by default a 451, and in delivery another try.
+//
+// A Session has the phases of a connection, a Transaction those of an envelope
+// on its way in, an Outbound those of a delivery attempt; Tick has no message.
+// A pipeline whose stages are not called in a phase does nothing in it.
 package pipeline
 
 import (
@@ -70,9 +74,13 @@ const (
 type Step struct {
 	Name    string
 	Stage   Stage
+	Code    string    // what it runs: "sha256:" and the digest of the module, or "native:" and a name
 	When    Condition // nil: always
 	OnError OnError   // "" means tempfail
 	Always  bool      // runs in the message phase even after an accept
+
+	slot int // number of its slots
+	of   int // steps of the pipeline
 }
 
 // BodyWriter collects a new body; Finish ends it, Abort drops it.
@@ -97,12 +105,15 @@ type Options struct {
 	MaxHeader int64             // octets a header section may grow to; 0 means 1 MiB
 	MaxRcpt   int               // recipients an envelope may grow to; 0 means 1,000
 	Observer  Observer          // may be nil
+	Dry       bool              // nothing outside of the journal happens: for a replay
 }
 
 // Pipeline is an ordered list of stages. It is safe for use by many goroutines
 // and holds no state of a transaction.
 type Pipeline struct {
-	o Options
+	o      Options
+	phases mail.PhaseSet // in which any stage is called
+	slots  int           // how many there are in each lifetime
 }
 
 // New returns a pipeline. Steps run in their order.
@@ -116,8 +127,17 @@ func New(o Options) *Pipeline {
 	if o.MaxRcpt == 0 {
 		o.MaxRcpt = 1000
 	}
-	return &Pipeline{o: o}
+	p := &Pipeline{o: o, slots: len(o.Steps)}
+	p.o.Steps = append([]Step(nil), o.Steps...)
+	for i := range p.o.Steps {
+		p.o.Steps[i].slot, p.o.Steps[i].of = i, len(o.Steps)
+		p.phases |= o.Steps[i].Stage.Phases()
+	}
+	return p
 }
+
+// Has reports whether any stage is called in a phase.
+func (p *Pipeline) Has(phase mail.Phase) bool { return p.phases.Has(phase) }
 
 // Name returns the pipeline's name in pipeline.hcl.
 func (p *Pipeline) Name() string { return p.o.Name }
@@ -142,17 +162,4 @@ func (p *Pipeline) call(ctx context.Context, s *Step, h *Hook) (v mail.Verdict, 
 		err = h.check(v)
 	}
 	return v, err
-}
-
-// fault is the fate that on_error gives to a message when step s failed.
-func (s *Step) fault(err error) (mail.Verdict, *mail.Reply) {
-	switch s.OnError {
-	case OnErrorSkip:
-		return mail.Continue, nil
-	case OnErrorReject:
-		return mail.Reject, mail.NewReply(554, mail.Enhanced{5, 3, 0}, "message could not be processed").Because(err)
-	case OnErrorQuarantine:
-		return mail.Quarantine, mail.NewReply(250, mail.Enhanced{2, 0, 0}, "stage "+s.Name+" failed").Because(err)
-	}
-	return mail.Tempfail, mail.OurFault(err)
 }

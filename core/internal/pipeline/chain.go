@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// chain is one run of the stages of a phase that has one thing to decide: the
+// connection, a recipient, an attempt.
+type chain struct {
+	phase  mail.Phase
+	arg    int
+	about  int // the recipient that `when` may ask about, -1: none
+	b      *branch
+	lives  lives
+	out    *[]Emission // where emitted messages go
+	bodies *[]releaser // where new bodies go
+	extras *extras     // nil in the phases that have none
+}
+
+// extras are what hooks of some phases have beside the envelope and the message.
+// What stages may edit is the committed state.
+type extras struct {
+	chunk    []byte // phase body
+	offset   int64
+	ehlo     []string // phase helo
+	password []byte   // phase auth
+}
+
+// decide runs the stages in their order: the first final verdict ends the chain,
+// others stick.
+func (p *Pipeline) decide(ctx context.Context, c *chain) fate {
+	var sticky fate
+	for i := range p.o.Steps {
+		s := &p.o.Steps[i]
+		if !s.Stage.Phases().Has(c.phase) {
+			continue
+		}
+		f := p.one(ctx, s, c)
+		switch {
+		case f.verdict == mail.Accept:
+			return sticky
+		case f.verdict.Final():
+			return f
+		case f.verdict != mail.Continue:
+			sticky = f
+		}
+	}
+	return sticky
+}
+
+// one calls one stage, when it is for it.
+func (p *Pipeline) one(ctx context.Context, s *Step, c *chain) fate {
+	ok, err := c.selects(s)
+	if err != nil {
+		return s.fault(c.phase, err)
+	}
+	if !ok {
+		return fate{}
+	}
+	return p.called(ctx, s, c)
+}
+
+// selects tells whether the stage is for it.
+func (c *chain) selects(s *Step) (bool, error) {
+	if s.When == nil {
+		return true, nil
+	}
+	return s.When.Eval(c.b.factsFor(c.about))
+}
+
+// called calls one stage.
+func (p *Pipeline) called(ctx context.Context, s *Step, c *chain) fate {
+	c.b.mark(s)
+	h := newHook(p, c.b, s, c.phase, c.arg)
+	h.lives, h.out, h.extras = c.lives, c.out, c.extras
+	f := p.run(ctx, s, h)
+	if c.bodies != nil {
+		*c.bodies = append(*c.bodies, h.bodies()...)
+	}
+	return f
+}
+
+// run calls a stage and commits or drops what it did.
+func (p *Pipeline) run(ctx context.Context, s *Step, h *Hook) fate {
+	v, err := p.call(ctx, s, h)
+	if err == nil {
+		err = h.commit()
+	}
+	if err != nil {
+		h.drop()
+		return s.fault(h.phase, err)
+	}
+	return fate{verdict: v, reply: h.replyFor(v), stage: s.Name}
+}
+
+// fate is what was decided for one recipient, or for the message.
+type fate struct {
+	verdict mail.Verdict
+	reply   *mail.Reply
+	stage   string
+	failed  bool // the stage failed: on_error decided
+}
+
+func (f fate) refused() bool { return f.verdict == mail.Reject || f.verdict == mail.Tempfail }
+
+// fault is the fate that on_error gives when step s failed in a phase. In
+// delivery a message is never lost by it: what says quarantine is held, and in
+// the phases in which the decision has been made it stays as it was.
+func (s *Step) fault(phase mail.Phase, err error) fate {
+	f := fate{stage: s.Name, failed: true}
+	switch {
+	case s.OnError == OnErrorSkip || phase > mail.PhaseMessage && !in(phase, mail.PhaseRoute, mail.PhasePredeliver):
+		return f
+	case s.OnError == OnErrorReject:
+		f.verdict, f.reply = mail.Reject, mail.NewReply(554, mail.Enhanced{5, 3, 0}, "message could not be processed").Because(err)
+	case s.OnError == OnErrorQuarantine && delivers(phase):
+		f.verdict, f.reply = mail.Defer, mail.NewReply(451, mail.Enhanced{4, 3, 0}, "stage "+s.Name+" failed").Because(err)
+	case s.OnError == OnErrorQuarantine:
+		f.verdict, f.reply = mail.Quarantine, mail.NewReply(250, mail.Enhanced{2, 0, 0}, "stage "+s.Name+" failed").Because(err)
+	default:
+		f.verdict, f.reply = mail.Tempfail, mail.OurFault(err)
+	}
+	return f
+}

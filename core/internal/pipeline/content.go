@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Data runs the stages of phase data, after DATA and before its 354 (BDAT:
+// before the first chunk is taken). A reply refuses the message.
+func (t *Transaction) Data(ctx context.Context) *mail.Reply {
+	return t.refuse(t.decide(ctx, mail.PhaseData, 0, -1))
+}
+
+// Headers runs the stages of phase headers over the header section, as soon as
+// it is complete. received is the id of our own Received field in it, or -1. A
+// reply refuses the message: the rest of it is read and thrown away. Edits stay;
+// a message that is discarded or quarantined here goes on to phase message.
+func (t *Transaction) Headers(ctx context.Context, header mail.Header, received int) *mail.Reply {
+	t.head(header, received)
+	f := t.decide(ctx, mail.PhaseHeaders, 0, -1)
+	if !f.refused() && f.verdict != mail.Continue {
+		t.root.settleAll(f, nil)
+	}
+	return t.refuse(f)
+}
+
+func (t *Transaction) head(header mail.Header, received int) {
+	t.root.header, t.root.own, t.headed = header, received+1, true
+}
+
+// refuse keeps a refusal for those who still ask.
+func (t *Transaction) refuse(f fate) *mail.Reply {
+	if t.over == nil && f.refused() {
+		t.over = f.reply
+	}
+	return t.over
+}
+
+// feed is what a stage wants of the body.
+type feed uint8
+
+const (
+	feedUnasked feed = iota
+	feedWanted
+	feedEnough
+)
+
+// WantsBody reports whether a chunk of the body would reach any stage. It is
+// asked again before each chunk.
+func (t *Transaction) WantsBody() bool {
+	if !t.p.Has(mail.PhaseBody) || t.over != nil || t.root.env.Live() == 0 {
+		return false
+	}
+	for i := range t.p.o.Steps {
+		if t.p.o.Steps[i].Stage.Phases().Has(mail.PhaseBody) && (t.feeds == nil || t.feeds[i] != feedEnough) {
+			return true
+		}
+	}
+	return false
+}
+
+// Body runs the stages of phase body over a chunk that starts at octet off of
+// the body. `when` is asked at the first chunk; a stage that says skip gets no
+// more of this message. The chunk is not kept. A reply refuses the message.
+func (t *Transaction) Body(ctx context.Context, chunk []byte, off int64) *mail.Reply {
+	if !t.WantsBody() {
+		return t.over
+	}
+	if t.feeds == nil {
+		t.feeds = make([]feed, len(t.p.o.Steps))
+	}
+	c := &chain{phase: mail.PhaseBody, arg: len(chunk), about: -1, b: t.root, lives: t.lives, extras: &extras{chunk: chunk, offset: off}}
+	for i := range t.p.o.Steps {
+		s := &t.p.o.Steps[i]
+		if !s.Stage.Phases().Has(mail.PhaseBody) || t.feeds[i] == feedEnough {
+			continue
+		}
+		if r := t.refuse(t.feed(ctx, s, c, &t.feeds[i])); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// feed gives a stage a chunk. One that has failed gets no more.
+func (t *Transaction) feed(ctx context.Context, s *Step, c *chain, state *feed) fate {
+	var f fate
+	if *state == feedUnasked {
+		f = t.p.ask(s, c, state)
+	}
+	if *state == feedWanted {
+		f = t.p.called(ctx, s, c)
+	}
+	if f.failed || f.verdict == mail.Skip {
+		*state = feedEnough
+	}
+	if f.verdict == mail.Quarantine {
+		t.root.settleAll(f, nil)
+	}
+	return f
+}
+
+// ask finds out whether a stage wants the body at all.
+func (p *Pipeline) ask(s *Step, c *chain, state *feed) fate {
+	ok, err := c.selects(s)
+	switch {
+	case err != nil:
+		return s.fault(c.phase, err)
+	case ok:
+		*state = feedWanted
+	default:
+		*state = feedEnough
+	}
+	return fate{}
+}
+
+// Queued tells the stages of phase queued that m is in the queue. Its envelope
+// and header are only read, by the time of the call they belong to the queue;
+// its body has to be readable still. What they emit is in Emitted.
+func (t *Transaction) Queued(ctx context.Context, m *Message) {
+	if !t.p.Has(mail.PhaseQueued) {
+		return
+	}
+	b := &branch{env: m.Envelope, header: m.Header, body: m.Body}
+	t.p.decide(ctx, &chain{phase: mail.PhaseQueued, about: -1, b: b, lives: t.lives, out: &t.out})
+}

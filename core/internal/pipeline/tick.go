@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Tick calls the stage of that name in phase tick, without a message, and
+// returns what it emitted. `when` is not asked, for there is nothing that it
+// could ask about.
+func (p *Pipeline) Tick(ctx context.Context, stage string) []Emission {
+	var out []Emission
+	for i := range p.o.Steps {
+		s := &p.o.Steps[i]
+		if s.Name == stage && s.Stage.Phases().Has(mail.PhaseTick) {
+			h := newHook(p, &branch{env: &mail.Envelope{}}, s, mail.PhaseTick, 0)
+			h.out = &out
+			p.run(ctx, s, h)
+		}
+	}
+	return out
+}
