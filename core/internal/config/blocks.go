@@ -91,13 +91,17 @@ func limitsSpec() *blockSpec {
 
 func pluginSpec() *blockSpec {
 	return &blockSpec{
-		name: "plugin", labels: []string{"name"}, count: many,
+		name: "plugin", labels: []string{"name"}, count: many, example: pluginExample,
 		doc: "Code that stages may run. A builtin gets what its manifest asks for; code from anywhere else gets nothing without a grant.",
 		args: []argSpec{
-			{"source", sourceKind(), ``, true, "\"builtin:NAME\", the path of a module, or in a program that embeds the relay \"native:NAME\"."},
+			{"source", sourceKind(), ``, true, "\"builtin:NAME\", the path of a module, \"oci:HOST/REPOSITORY@sha256:DIGEST\" of a registry, or in a program that embeds the relay \"native:NAME\"."},
 			{"sha256", sha256Kind(), ``, false, "What the module's SHA-256 must be."},
-			{"phases", listKind[string](enumKind(anyPhase()...), "list of phases"), ``, false, "The phases in which its stages are called, of \"mail\", \"rcpt\" and \"message\"; all that it serves if left out."},
-			{"isolation", enumKind("call", "fresh"), `"call"`, false, "An instance serves one call after the other, or every call gets a fresh one."},
+			{"signature", fileKind(), ``, false, "File with a minisign signature of the module, which must be valid; it needs public_key."},
+			{"public_key", publicKeyKind(), ``, false, "The minisign key that must have signed; it needs signature."},
+			{"mode", enumKind("filter"), ``, false, "For a command: it reads a raw message and writes a raw message. A command without it speaks JSON."},
+			{"phases", listKind[string](enumKind(phaseNames()...), "list of phases"), ``, false, "The phases in which its stages are called, by the names in the table of phases; all that it serves if left out."},
+			{"isolation", enumKind("call", "message", "session", "fresh", "restore"), `"call"`, false, "What shares an instance: one call after the other; the calls of one message; those of one connection; nothing, every call gets a fresh one; or one call after the other with the memory put back as it was after the start."},
+			{"strict_imports", boolKind(), `false`, false, "Refuse a module that imports a function outside its grant. Otherwise a call of such a function is denied."},
 		},
 		blocks: []*blockSpec{grantSpec(), pluginLimitsSpec()},
 	}
@@ -107,12 +111,18 @@ func grantSpec() *blockSpec {
 	return &blockSpec{
 		name: "grant", count: optional, doc: "What the plugin may touch. For a builtin, an argument that is left out means what its manifest asks for.",
 		args: []argSpec{
-			{"read", listKind[string](enumKind("envelope", "headers", "body", "auth"), "list of names"), ``, false, "Parts of a message that it may read: \"envelope\", \"headers\", \"body\", \"auth\"."},
-			{"write", listKind[string](enumKind("headers", "body", "recipients", "sender"), "list of names"), ``, false, "Parts of a message that it may change: \"headers\", \"body\", \"recipients\", \"sender\"."},
+			{"read", listKind[string](enumKind("envelope", "headers", "body", "auth"), "list of names"), ``, false, "What it may read: \"envelope\", \"headers\" and \"body\" of a message, the password of an \"auth\" at hand."},
+			{"write", listKind[string](enumKind("headers", "body", "recipients", "sender", "queue", "ehlo"), "list of names"), ``, false, "What it may change: \"headers\", \"body\", \"recipients\" and \"sender\" of a message, its times and priority in the \"queue\", the answer to \"ehlo\"."},
 			{"routes", refsKind("route"), ``, false, "Routes that it may choose; [\"*\"] for all."},
 			{"next_hops", listKind[string](hopKind(), "list of patterns"), ``, false, "Next hops outside the routes that it may choose."},
 			{"kv", refsKind("store"), ``, false, "Stores that it may use; [\"*\"] for all."},
 			{"buckets", refsKind("bucket"), ``, false, "Buckets that it may take from; [\"*\"] for all."},
+			{"dns", boolKind(), ``, false, "Ask for DNS records."},
+			{"http", listKind[string](webHostKind(), "list of hosts"), ``, false, "Hosts that it may ask by HTTP; [\"*\"] for all."},
+			{"dkim", listKind[string](secretNameKind(), "list of keys"), ``, false, "Keys that it may sign with. It comes with mail authentication and is refused until then."},
+			{"emit", boolKind(), ``, false, "Send new messages, as many as its limits allow."},
+			{"secrets", listKind[string](secretNameKind(), "list of secret names"), ``, false, "Secrets that it may read, by the names that the function secret takes."},
+			{"tick", durationKind(time.Second), ``, false, "How often it is called in the phase tick."},
 		},
 	}
 }
@@ -122,21 +132,22 @@ func pluginLimitsSpec() *blockSpec {
 		name: "limits", count: always, doc: "What the plugin may cost. A call that exceeds a limit is stopped and counts as failed.",
 		args: []argSpec{
 			{"memory", sizeKind(64<<10, 4<<30), `"32MiB"`, false, "Memory of one instance."},
-			{"fuel", numberKind(1, math.MaxInt64), `50000000`, false, "Units of work of a call in the phases mail and rcpt."},
-			{"message_fuel", numberKind(1, math.MaxInt64), `500000000`, false, "Units of work of a call in the phase message, to which a part for the message's size is added."},
-			{"deadline", durationKind(time.Millisecond), `"250ms"`, false, "Time of a call in the phases mail and rcpt."},
-			{"message_deadline", durationKind(time.Millisecond), `"5s"`, false, "Time of a call in the phase message."},
+			{"fuel", numberKind(1, math.MaxInt64), `50000000`, false, "Units of work of a call in any phase but message and predeliver."},
+			{"message_fuel", numberKind(1, math.MaxInt64), `500000000`, false, "Units of work of a call in the phases message and predeliver, to which a part for the message's size is added."},
+			{"deadline", durationKind(time.Millisecond), `"250ms"`, false, "Time of a call in any phase but message and predeliver."},
+			{"message_deadline", durationKind(time.Millisecond), `"5s"`, false, "Time of a call in the phases message and predeliver."},
 			{"depth", numberKind(16, 1e6), `4096`, false, "Depth of calls inside the plugin."},
 			{"instances", numberKind(1, 10000), `16`, false, "Instances at once; further calls wait."},
+			{"emit", rateKind(), `"100/1h"`, false, "New messages that it may send, with the grant emit."},
 		},
 	}
 }
 
 func storeSpec() *blockSpec {
 	return &blockSpec{
-		name: "store", labels: []string{"name"}, count: many, doc: "A key-value store that outlives restarts.",
+		name: "store", labels: []string{"name"}, count: many, doc: "A key-value store. Its engine cannot change while the relay runs.",
 		args: []argSpec{
-			{"engine", enumKind("pebble"), `"pebble"`, false, "What keeps it."},
+			{"engine", enumKind("pebble", "memory"), `"pebble"`, false, "What keeps it: the disk, so that it outlives restarts, or memory, which is faster and starts empty."},
 			{"ttl", durationKind(0), `"0s"`, false, "How long an entry stays when the plugin does not say; \"0s\" means until it is deleted."},
 		},
 	}
@@ -154,17 +165,62 @@ func bucketSpec() *blockSpec {
 
 func pipelineSpec() *blockSpec {
 	return &blockSpec{
-		name: "pipeline", labels: []string{"name"}, count: many, doc: "Stages in the order of the text.",
-		blocks: []*blockSpec{{
-			name: "stage", labels: []string{"name"}, count: many, doc: "One use of a plugin.",
-			args: []argSpec{
-				{"plugin", refKind("plugin"), ``, true, "What it runs."},
-				{"when", conditionKind(), ``, false, "Whether it runs; always if left out."},
-				{"on_error", enumKind("tempfail", "skip", "reject", "quarantine"), `"tempfail"`, false, "What happens to the message when the plugin fails."},
-				{"always", boolKind(), `false`, false, "Runs even after an earlier stage has accepted."},
-			},
-			blocks: []*blockSpec{{name: "config", count: optional, free: true, doc: "Settings of the plugin, checked against its own schema."}},
-		}},
+		name: "pipeline", labels: []string{"name"}, count: many, example: pipelineExample,
+		doc:    "Stages in the order of the text. Where a listener names it, they are called while mail comes in; where a route names it, while mail goes out.",
+		blocks: []*blockSpec{captureSpec(), stageSpec()},
+	}
+}
+
+func captureSpec() *blockSpec {
+	return &blockSpec{
+		name: "capture", count: optional, doc: "Keeps messages as they came in, in data_dir, for `postroad replay`. Nothing is kept without it.",
+		args: []argSpec{
+			{"share", shareKind(), `"1%"`, false, "How much of the mail is kept."},
+			{"messages", numberKind(1, 1e6), `1000`, false, "Messages that are kept; the oldest go first."},
+			{"size", sizeKind(1<<20, 1<<40), `"256MiB"`, false, "Octets of all that are kept."},
+			{"keep", durationKind(time.Minute), `"7d"`, false, "How long one is kept."},
+			{"redact", listKind[string](enumKind("body", "subject", "addresses", "client"), "list of names"), `[]`, false, "What is made unreadable before it is written: letters and digits of the \"body\" and the \"subject\", local parts of \"addresses\", name and address of the \"client\"."},
+		},
+	}
+}
+
+func stageSpec() *blockSpec {
+	return &blockSpec{
+		name: "stage", labels: []string{"name"}, count: many, doc: "One use of a plugin.",
+		args: []argSpec{
+			{"plugin", refKind("plugin"), ``, true, "What it runs."},
+			{"when", conditionKind(), ``, false, "Whether it runs; always if left out."},
+			{"on_error", enumKind("tempfail", "skip", "reject", "quarantine"), `"tempfail"`, false, "What happens to the message when the plugin fails. While mail goes out, all but skip put the delivery off."},
+			{"always", boolKind(), `false`, false, "Runs even after an earlier stage has accepted."},
+		},
+		blocks: []*blockSpec{configSpec("Settings of the plugin, checked against its own schema."), candidateSpec(), breakerSpec()},
+	}
+}
+
+func configSpec(doc string) *blockSpec {
+	return &blockSpec{name: "config", count: optional, free: true, doc: doc}
+}
+
+func candidateSpec() *blockSpec {
+	return &blockSpec{
+		name: "candidate", count: optional, doc: "The next version of the stage, beside the live one. `postroad stage` lists, promotes and rolls back candidates while the relay runs.",
+		args: []argSpec{
+			{"plugin", refKind("plugin"), ``, true, "What it runs."},
+			{"mode", enumKind("shadow", "canary"), `"shadow"`, false, "A shadow is called beside the live stage and compared with it, but changes nothing. A canary is called in its place for a part of the mail."},
+			{"share", shareKind(), ``, false, "How much of the mail a canary gets: of that which `when` selects, if there is one."},
+			{"when", conditionKind(), ``, false, "Which mail the candidate gets; a canary needs it or share."},
+		},
+		blocks: []*blockSpec{configSpec("Settings of the candidate; those of the stage if left out.")},
+	}
+}
+
+func breakerSpec() *blockSpec {
+	return &blockSpec{
+		name: "breaker", count: always, doc: "A stage that fails again and again is not called for a while: on_error is applied at once.",
+		args: []argSpec{
+			{"failures", numberKind(1, 1e6), `10`, false, "Failures in a row, each with another client network, until it is not called."},
+			{"probe", durationKind(time.Millisecond), `"1s"`, false, "How long until it is tried again. The time doubles with each failed trial, up to five minutes."},
+		},
 	}
 }
 
@@ -184,8 +240,9 @@ func routingSpec() *blockSpec {
 
 func routeSpec() *blockSpec {
 	return &blockSpec{
-		name: "route", labels: []string{"name"}, count: many, doc: "A way out. It holds exactly one of the blocks maildir, mx, smarthost, discard.",
+		name: "route", labels: []string{"name"}, count: many, example: routeExample, doc: "A way out. It holds exactly one of the blocks maildir, mx, smarthost, discard.",
 		args: []argSpec{
+			{"pipeline", refKind("pipeline"), ``, false, "The stages that its deliveries pass, in the phases route, predeliver, result and bounce; none if left out."},
 			{"retry", listKind[time.Duration](durationKind(time.Millisecond), "list of durations"), `["1m", "5m", "15m", "1h", "4h"]`, false, "Waiting times between attempts; the last one repeats."},
 			{"expire", durationKind(time.Second), `"5d"`, false, "Age at which a message that could not be delivered fails for good."},
 			{"dsn", boolKind(), `true`, false, "Tell the sender when a message fails for good."},

@@ -34,8 +34,9 @@ func (d *decoder) config(root *node, opts Options) *Config {
 		c.Routes = append(c.Routes, d.route(n, c.Server.DataDir))
 	}
 	loaded := d.plugins(c, root, opts)
+	at := places(c)
 	for _, n := range root.children("pipeline") {
-		c.Pipelines = append(c.Pipelines, d.pipeline(n, loaded))
+		c.Pipelines = append(c.Pipelines, d.pipeline(n, loaded, at[n.name()]))
 	}
 	d.routing(c, root)
 	d.unused()
@@ -52,11 +53,11 @@ func buildServer(n *node) Server {
 }
 
 func buildBucket(n *node) Bucket {
-	r := arg[rate](n, "rate")
+	r := arg[Rate](n, "rate")
 	if !n.has("burst") {
-		n.set("burst", int64(r.count))
+		n.set("burst", int64(r.Count))
 	}
-	return Bucket{n.name(), r.count, r.per, int(arg[int64](n, "burst"))}
+	return Bucket{n.name(), r.Count, r.Per, int(arg[int64](n, "burst"))}
 }
 
 func (d *decoder) listener(n *node) Listener {
@@ -116,7 +117,7 @@ func buildLimits(n *node) ListenerLimits {
 
 func (d *decoder) route(n *node, dataDir string) Route {
 	r := Route{
-		Name: n.name(), Retry: arg[[]time.Duration](n, "retry"), Expire: arg[time.Duration](n, "expire"),
+		Name: n.name(), Pipeline: arg[string](n, "pipeline"), Retry: arg[[]time.Duration](n, "retry"), Expire: arg[time.Duration](n, "expire"),
 		DSN: arg[bool](n, "dsn"), Pos: d.pos(n.rng),
 	}
 	if n.has("retry") && len(r.Retry) == 0 {

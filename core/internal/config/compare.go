@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
@@ -40,8 +41,10 @@ func negation(t *test) *test {
 	return not(t)
 }
 
-// alike brings both sides to one kind: a text beside a size is a size.
+// alike brings both sides to one kind: a text beside a size is a size, a number
+// beside a score is a score.
 func (c *compiler) alike(x *hclsyntax.BinaryOpExpr, a, b operand) (operand, operand, bool) {
+	a, b = asScore(a, b), asScore(b, a)
 	if a.kind == kindSize && b.kind != kindSize {
 		b = c.asSize(x.RHS, a, b)
 	} else if b.kind == kindSize && a.kind != kindSize {
@@ -58,11 +61,29 @@ func (c *compiler) alike(x *hclsyntax.BinaryOpExpr, a, b operand) (operand, oper
 		c.fault(x.Range(), list.key+" is a list and cannot be compared", remedyFor(list))
 		return a, b, false
 	}
+	if a.kind != b.kind && (a.decimal() || b.decimal()) {
+		c.fault(x.Range(), "a condition knows only whole numbers, but beside message.score", "")
+		return a, b, false
+	}
 	if a.kind != b.kind {
 		c.fault(x.Range(), fmt.Sprintf("%s is %s, but %s is %s", a.key, a.kind, b.key, b.kind), "both sides of a comparison must be of one kind")
 		return a, b, false
 	}
 	return a, b, true
+}
+
+// decimal reports whether o is a constant with decimals.
+func (o operand) decimal() bool { return o.constant && o.kind == kindScore }
+
+// asScore returns o in thousandths when it is a constant number beside a score.
+func asScore(o, beside operand) operand {
+	if beside.kind != kindScore || o.kind != kindNumber || !o.constant {
+		return o
+	}
+	n, _ := o.number(nil)
+	n = max(-math.MaxInt32, min(n, math.MaxInt32)) * 1000 // no score is beyond
+	o.kind, o.number = kindScore, func(Lookup) (int64, error) { return n, nil }
+	return o
 }
 
 // asSize reads constant o, which stands beside size, as a size. Its number is

@@ -5,8 +5,8 @@ package config
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -23,8 +23,9 @@ type compiler struct {
 }
 
 // when compiles a condition and checks that its facts are known in the phases
-// of plugin p, which may be nil. It returns nil when the condition is faulty.
-func (d *decoder) when(x hclsyntax.Expression, p *loadedPlugin) *Condition {
+// of plugin p, which may be nil, that are called at its place. It returns nil
+// when the condition is faulty.
+func (d *decoder) when(x hclsyntax.Expression, p *loadedPlugin, at place) *Condition {
 	c := &compiler{decoder: d, facts: map[string]hcl.Range{}}
 	before := len(d.faults)
 	root := c.test(x)
@@ -36,28 +37,34 @@ func (d *decoder) when(x hclsyntax.Expression, p *loadedPlugin) *Condition {
 		return nil
 	}
 	if p != nil && p.checked {
-		c.checkPhases(p)
+		c.checkPhases(p, at.of(p.Phases))
 	}
 	return &Condition{text: d.sourceText(x.Range()), facts: slices.Sorted(maps.Keys(c.facts)), root: root}
 }
 
-// checkPhases reports facts that are not known in a phase of the plugin.
-func (c *compiler) checkPhases(p *loadedPlugin) {
+// checkPhases reports facts that are not known in one of the phases in which
+// the plugin is called.
+func (c *compiler) checkPhases(p *loadedPlugin, called []string) {
 	for _, name := range slices.Sorted(maps.Keys(c.facts)) {
-		known := factTable[name].phases
-		late := slices.DeleteFunc(slices.Clone(p.Phases), func(phase string) bool { return slices.Contains(known, phase) })
-		if len(late) == 0 {
-			continue
+		if early := tooEarly(name, called); len(early) > 0 {
+			c.fault(c.facts[name], fmt.Sprintf("%s is not known in %s, in which plugin %q is called too", name, phrase(early), p.Name),
+				phaseRemedy(called, factTable[name].phases))
 		}
-		c.fault(c.facts[name], fmt.Sprintf("%s is not known in phase %s, in which plugin %q is called too", name, strings.Join(late, " and "), p.Name),
-			c.phaseRemedy(p, known))
 	}
 }
 
-func (c *compiler) phaseRemedy(p *loadedPlugin, known []string) string {
-	keep := slices.DeleteFunc(slices.Clone(p.Phases), func(phase string) bool { return !slices.Contains(known, phase) })
+// tooEarly returns those of the phases in which conditions are asked, but the
+// fact is not known.
+func tooEarly(fact string, called []string) []string {
+	return slices.DeleteFunc(slices.Clone(called), func(phase string) bool {
+		return !slices.Contains(factPhases(), phase) || slices.Contains(factTable[fact].phases, phase)
+	})
+}
+
+func phaseRemedy(called, known []string) string {
+	keep := slices.DeleteFunc(slices.Clone(called), func(phase string) bool { return !slices.Contains(known, phase) })
 	if len(keep) == 0 {
-		return "it is known in " + strings.Join(known, " and ") + " only: use another fact"
+		return "it is known in " + knownText(known) + " only: use another fact"
 	}
 	return "use another fact, or let a plugin block say\n  phases = " + printList(keep, quote)
 }
@@ -92,7 +99,7 @@ func remedyFor(o operand) string {
 		return fmt.Sprintf("a header field can repeat; ask contains(%s, \"…\"), matches(\"…\", %s) or length(%s) > 0", o.key, o.key, o.key)
 	case kindSize:
 		return fmt.Sprintf("compare it: %s > \"1MiB\"", o.key)
-	case kindNumber:
+	case kindNumber, kindScore:
 		return fmt.Sprintf("compare it: %s > 1", o.key)
 	}
 	return fmt.Sprintf("compare it: %s == \"…\"", o.key)
@@ -198,12 +205,24 @@ func (c *compiler) constant(x hclsyntax.Expression) (operand, bool) {
 }
 
 func (c *compiler) constantNumber(o operand, l lit) (operand, bool) {
-	n, ok := wholeNumber(l)
-	if !ok {
-		c.fault(l.rng, "a condition knows only whole numbers", "")
+	if n, ok := wholeNumber(l); ok {
+		o.kind, o.number = kindNumber, func(Lookup) (int64, error) { return n, nil }
+		return o, true
 	}
-	o.kind, o.number = kindNumber, func(Lookup) (int64, error) { return n, nil }
+	n, ok := thousandths(l)
+	if !ok {
+		c.fault(l.rng, "a condition knows only whole numbers, and scores with up to three decimals", "")
+	}
+	o.kind, o.number = kindScore, func(Lookup) (int64, error) { return n, nil }
 	return o, ok
+}
+
+// thousandths returns a number as a score, false when it has more than three
+// decimals.
+func thousandths(l lit) (int64, bool) {
+	f, _ := l.value.AsBigFloat().Float64()
+	n := math.Round(f * 1000)
+	return int64(n), math.Abs(f*1000-n) < 1e-6 && math.Abs(n) < 1e15
 }
 
 func (c *compiler) constantList(o operand, l lit) (operand, bool) {

@@ -5,8 +5,8 @@ package config
 import "slices"
 
 // Lookup tells the value of a fact by its name, false when it is not known.
-// Values: string for texts and client.ip, bool, int or int64 for numbers and
-// sizes, and for "message.header" a func(name string) []string.
+// Values: string for texts and client.ip, bool, int or int64 for numbers,
+// sizes and scores (in thousandths), and for "message.header" a func(name string) []string.
 type Lookup = func(fact string) (any, bool)
 
 // Condition is a compiled `when`. It is safe for concurrent use.

@@ -47,7 +47,7 @@ func someFacts(asked *[]string) Lookup {
 		"client.authenticated": false, "client.user": "", "session.tls": true, "session.listener": "inbound",
 		"envelope.sender": "Alice@example.org", "envelope.sender_domain": "example.org", "envelope.size": int64(2 << 20),
 		"envelope.recipients": 3, "recipient.address": "bob@example.net", "recipient.domain": "example.net", "recipient.local": "bob",
-		"message.size": int64(1 << 20),
+		"message.size": int64(1 << 20), "message.score": int64(4500), "delivery.attempt": 2,
 		"message.header": func(name string) []string {
 			if strings.EqualFold(name, "X-Spam") {
 				return []string{"no", "yes: 7.5"}
@@ -70,6 +70,14 @@ func TestConditionEval(t *testing.T) {
 		want bool
 	}{
 		{`session.tls`, true},
+		{`message.score >= 4.5`, true},
+		{`message.score > 4.501`, false},
+		{`message.score == 4.5`, true},
+		{`message.score > 4`, true},
+		{`5 <= message.score`, false},
+		{`message.score < -2`, false},
+		{`message.score > -0.5`, true},
+		{`message.score < 9007199254740993`, true},
 		{`!session.tls`, false},
 		{`client.authenticated || session.tls`, true},
 		{`client.authenticated && session.tls`, false},

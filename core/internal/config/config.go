@@ -91,24 +91,35 @@ type ListenerLimits struct {
 
 // Plugin is code that stages run.
 type Plugin struct {
-	Name   string
-	Source string // "builtin:NAME", "native:NAME" or the file as written
-	Path   string // absolute path of the module; empty for builtin and native
-	SHA256 string // lower-case hex; empty: not pinned
-	Phases []string
-	Grant  Grant // effective: wanted and granted, "*" expanded to names
-	Limits PluginLimits
-	Pos    string
+	Name      string
+	Source    string // "builtin:NAME", "native:NAME", "oci:HOST/REPOSITORY@sha256:DIGEST" or the file as written
+	Path      string // absolute path of the module; empty unless the source is a file
+	SHA256    string // lower-case hex; empty: not pinned
+	Signature string // absolute path of a minisign signature of the module; empty: none is asked for
+	PublicKey string // minisign key that must have signed, as base64; given with Signature
+	Mode      string // "filter": a command that reads and writes raw mail; empty: as the module says
+	Strict    bool   // an import outside the grant refuses the module
+	Phases    []string
+	Grant     Grant             // effective: wanted and granted, "*" expanded to names
+	Secrets   map[string]string // value of each of Grant.Secrets
+	Limits    PluginLimits
+	Pos       string
 }
 
 // Grant is what a plugin may touch, in the one spelling of manifest and HCL.
 type Grant struct {
-	Read     []string // of "envelope", "headers", "body", "auth"
-	Write    []string // of "headers", "body", "recipients", "sender"
-	Routes   []string // names
-	NextHops []string // patterns of host:port
-	Stores   []string // names; `kv` in manifest and HCL
-	Buckets  []string // names
+	Read     []string      // of "envelope", "headers", "body", "auth"
+	Write    []string      // of "headers", "body", "recipients", "sender", "queue", "ehlo"
+	Routes   []string      // names
+	NextHops []string      // patterns of host:port
+	Stores   []string      // names; `kv` in manifest and HCL
+	Buckets  []string      // names
+	DNS      bool          // it may ask for DNS records
+	HTTP     []string      // hosts that it may ask by HTTP: "host", "host:port", "*.example.org"
+	DKIM     []string      // keys; of a manifest only, for none can be granted yet
+	Emit     bool          // it may send new messages, up to PluginLimits.Emit
+	Secrets  []string      // names
+	Tick     time.Duration // how often it is called in the phase tick; 0: never; of a manifest < 0: at any interval
 }
 
 // PluginLimits is what a plugin may cost.
@@ -120,13 +131,20 @@ type PluginLimits struct {
 	MessageDeadline time.Duration
 	Depth           int    // call depth, frames
 	Instances       int    // at once
-	Isolation       string // "call" or "fresh"
+	Emit            Rate   // messages that it may send
+	Isolation       string // "call", "message", "session", "fresh" or "restore"
+}
+
+// Rate is a number of events per time.
+type Rate struct {
+	Count int           // > 0
+	Per   time.Duration // > 0
 }
 
 // Store is a key-value store that plugins can be granted.
 type Store struct {
 	Name   string
-	Engine string        // "pebble"
+	Engine string        // "pebble" or "memory"
 	TTL    time.Duration // 0: entries stay until deleted
 }
 
@@ -140,8 +158,18 @@ type Bucket struct {
 
 // Pipeline is an ordered chain of stages.
 type Pipeline struct {
-	Name   string
-	Stages []Stage
+	Name    string
+	Capture *Capture // nil: nothing is captured
+	Stages  []Stage
+}
+
+// Capture says which messages are kept as they came in, for a replay.
+type Capture struct {
+	Share    float64 // of the messages, 0 < Share <= 1
+	Messages int     // kept at most
+	Size     int64   // octets kept at most
+	Keep     time.Duration
+	Redact   []string // of "body", "subject", "addresses", "client"
 }
 
 // Stage is one use of a plugin in a pipeline.
@@ -152,7 +180,31 @@ type Stage struct {
 	OnError string     // "tempfail", "skip", "reject" or "quarantine"
 	Config  []byte     // JSON object, checked and with defaults
 	Always  bool       // runs even after an accept
-	Pos     string
+
+	Candidate *Candidate // nil: none
+	Breaker   Breaker
+	// Hash is the SHA-256 of the stage's block as Dump prints it, in lower-case
+	// hex. Spaces, comments and other units for the same value do not change it,
+	// nor do secrets, which print alike.
+	Hash string
+	Pos  string
+}
+
+// Candidate is the next version of a stage, which runs beside the live one.
+type Candidate struct {
+	Plugin string     // name of a Plugin
+	Mode   string     // "shadow" or "canary"
+	Share  float64    // of a canary: of the messages that When selects, 0 < Share <= 1
+	When   *Condition // nil: all
+	Config []byte     // as Stage.Config
+	Pos    string
+}
+
+// Breaker says when a stage that fails again and again is not called for a
+// while.
+type Breaker struct {
+	Failures int           // in a row
+	Probe    time.Duration // until the first call after that; then it doubles
 }
 
 // Rule sends the recipients of some domains to a route.
@@ -170,6 +222,7 @@ type Route struct {
 	Maildir   Maildir
 	MX        MX
 	Smarthost Smarthost
+	Pipeline  string          // name of the stages that delivery passes; empty: none
 	Retry     []time.Duration // the last one repeats
 	Expire    time.Duration
 	DSN       bool // send a bounce when a message fails for good

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write what the tests got as what they want")
@@ -36,12 +37,24 @@ func testManifest(p Plugin) (Manifest, error) {
 	case "builtin:footer":
 		return Manifest{Phases: []string{"message"}, Wants: Grant{Read: []string{"body"}, Write: []string{"body"}}}, nil
 	case "builtin:filter":
-		return Manifest{Phases: anyPhase(), Wants: Grant{Read: []string{"envelope", "headers", "body"}}, Schema: schemaFile("filter.json")}, nil
+		return Manifest{Phases: []string{"mail", "rcpt", "message"}, Wants: Grant{Read: []string{"envelope", "headers", "body"}}, Schema: schemaFile("filter.json")}, nil
 	case "builtin:limit":
 		return Manifest{Phases: []string{"mail", "rcpt"}, Wants: Grant{Read: []string{"envelope"}, Routes: []string{"*"}, Buckets: []string{"*"}}}, nil
 	case "./greylist.wasm":
 		return Manifest{Phases: []string{"rcpt"}, Schema: schemaFile("greylist.json"),
 			Wants: Grant{Read: []string{"envelope"}, Stores: []string{"greylist"}, Buckets: []string{"*"}}}, nil
+	case "builtin:agent":
+		return Manifest{Phases: []string{"message", "tick"}, Wants: Grant{DNS: true, Emit: true, Tick: 90 * time.Second, HTTP: []string{"api.example.org"}, Secrets: []string{"known"}}}, nil
+	case "./agent.wasm":
+		return Manifest{Phases: []string{"message", "tick"}, Wants: Grant{DNS: true, Emit: true, Tick: -1, HTTP: []string{"api.example.org"}, Secrets: []string{"known", "missing"}}}, nil
+	case "./web.wasm":
+		return Manifest{Phases: []string{"message", "tick"}, Wants: Grant{DNS: true, Emit: true, Tick: -1, HTTP: []string{"*"}, Secrets: []string{"known"}}}, nil
+	case "./session.wasm":
+		return Manifest{Phases: []string{"connect", "helo", "headers", "body", "reset", "tick"}, Wants: Grant{Read: []string{"auth"}, Write: []string{"ehlo"}}}, nil
+	case "oci:ghcr.io/example/sign@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08":
+		return Manifest{Phases: []string{"route", "predeliver", "result", "bounce"}, Wants: Grant{Routes: []string{"*"}, Write: []string{"queue"}}}, nil
+	case "./dkim.wasm":
+		return Manifest{Phases: []string{"predeliver"}, Wants: Grant{DKIM: []string{"main"}}}, nil
 	case "./broken.wasm":
 		return Manifest{Phases: []string{"rcpt"}, Schema: []byte(`{"type": "object", "properties": {"a": {"type": "text"}}}`)}, nil
 	case "./silent.wasm":

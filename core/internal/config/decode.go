@@ -83,7 +83,8 @@ type decoder struct {
 	*report
 	dir       string // the configuration's folder, absolute
 	grammar   *blockSpec
-	functions *hcl.EvalContext
+	lookup    functions
+	functions *hcl.EvalContext // what expressions may call of lookup
 	names     names
 }
 
@@ -222,7 +223,7 @@ func (d *decoder) unknownArgument(spec *blockSpec, a *hclsyntax.Attribute) {
 		return
 	}
 	args, blocks := spec.names()
-	d.fault(a.NameRange, fmt.Sprintf("%s has no argument %q", spec.name, a.Name), expected(a.Name, append(args, blocks...))+planned(spec.name, a.Name))
+	d.fault(a.NameRange, fmt.Sprintf("%s has no argument %q", spec.name, a.Name), expected(a.Name, append(args, blocks...)))
 }
 
 func (d *decoder) unknownBlock(spec *blockSpec, b *hclsyntax.Block) {
@@ -231,15 +232,5 @@ func (d *decoder) unknownBlock(spec *blockSpec, b *hclsyntax.Block) {
 		return
 	}
 	args, blocks := spec.names()
-	d.fault(b.TypeRange, fmt.Sprintf("%s has no block %q", spec.name, b.Type), expected(b.Type, append(blocks, args...))+planned(spec.name, b.Type))
-}
-
-// planned tells what belongs to the language but not to this version.
-func planned(block, name string) string {
-	switch block + "." + name {
-	case "stage.candidate", "route.pipeline",
-		"grant.dns", "grant.http", "grant.dkim", "grant.emit", "grant.secrets", "grant.tick":
-		return "\nthis version does not have " + name + " yet"
-	}
-	return ""
+	d.fault(b.TypeRange, fmt.Sprintf("%s has no block %q", spec.name, b.Type), expected(b.Type, append(blocks, args...)))
 }

@@ -67,22 +67,80 @@ func hideSecret(c *Config) *Config {
 		for j := range c.Pipelines[i].Stages {
 			s := &c.Pipelines[i].Stages[j]
 			s.Config = []byte(strings.ReplaceAll(string(s.Config), "s3cret", "(secret)"))
+			if c := s.Candidate; c != nil {
+				c.Config = []byte(strings.ReplaceAll(string(c.Config), "s3cret", "(secret)"))
+			}
 		}
 	}
 	return c
 }
 
 func TestDumpHidesSecrets(t *testing.T) {
-	src, err := os.ReadFile("testdata/good/full.hcl")
-	if err != nil {
-		t.Fatal(err)
+	c := goodConfig(t, "host.hcl")
+	if text := Dump(c); strings.Contains(text, "s3cret") || !strings.Contains(text, `["known"]`) {
+		t.Error("a granted secret is printed, or its name is not")
 	}
-	c := parseIn(t, src)
+	for _, p := range c.Plugins {
+		if want := len(p.Grant.Secrets); len(p.Secrets) != want || want > 0 && p.Secrets["known"] != "s3cret" {
+			t.Errorf("plugin %s gets the secrets %v", p.Name, p.Secrets)
+		}
+	}
+	c = goodConfig(t, "full.hcl")
 	if text := Dump(c); strings.Contains(text, "s3cret") || !strings.Contains(text, `"(secret)"`) {
 		t.Error("the secret is printed, or its place is not shown")
 	}
 	if !strings.Contains(string(c.Pipelines[0].Stages[0].Config), "s3cret") {
 		t.Error("the plugin does not get the secret")
+	}
+}
+
+func goodConfig(t *testing.T, name string) *Config {
+	t.Helper()
+	src, err := os.ReadFile(filepath.Join("testdata/good", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parseIn(t, src)
+}
+
+// TestStageHash shows what a stage's hash depends on: an override of the
+// running relay is void as soon as it changes.
+func TestStageHash(t *testing.T) {
+	src, err := os.ReadFile("testdata/good/host.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := func(old, new string) string {
+		t.Helper()
+		text := strings.Replace(string(src), old, new, 1)
+		if text == string(src) && old != new {
+			t.Fatalf("%q is not in the text", old)
+		}
+		return parseIn(t, []byte(text)).Pipelines[0].Stages[3].Hash
+	}
+	first := hash("", "")
+	if len(first) != 64 {
+		t.Errorf("the hash is %q", first)
+	}
+	for old, new := range map[string]string{
+		`config { deny_sender = ["*@example.net"] }`: "config {\n deny_sender =   [\"*@example.net\"] # comment\n}",
+		`mode = "canary"`:                   `mode="canary"`,
+		`redact = ["addresses", "subject"]`: `redact = []`,
+		`limits { emit = "5/1m" }`:          `limits { emit = "6/1m" }`,
+	} {
+		if hash(old, new) != first {
+			t.Errorf("%s in place of %s changes the hash", new, old)
+		}
+	}
+	for old, new := range map[string]string{
+		`deny_sender = ["*@example.net"]`: `deny_sender = ["*@example.org"]`,
+		`share = "12.5%"`:                 `share = "12%"`,
+		`plugin = plugin.filter_message`:  `plugin = plugin.filter`,
+		`message.score >= 4.5`:            `message.score >= 4`,
+	} {
+		if hash(old, new) == first {
+			t.Errorf("%s in place of %s does not change the hash", new, old)
+		}
 	}
 }
 

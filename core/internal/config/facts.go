@@ -2,6 +2,11 @@
 
 package config
 
+import (
+	"slices"
+	"strings"
+)
+
 // factKind is the type of a fact's value.
 type factKind int
 
@@ -9,12 +14,13 @@ const (
 	kindString factKind = iota
 	kindBool
 	kindNumber
-	kindSize // a number of octets: written with a unit
-	kindList // strings
+	kindSize  // a number of octets: written with a unit
+	kindScore // thousandths: written as a decimal number
+	kindList  // strings
 )
 
 func (k factKind) String() string {
-	return [...]string{"a string", "true or false", "a number", "a size", "a list of strings"}[k]
+	return [...]string{"a string", "true or false", "a number", "a size", "a score", "a list of strings"}[k]
 }
 
 // fact is one thing that a `when` can ask about.
@@ -28,26 +34,54 @@ type fact struct {
 // messageHeader is the one fact that takes an argument.
 const messageHeader = "message.header"
 
-func anyPhase() []string     { return []string{"mail", "rcpt", "message"} }
-func rcptPhases() []string   { return []string{"rcpt", "message"} }
-func messagePhase() []string { return []string{"message"} }
+// factPhases returns the phases in which conditions are asked, in the order of
+// a message's way: all but tick and reset, which have no message to ask about.
+func factPhases() []string {
+	return slices.DeleteFunc(phaseNames(), func(p string) bool { return p == "tick" || p == "reset" })
+}
+
+// since returns a phase and those that come later.
+func since(phase string) []string {
+	all := factPhases()
+	return all[slices.Index(all, phase):]
+}
+
+// recipientPhases are those that are about some of a message's recipients.
+func recipientPhases() []string {
+	return append([]string{"rcpt", "message"}, deliveryPhases()...)
+}
+
+// knownText names phases for people, short where they are all from one on.
+func knownText(phases []string) string {
+	switch from := since(phases[0]); {
+	case len(phases) < 2 || len(phases) < len(from):
+		return strings.Join(phases, ", ")
+	case phases[0] == "connect":
+		return "every phase"
+	}
+	return phases[0] + " and later"
+}
 
 // factTable holds every fact by its one name. It is not changed.
 var factTable = map[string]fact{
-	"client.ip":              {kindString, anyPhase(), false, "address of the client"},
-	"client.name":            {kindString, anyPhase(), false, "verified reverse DNS name, empty if unknown"},
-	"client.helo":            {kindString, anyPhase(), false, "what the client called itself in EHLO or HELO"},
-	"client.authenticated":   {kindBool, anyPhase(), false, "the client has logged in"},
-	"client.user":            {kindString, anyPhase(), false, "the user it logged in as, empty if none"},
-	"session.tls":            {kindBool, anyPhase(), false, "the connection is encrypted"},
-	"session.listener":       {kindString, anyPhase(), false, "name of the listener"},
-	"envelope.sender":        {kindString, anyPhase(), false, "reverse-path without brackets, empty for the null sender"},
-	"envelope.sender_domain": {kindString, anyPhase(), false, "its domain in lower case"},
-	"envelope.size":          {kindSize, anyPhase(), false, "SIZE= of MAIL, 0B if the client named none"},
-	"envelope.recipients":    {kindNumber, messagePhase(), false, "number of recipients"},
-	"recipient.address":      {kindString, rcptPhases(), true, "forward-path without brackets"},
-	"recipient.domain":       {kindString, rcptPhases(), true, "its domain in lower case"},
-	"recipient.local":        {kindString, rcptPhases(), true, "its local part"},
-	"message.size":           {kindSize, messagePhase(), false, "octets of the whole message"},
-	messageHeader:            {kindList, messagePhase(), false, "unfolded values of a header field, in order: message.header[\"Subject\"]"},
+	"client.ip":              {kindString, since("connect"), false, "address of the client"},
+	"client.name":            {kindString, since("connect"), false, "verified reverse DNS name, empty if unknown"},
+	"client.helo":            {kindString, since("helo"), false, "what the client called itself in EHLO or HELO"},
+	"client.authenticated":   {kindBool, since("auth"), false, "the client has logged in"},
+	"client.user":            {kindString, since("auth"), false, "the user it logged in as, empty if none"},
+	"session.tls":            {kindBool, since("tls"), false, "the connection is encrypted"},
+	"session.listener":       {kindString, since("connect"), false, "name of the listener"},
+	"envelope.sender":        {kindString, since("mail"), false, "reverse-path without brackets, empty for the null sender"},
+	"envelope.sender_domain": {kindString, since("mail"), false, "its domain in lower case"},
+	"envelope.size":          {kindSize, since("mail"), false, "SIZE= of MAIL, 0B if the client named none"},
+	"envelope.recipients":    {kindNumber, since("data"), false, "number of recipients"},
+	"recipient.address":      {kindString, recipientPhases(), true, "forward-path without brackets"},
+	"recipient.domain":       {kindString, recipientPhases(), true, "its domain in lower case"},
+	"recipient.local":        {kindString, recipientPhases(), true, "its local part"},
+	"message.score":          {kindScore, since("mail"), false, "sum of the scores that stages gave so far"},
+	"message.size":           {kindSize, since("message"), false, "octets of the whole message"},
+	messageHeader:            {kindList, since("headers"), false, "unfolded values of a header field, in order: message.header[\"Subject\"]"},
+	"delivery.route":         {kindString, since("route"), false, "name of the route"},
+	"delivery.next_hop":      {kindString, since("predeliver"), false, "host:port of the attempt, empty when there is none"},
+	"delivery.attempt":       {kindNumber, since("predeliver"), false, "number of the attempt, from 1"},
 }

@@ -156,7 +156,11 @@ func (f functions) secret(name string) (string, error) {
 			return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
 		}
 	}
-	return "", fmt.Errorf("no secret %q; set %s, or write it to the file secrets/%s beside the configuration", name, variable, name)
+	place := fmt.Sprintf("the file secrets/%s beside the configuration", name)
+	if len(folders) > 1 {
+		place = fmt.Sprintf("the file %s, or %s", filepath.Join(folders[0], name), place)
+	}
+	return "", fmt.Errorf("no secret %q; set %s, or write it to %s", name, variable, place)
 }
 
 // isName reports whether s can be the label of a block and a part of a

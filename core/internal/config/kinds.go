@@ -105,7 +105,7 @@ func sizeKind(least, most int64) kind {
 
 func rateKind() kind {
 	want := `a number per time, such as "100/1m"`
-	return scalarKind("rate", want, func(_ *decoder, s string) (rate, error) { return parseRate(s) }, formatRate)
+	return scalarKind("rate", want, func(_ *decoder, s string) (Rate, error) { return parseRate(s) }, formatRate)
 }
 
 func enumKind(valid ...string) kind {

@@ -3,12 +3,16 @@
 package config
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -132,10 +136,12 @@ func folderKind() kind {
 }
 
 func sourceKind() kind {
-	return textKind("source", `"builtin:NAME", "native:NAME" or the path of a module, such as "./greylist.wasm"`, func(s string) error {
-		scheme, name, found := strings.Cut(s, ":")
+	return textKind("source", `"builtin:NAME", "native:NAME", "oci:HOST/REPOSITORY@sha256:DIGEST" or the path of a module, such as "./greylist.wasm"`, func(s string) error {
+		scheme := sourceScheme(s)
 		switch {
-		case found && (scheme == "builtin" || scheme == "native") && isName(name):
+		case scheme == "oci":
+			return checkImage(strings.TrimPrefix(s, "oci:"))
+		case scheme != "" && isName(s[len(scheme)+1:]):
 			return nil
 		case strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") || filepath.IsAbs(s):
 			return nil
@@ -146,6 +152,112 @@ func sourceKind() kind {
 		}
 		return fmt.Errorf("%q names no plugin", s)
 	})
+}
+
+// checkImage checks HOST/REPOSITORY@sha256:DIGEST, the name of an image in an
+// OCI registry (OCI Distribution 1.1, "Pulling manifests").
+func checkImage(ref string) error {
+	name, digest, pinned := strings.Cut(ref, "@")
+	host, repository, found := strings.Cut(name, "/")
+	if _, err := splitHostPort(withPort(host, 443), 1); err != nil || !found {
+		return fmt.Errorf("%q does not start with a registry and a repository, such as \"ghcr.io/example/greylist\"", "oci:"+ref)
+	}
+	repository, tag, tagged := strings.Cut(repository, ":")
+	if !regexp.MustCompile(`^[a-z0-9]+([._/-]+[a-z0-9]+)*$`).MatchString(repository) {
+		return fmt.Errorf("%q is not the name of a repository: lower-case letters and digits, with . _ - / between them", repository)
+	}
+	image := host + "/" + repository
+	if !pinned {
+		return fmt.Errorf("%q does not say which code it is, for %s; name the digest, which `oras resolve %s` prints: %q",
+			"oci:"+ref, movable(tag, tagged), strings.TrimSuffix(image+":"+tag, ":"), "oci:"+image+"@sha256:…")
+	}
+	hash, ok := strings.CutPrefix(digest, "sha256:")
+	if b, err := hex.DecodeString(hash); !ok || err != nil || len(b) != 32 || hash != strings.ToLower(hash) {
+		return fmt.Errorf("%q is not a digest: expected sha256: and 64 hexadecimal digits in lower case", digest)
+	}
+	return nil
+}
+
+func movable(tag string, tagged bool) string {
+	if !tagged {
+		return "a repository holds many versions"
+	}
+	return fmt.Sprintf("the tag %q can be moved to other code at any time", tag)
+}
+
+// withPort appends a port to a host that has none.
+func withPort(host string, port int) string {
+	if strings.Contains(host, ":") {
+		return host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// publicKeyKind reads a minisign public key: base64 of "Ed", the key's id of 8
+// octets and an Ed25519 key of 32.
+func publicKeyKind() kind {
+	want := `a minisign public key: the second line of the file minisign.pub, 56 characters that start with "RW"`
+	return textKind("minisign key", want, func(s string) error {
+		if b, err := base64.StdEncoding.DecodeString(s); err != nil || len(b) != 42 || string(b[:2]) != "Ed" {
+			return fmt.Errorf("%q is not a minisign public key", s)
+		}
+		return nil
+	})
+}
+
+// webHostKind reads a host that a plugin may ask by HTTP.
+func webHostKind() kind {
+	want := `a host, such as "api.example.org", "127.0.0.1:8080", or "*.example.org" for the subdomains`
+	return scalarKind("host", want, func(_ *decoder, s string) (string, error) {
+		host, err := strings.ToLower(s), error(nil)
+		if strings.Contains(host, "://") {
+			return "", fmt.Errorf("%q: a grant names the host alone: %q", s, hostOfURL(host))
+		}
+		name, err := splitHostPort(withPort(host, 443), 1)
+		if _, addr := netip.ParseAddr(strings.Trim(host, "[]")); addr == nil {
+			return host, nil
+		}
+		if err != nil || host != "*" && strings.Contains(strings.TrimPrefix(name, "*."), "*") || name == "" {
+			return "", fmt.Errorf("%q is not a host", s)
+		}
+		return host, nil
+	}, same)
+}
+
+func hostOfURL(s string) string {
+	if u, err := url.Parse(s); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return "api.example.org"
+}
+
+// secretNameKind reads the name of a secret, as the function secret does.
+func secretNameKind() kind {
+	return textKind("secret name", "the name of a secret, such as \"api-key\"", func(s string) error {
+		if !isName(s) {
+			return fmt.Errorf("%q is not a name of letters, digits, _ and -", s)
+		}
+		return nil
+	})
+}
+
+// shareKind reads a part of the mail, "10%".
+func shareKind() kind {
+	want := `a share of the mail with a percent sign, more than "0%" and at most "100%", such as "10%" or "0.5%"`
+	return scalarKind("share", want, func(_ *decoder, s string) (float64, error) {
+		number, found := strings.CutSuffix(s, "%")
+		if !found {
+			return 0, fmt.Errorf("%q has no percent sign", s)
+		}
+		n, err := strconv.ParseFloat(number, 64)
+		if err != nil || strings.ContainsFunc(number, func(r rune) bool { return r != '.' && (r < '0' || r > '9') }) {
+			return 0, fmt.Errorf("%q is not a number with a percent sign", s)
+		}
+		if n <= 0 || n > 100 {
+			return 0, fmt.Errorf("%q is out of range", s)
+		}
+		return n / 100, nil
+	}, func(f float64) string { return strconv.FormatFloat(math.Round(f*1e10)/1e8, 'f', -1, 64) + "%" })
 }
 
 func sha256Kind() kind {

@@ -29,7 +29,7 @@ type Options struct {
 // Manifest is what a plugin says about itself. One without phases says nothing:
 // the plugin gets what it is granted, and its config is not checked.
 type Manifest struct {
-	Phases []string // of "mail", "rcpt", "message"
+	Phases []string // by their names, such as "rcpt" and "message"
 	Wants  Grant    // "*" in a list of names: any
 	Schema []byte   // JSON Schema (the subset of sdk/abi) of its config block; empty: it takes none
 }
@@ -86,14 +86,20 @@ func Parse(filename string, src []byte, opts Options) (*Config, error) {
 	if body == nil {
 		return nil, r.result()
 	}
-	d := &decoder{report: r, dir: dir, grammar: grammar(), functions: newFunctions(opts, dir).context(), names: names{}}
+	d := newDecoder(r, dir, opts)
 	d.collect(body)
 	c := d.config(d.block(d.grammar, nil, hcl.Range{}, body), opts)
 	if faults := r.result(); faults != nil {
 		return nil, faults
 	}
 	c.Warnings = r.faults
+	hashStages(c)
 	return c, nil
+}
+
+func newDecoder(r *report, dir string, opts Options) *decoder {
+	f := newFunctions(opts, dir)
+	return &decoder{report: r, dir: dir, grammar: grammar(), lookup: f, functions: f.context(), names: names{}}
 }
 
 // parseBody reads the syntax; nil when it is faulty.

@@ -13,7 +13,7 @@ import (
 type operand struct {
 	kind     factKind
 	text     func(Lookup) (string, error)   // kindString
-	number   func(Lookup) (int64, error)    // kindNumber, kindSize
+	number   func(Lookup) (int64, error)    // kindNumber, kindSize, kindScore
 	list     func(Lookup) ([]string, error) // kindList
 	decide   *test                          // kindBool
 	constant bool
@@ -27,7 +27,7 @@ func factOperand(name string, f fact, key string) operand {
 	switch f.kind {
 	case kindString:
 		o.text = func(facts Lookup) (string, error) { return textFact(facts, name) }
-	case kindNumber, kindSize:
+	case kindNumber, kindSize, kindScore:
 		o.number = func(facts Lookup) (int64, error) { return numberFact(facts, name) }
 	case kindBool:
 		o.decide = &test{key: key, atom: func(facts Lookup) (bool, error) { return boolFact(facts, name) }}

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,18 +33,81 @@ func (d *decoder) plugins(c *Config, root *node, opts Options) map[string]*loade
 func (d *decoder) plugin(n *node, opts Options) *loadedPlugin {
 	p := &loadedPlugin{Plugin: Plugin{
 		Name: n.name(), Source: arg[string](n, "source"), SHA256: arg[string](n, "sha256"),
+		Signature: arg[string](n, "signature"), PublicKey: arg[string](n, "public_key"),
+		Mode: arg[string](n, "mode"), Strict: arg[bool](n, "strict_imports"),
 		Phases: arg[[]string](n, "phases"), Limits: buildPluginLimits(n), Pos: d.pos(n.rng),
 	}}
-	if scheme, _, ok := strings.Cut(p.Source, ":"); p.Source != "" && (!ok || scheme != "builtin" && scheme != "native") {
+	if p.Source != "" && sourceScheme(p.Source) == "" {
 		p.Path = d.absolute(p.Source)
 	}
+	d.signed(n, p)
 	if g := n.child("grant"); g != nil {
 		p.Grant = buildGrant(g)
+		d.noSigning(g)
 	}
-	if opts.Manifest != nil && p.Source != "" && !strings.HasPrefix(p.Source, "native:") {
+	if opts.Manifest != nil && p.Source != "" && sourceScheme(p.Source) != "native" {
 		d.manifest(n, p, opts)
 	}
+	d.neverCalled(n, p)
+	d.secrets(n, p)
 	return p
+}
+
+// sourceScheme returns what stands in front of the colon of a source: builtin,
+// native or oci; empty for a file.
+func sourceScheme(source string) string {
+	scheme, _, found := strings.Cut(source, ":")
+	if found && slices.Contains([]string{"builtin", "native", "oci"}, scheme) {
+		return scheme
+	}
+	return ""
+}
+
+// signed checks that signature and public_key stand together, and at a module
+// that can have a signature.
+func (d *decoder) signed(n *node, p *loadedPlugin) {
+	_, signature := n.args["signature"]
+	_, key := n.args["public_key"]
+	switch scheme := sourceScheme(p.Source); {
+	case !signature && !key:
+	case scheme == "builtin" || scheme == "native":
+		d.fault(n.rng, fmt.Sprintf("plugin %q is part of this program, which is not signed apart", p.Name), "remove signature and public_key")
+	case !key:
+		d.fault(n.args["signature"].rng, "signature stands without public_key", `name the minisign key that must have signed: public_key = "RW…"`)
+	case !signature:
+		d.fault(n.args["public_key"].rng, "public_key stands without signature", `name the file that minisign -S wrote: signature = "./NAME.wasm.minisig"`)
+	}
+}
+
+// noSigning refuses grants of keys: there are none yet.
+func (d *decoder) noSigning(grant *node) {
+	if len(arg[[]string](grant, "dkim")) > 0 {
+		d.fault(grant.args["dkim"].rng, "signing with DKIM comes with mail authentication; this version has no keys", "remove the argument")
+	}
+}
+
+// secrets reads the values of the granted secrets.
+func (d *decoder) secrets(n *node, p *loadedPlugin) {
+	for _, name := range p.Grant.Secrets {
+		value, err := d.lookup.secret(name)
+		if err != nil {
+			d.fault(n.child("grant").args["secrets"].rng, err.Error(), "")
+			continue
+		}
+		if p.Secrets == nil {
+			p.Secrets = map[string]string{}
+		}
+		p.Secrets[name] = value
+	}
+}
+
+// wantedTick is the interval that the plugin asks for: any when it names none,
+// none when it is not called in the phase tick.
+func wantedTick(p *loadedPlugin, m Manifest) time.Duration {
+	if !slices.Contains(p.Phases, "tick") {
+		return 0
+	}
+	return cmp.Or(m.Wants.Tick, -1)
 }
 
 func buildPluginLimits(n *node) PluginLimits {
@@ -51,7 +115,8 @@ func buildPluginLimits(n *node) PluginLimits {
 	return PluginLimits{
 		Memory: arg[int64](l, "memory"), Fuel: arg[int64](l, "fuel"), MessageFuel: arg[int64](l, "message_fuel"),
 		Deadline: arg[time.Duration](l, "deadline"), MessageDeadline: arg[time.Duration](l, "message_deadline"),
-		Depth: int(arg[int64](l, "depth")), Instances: int(arg[int64](l, "instances")), Isolation: arg[string](n, "isolation"),
+		Depth: int(arg[int64](l, "depth")), Instances: int(arg[int64](l, "instances")),
+		Emit: arg[Rate](l, "emit"), Isolation: arg[string](n, "isolation"),
 	}
 }
 
@@ -71,22 +136,12 @@ func (d *decoder) manifest(n *node, p *loadedPlugin, opts Options) {
 		d.fault(rng, fmt.Sprintf("plugin %q has a faulty manifest: %s", p.Name, err), "this is a fault of the plugin, not of the configuration")
 		return
 	}
+	if len(m.Wants.DKIM) > 0 {
+		d.fault(rng, fmt.Sprintf("plugin %q asks for keys to sign with DKIM, which comes with mail authentication; this version has no keys", p.Name), "use a version of the plugin that does without")
+		return
+	}
 	p.checked = true
 	d.phases(n, p, m)
+	m.Wants.Tick = wantedTick(p, m)
 	d.grants(n, p, m)
-}
-
-// phases narrows the phases of the manifest to those of the block.
-func (d *decoder) phases(n *node, p *loadedPlugin, m Manifest) {
-	for _, phase := range p.Phases {
-		if !slices.Contains(m.Phases, phase) {
-			d.fault(n.args["phases"].rng, fmt.Sprintf("plugin %q does not serve the phase %q", p.Name, phase), "expected "+oneOf(quoted(m.Phases)))
-		}
-	}
-	if !n.has("phases") {
-		p.Phases = slices.Clone(m.Phases)
-		n.set("phases", p.Phases)
-	} else if len(p.Phases) == 0 {
-		d.fault(n.args["phases"].rng, "phases is empty: no stage of this plugin would ever be called", "expected "+oneOf(quoted(m.Phases)))
-	}
 }

@@ -18,6 +18,7 @@ func Reference() string {
 		writeBlock(w, b, "")
 	}
 	writeValues(w)
+	writePhases(w)
 	writeFacts(w)
 	writeFunctions(w)
 	return w.String()
@@ -44,6 +45,9 @@ func writeBlock(w *strings.Builder, b *blockSpec, parent string) {
 			fmt.Fprintf(w, "| `%s` | %s | %s | %s |\n", a.name, code(a.kind.name), defaultText(a), escape(a.doc))
 		}
 		w.WriteString("\n")
+	}
+	if b.example != "" {
+		fmt.Fprintf(w, "```hcl\n%s```\n\n", b.example)
 	}
 	for _, inner := range b.blocks {
 		writeBlock(w, inner, path)
@@ -109,16 +113,43 @@ func collectValues(b *blockSpec, values map[string]string) {
 	}
 }
 
+// writePhases explains when stages are called.
+func writePhases(w *strings.Builder) {
+	w.WriteString("## Phases\n\nA stage is called in the phases that its plugin serves. While mail comes in, a listener's pipeline is called; " +
+		"while it goes out, a route's. A stage that would never be called where it stands is a fault.\n\n" +
+		"| phase | pipeline of | when |\n|---|---|---|\n")
+	when := map[string]string{
+		"connect": "before the banner", "tls": "after STARTTLS or the handshake", "helo": "after EHLO or HELO", "auth": "after AUTH",
+		"mail": "after MAIL FROM", "rcpt": "after each RCPT TO", "data": "after DATA, before the client sends the message",
+		"headers": "the header is complete", "body": "a piece of the body came in; needs isolation message or session",
+		"message": "the whole message came in", "queued": "the message is in the queue, synced",
+		"route": "before a next hop is chosen", "predeliver": "before an attempt", "result": "after an attempt",
+		"bounce": "before a report to the sender is made", "tick": "at the interval of the grant tick, without a message",
+		"reset": "the transaction is over, whatever became of it; needs isolation message or session",
+	}
+	for _, phase := range phaseNames() {
+		user := "a listener"
+		switch {
+		case phase == "tick":
+			user = "either"
+		case slices.Contains(deliveryPhases(), phase):
+			user = "a route"
+		}
+		fmt.Fprintf(w, "| `%s` | %s | %s |\n", phase, user, when[phase])
+	}
+	w.WriteString("\n")
+}
+
 func writeFacts(w *strings.Builder) {
 	w.WriteString("## Facts\n\nA `when` asks for facts. A fact must be known in every phase in which the stage's plugin is called. " +
 		"A fact of a recipient in the phase message selects the recipients that the stage sees.\n\n" +
 		"| fact | type | known in | meaning |\n|---|---|---|---|\n")
 	for _, name := range slices.Sorted(maps.Keys(factTable)) {
 		f := factTable[name]
-		fmt.Fprintf(w, "| `%s` | %s | %s | %s |\n", name, f.kind, strings.Join(f.phases, ", "), f.doc)
+		fmt.Fprintf(w, "| `%s` | %s | %s | %s |\n", name, f.kind, knownText(f.phases), f.doc)
 	}
 	w.WriteString("\nOperators, the loosest first: `||`, `&&`, `== !=`, `< <= > >=`, `!`, and parentheses. `&&` and `||` stop as soon as they are decided. " +
-		"A size is compared with a text that has a unit: `message.size > \"1MiB\"`. A header field can repeat, so `message.header` is a list.\n\n")
+		"A size is compared with a text that has a unit: `message.size > \"1MiB\"`, a score with a number of up to three decimals: `message.score >= 4.5`. A header field can repeat, so `message.header` is a list.\n\n")
 }
 
 func writeFunctions(w *strings.Builder) {

@@ -16,7 +16,7 @@ func TestReference(t *testing.T) {
 
 // TestDefaults shows that every default in the grammar is valid there.
 func TestDefaults(t *testing.T) {
-	d := &decoder{report: newReport("defaults", nil), dir: "/", grammar: grammar(), names: names{}, functions: newFunctions(testOptions(), "/").context()}
+	d := newDecoder(newReport("defaults", nil), "/", testOptions())
 	var walk func(b *blockSpec)
 	walk = func(b *blockSpec) {
 		if b.doc == "" {

@@ -21,7 +21,7 @@ func checkConfig(t *testing.T, schemaText, text string) (string, error) {
 	}
 	r := newReport("config", []byte(text))
 	body := parseBody(r, "config", []byte(text))
-	d := &decoder{report: r, dir: "/", grammar: grammar(), names: names{}, functions: newFunctions(testOptions(), "/").context()}
+	d := newDecoder(r, "/", testOptions())
 	d.define("bucket", "slow", hcl.Range{})
 	v, ok := d.object(d.bodyLit(body, hcl.Range{}), s)
 	if err := r.result(); err != nil || !ok {

@@ -40,7 +40,9 @@ func builtinManifest(p Plugin) (Manifest, error) {
 		Config json.RawMessage `json:"config"`
 	}
 	err = json.Unmarshal(b, &m)
-	return Manifest{Phases: m.Phases, Schema: m.Config, Wants: Grant(m.Wants)}, err
+	w := m.Wants
+	return Manifest{Phases: m.Phases, Schema: m.Config, Wants: Grant{
+		Read: w.Read, Write: w.Write, Routes: w.Routes, NextHops: w.NextHops, Stores: w.Stores, Buckets: w.Buckets}}, err
 }
 
 // load reads a shipped configuration with the given environment.

@@ -4,13 +4,14 @@ package config
 
 // blockSpec says what a block may contain.
 type blockSpec struct {
-	name   string
-	labels []string // what its labels are; the last one is the block's name
-	count  count
-	doc    string // sentences, for the reference
-	args   []argSpec
-	blocks []*blockSpec
-	free   bool // its content is checked by somebody else's schema
+	name    string
+	labels  []string // what its labels are; the last one is the block's name
+	count   count
+	doc     string // sentences, for the reference
+	args    []argSpec
+	blocks  []*blockSpec
+	example string // HCL, for the reference; the tests of the documentation load it
+	free    bool   // its content is checked by somebody else's schema
 }
 
 // count says how often a block may stand in its parent.

@@ -133,32 +133,26 @@ func formatSize(n int64) string {
 	return "0B"
 }
 
-// rate is so many in some time.
-type rate struct {
-	count int
-	per   time.Duration
-}
-
 // parseRate reads "100/1m".
-func parseRate(s string) (rate, error) {
+func parseRate(s string) (Rate, error) {
 	count, per, found := strings.Cut(s, "/")
 	if !found {
-		return rate{}, fmt.Errorf("%q does not say per what time", s)
+		return Rate{}, fmt.Errorf("%q does not say per what time", s)
 	}
 	n, err := strconv.ParseInt(count, 10, 32)
 	if err != nil || n < 1 {
-		return rate{}, fmt.Errorf("%q does not start with a whole number of at least 1", s)
+		return Rate{}, fmt.Errorf("%q does not start with a whole number of at least 1", s)
 	}
 	d, err := parseDuration(per)
 	if err != nil {
-		return rate{}, err
+		return Rate{}, err
 	}
 	if d == 0 {
-		return rate{}, errors.New("a rate needs a time longer than nothing")
+		return Rate{}, errors.New("a rate needs a time longer than nothing")
 	}
-	return rate{int(n), d}, nil
+	return Rate{int(n), d}, nil
 }
 
-func formatRate(r rate) string {
-	return strconv.Itoa(r.count) + "/" + formatDuration(r.per)
+func formatRate(r Rate) string {
+	return strconv.Itoa(r.Count) + "/" + formatDuration(r.Per)
 }

@@ -48,7 +48,7 @@ func TestParseSize(t *testing.T) {
 }
 
 func TestParseRate(t *testing.T) {
-	for s, want := range map[string]rate{"100/1m": {100, time.Minute}, "1/1d": {1, 24 * time.Hour}, "5/90s": {5, 90 * time.Second}} {
+	for s, want := range map[string]Rate{"100/1m": {100, time.Minute}, "1/1d": {1, 24 * time.Hour}, "5/90s": {5, 90 * time.Second}} {
 		got, err := parseRate(s)
 		if err != nil || got != want {
 			t.Errorf("%q = %v, %v", s, got, err)

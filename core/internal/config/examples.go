@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+// The examples of the reference.
+const (
+	pluginExample = `# A module of somebody else. It may do what the grant says, and no more.
+plugin "lookup" {
+  source    = "./lookup.wasm"
+  phases    = ["message", "tick"]
+  isolation = "message"
+  grant {
+    read = ["envelope", "headers"]
+    kv   = [store.cache]
+    dns  = true
+    http = ["api.example.org"]
+    tick = "10m"
+  }
+  limits {
+    memory = "16MiB"
+  }
+}
+store "cache" {
+  engine = "memory"
+  ttl    = "1h"
+}
+pipeline "inbound" {
+  stage "lookup" {
+    plugin = plugin.lookup
+    when   = message.score < 5
+  }
+}
+`
+	pipelineExample = `plugin "filter" {
+  source = "builtin:filter"
+}
+pipeline "inbound" {
+  capture {
+    share  = "0.5%"
+    redact = ["addresses", "client"]
+  }
+  stage "filter" {
+    plugin = plugin.filter
+    config {
+      deny_attachment = ["*.exe"]
+    }
+    candidate {
+      plugin = plugin.filter
+      mode   = "canary"
+      share  = "10%"
+      config {
+        deny_attachment = ["*.exe", "*.scr"]
+      }
+    }
+    breaker {
+      failures = 20
+    }
+  }
+}
+`
+	routeExample = `plugin "retries" {
+  source = "./retries.wasm"
+  phases = ["predeliver", "result"]
+  grant {
+    read  = ["envelope"]
+    write = ["queue"]
+  }
+}
+pipeline "outbound" {
+  stage "retries" {
+    plugin = plugin.retries
+    when   = delivery.attempt > 3
+  }
+}
+route "internet" {
+  pipeline = pipeline.outbound
+  mx {
+    tls = "opportunistic"
+  }
+}
+routing {
+  rule {
+    route = route.internet
+  }
+}
+`
+)
