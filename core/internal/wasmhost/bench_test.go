@@ -6,6 +6,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
@@ -49,10 +50,42 @@ func BenchmarkEmptyStageParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkFreshInstance is a call with isolation "fresh".
-func BenchmarkFreshInstance(b *testing.B) {
-	s := newTestStage(b, load(b, newHost(b, Options{}), "guests/empty.wasm"), StageOptions{Limits: Limits{Isolation: IsolationFresh}})
-	benchStage(b, s, mail.PhaseMail)
+// BenchmarkIsolation is one hook in a transaction of its own, or of a connection
+// that goes on, with each level of isolation, for a guest of one page and for one
+// of the standard Go compiler, whose image is some MiB. The pipeline's share is
+// in all of them. core/bench takes its table of overheads from these names.
+func BenchmarkIsolation(b *testing.B) {
+	guests := map[string]func(testing.TB) []byte{
+		"empty": func(t testing.TB) []byte { return readWasm(t, "guests/empty.wasm") },
+		"go":    buildGoGuest,
+	}
+	for _, name := range sorted(guests) {
+		m, err := newHost(b, Options{}).Load(context.Background(), name, guests[name](b))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, isolation := range isolations {
+			b.Run(name+"/"+isolation, func(b *testing.B) {
+				s := newTestStage(b, m, StageOptions{Grant: everything(), Limits: Limits{Isolation: isolation}})
+				benchTransactions(b, oneStage(s))
+			})
+		}
+	}
+}
+
+func benchTransactions(b *testing.B, p *pipeline.Pipeline) {
+	ctx := context.Background()
+	session := p.Session(&mail.Client{})
+	header := mail.ParseHeader([]byte("Subject: x\r\n\r\n"))
+	b.ReportAllocs()
+	for b.Loop() {
+		tx := session.Begin(testEnvelope())
+		if r := tx.Message(ctx, header, mail.BytesBody("Hello.\r\n"), -1, pipeline.MixedBounce); r.Reply != nil {
+			b.Fatal(r.Reply)
+		}
+		tx.Close()
+	}
+	session.Close()
 }
 
 // BenchmarkLoad is what a module costs at the start, without and with kept code.

@@ -12,6 +12,7 @@ import (
 const (
 	sectionCustom = 0
 	sectionImport = 2
+	sectionGlobal = 6
 	sectionExport = 7
 	sectionStart  = 8
 )

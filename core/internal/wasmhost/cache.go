@@ -33,8 +33,12 @@ type codeCache struct {
 	logger hclog.Logger
 }
 
+// liftVersion changes whenever liftStart or openGlobals make something else of
+// the same module.
+const liftVersion = "2"
+
 // cacheName is the name of the folder for this engine and rewriter.
-func cacheName() string { return wazeroVersion + "-" + metering.Version }
+func cacheName() string { return wazeroVersion + "-" + metering.Version + "." + liftVersion }
 
 // openCache makes or checks the folder for this engine and rewriter below dir,
 // and removes those of others.
@@ -57,7 +61,7 @@ func openCache(dir string, logger hclog.Logger) (*codeCache, error) {
 // removeOthers removes the folders of other engines and rewriters, which nothing
 // will read again.
 func (c *codeCache) removeOthers(dir string) {
-	ours := regexp.MustCompile(`^v\d+\.\d+\.\d+-\d+$`)
+	ours := regexp.MustCompile(`^v\d+\.\d+\.\d+-\d+(\.\d+)?$`)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return

@@ -13,7 +13,7 @@ import (
 )
 
 // buildGoGuest compiles testdata/goguest with the go command that runs the test.
-func buildGoGuest(t *testing.T) []byte {
+func buildGoGuest(t testing.TB) []byte {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "guest.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, ".")

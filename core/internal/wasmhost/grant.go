@@ -100,7 +100,7 @@ func checkWords(list string, words []string, known map[string]power) error {
 	return nil
 }
 
-func sorted(m map[string]power) []string {
+func sorted[V any](m map[string]V) []string {
 	ws := make([]string, 0, len(m))
 	for w := range m {
 		ws = append(ws, w)

@@ -33,7 +33,8 @@ type instance struct {
 	born   time.Time
 	soft   uint64 // octets of memory above which it is replaced
 	calls  int
-	exited bool // the guest called proc_exit
+	exited bool   // the guest called proc_exit
+	image  *image // with isolation "restore"
 
 	stores  []Store  // by handle
 	buckets []Bucket // by handle
@@ -82,20 +83,25 @@ func (i *instance) enter() {
 
 // newInstance makes an instance and starts it: start section, _initialize,
 // pr_init, each with its own budget, all before one deadline. It returns the
-// phases that the guest wants.
+// phases that the guest wants. The memory that it starts with is paid for by the
+// caller and belongs to the instance, or is given back when this fails.
 func newInstance(s *Stage) (*instance, mail.PhaseSet, error) {
 	i := &instance{
 		stage:  s,
-		memory: cappedMemory{cap: uint64(s.limits.Memory)},
+		memory: cappedMemory{cap: uint64(s.limits.Memory), budget: s.host.budget, paid: s.code.memory},
 		watch:  newWatch(),
 		out:    output{logger: s.logger},
 		born:   time.Now(),
 	}
 	i.ctx = &callContext{Context: context.Background(), i: i}
 	if err := i.instantiate(); err != nil {
+		i.memory.release()
 		return nil, 0, fmt.Errorf("it cannot start: %w", err)
 	}
 	phases, err := i.init()
+	if err == nil && s.limits.Isolation == IsolationRestore {
+		err = i.takeImage()
+	}
 	if err != nil {
 		i.drop()
 		return nil, 0, err
@@ -237,6 +243,7 @@ func (i *instance) drop() {
 	if err := i.mod.Close(i.ctx); err != nil {
 		i.stage.logger.Warn("plugin instance did not close", "error", err)
 	}
+	i.memory.release()
 }
 
 // level is the log level of a number of the ABI; unknown ones are info.

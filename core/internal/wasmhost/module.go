@@ -51,6 +51,8 @@ type code struct {
 	cache    wazero.CompilationCache
 	compiled wazero.CompiledModule
 	memory   uint64 // octets of linear memory at the start
+	globals  int    // mutable globals that isolation "restore" puts back
+	tied     string // why its instances cannot be restored, "" if they can
 }
 
 var errNoExports = errors.New("it exports nothing, so it is no plugin; a plugin exports memory, pr_init and pr_on")
@@ -91,6 +93,9 @@ func (c *code) compile(ctx context.Context, metered []byte) error {
 		return err
 	}
 	c.memory = uint64(c.compiled.ExportedMemories()["memory"].Min()) << 16
+	if err := c.readOpened(metered); err != nil {
+		return err
+	}
 	return c.link(ctx)
 }
 
@@ -112,9 +117,16 @@ func (c *code) metered(ctx context.Context, wasm []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	metered, err := metering.Rewrite(lifted, metering.Options{})
+	opened, why, err := openGlobals(lifted)
+	if err != nil {
+		return nil, err
+	}
+	metered, err := metering.Rewrite(opened, metering.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("it cannot be run safely: %w", err)
+	}
+	if why != "" {
+		metered = withSection(metered, restoreSection, why)
 	}
 	c.host.cache.keep(c.sum, metered)
 	return metered, nil

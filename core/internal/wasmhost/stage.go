@@ -63,12 +63,12 @@ type Stage struct {
 // wants is granted, and starts one instance, so that what cannot work fails now.
 // An error is one sentence about the module, or the *Fault of its start; the
 // caller says which stage it is. The stage must be closed.
-func (m *Module) NewStage(_ context.Context, o StageOptions) (*Stage, error) {
+func (m *Module) NewStage(ctx context.Context, o StageOptions) (*Stage, error) {
 	s, err := newStage(m.code, o)
 	if err != nil {
 		return nil, err
 	}
-	i, phases, err := s.start()
+	i, phases, err := s.start(ctx, s.limits.MessageDeadline)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +83,7 @@ func (m *Module) NewStage(_ context.Context, o StageOptions) (*Stage, error) {
 		s.pool.idle = append(s.pool.idle, i)
 	}
 	m.code.host.retain(m.code)
+	m.code.host.budget.join(s)
 	return s, nil
 }
 
@@ -93,6 +94,11 @@ func newStage(c *code, o StageOptions) (*Stage, error) {
 	}
 	if uint64(limits.Memory) < c.memory {
 		return nil, fmt.Errorf("the module needs %d octets of memory to start, and limit memory is %d; raise it", c.memory, limits.Memory)
+	}
+	if limits.Isolation == IsolationRestore {
+		if err := c.checkRestorable(); err != nil {
+			return nil, err
+		}
 	}
 	grant, err := granted(&c.manifest, o.Grant)
 	if err != nil {
@@ -175,7 +181,11 @@ func (s *Stage) Run(ctx context.Context, h *pipeline.Hook) (mail.Verdict, error)
 	if err != nil {
 		return mail.Continue, err
 	}
-	i, err := s.acquire(ctx, limit)
+	l := s.leaseOf(h)
+	if l.idle(h) {
+		return mail.Continue, nil
+	}
+	i, err := s.acquire(ctx, l, limit)
 	if err != nil {
 		s.observe(nil, h, 0, err)
 		return mail.Continue, err
@@ -183,7 +193,7 @@ func (s *Stage) Run(ctx context.Context, h *pipeline.Hook) (mail.Verdict, error)
 	began := time.Now()
 	v, err := i.run(h, limit)
 	s.observe(i, h, time.Since(began), err)
-	s.put(i, err)
+	s.put(i, l, err)
 	return v, err
 }
 
@@ -198,8 +208,14 @@ func within(ctx context.Context, d time.Duration) (time.Duration, error) {
 	return d, nil
 }
 
-// acquire leases an instance, or makes one.
-func (s *Stage) acquire(ctx context.Context, limit time.Duration) (*instance, error) {
+// acquire returns the instance of lease l, or leases one, or makes one. l is nil
+// when the instance is for one call.
+func (s *Stage) acquire(ctx context.Context, l *lease, limit time.Duration) (*instance, error) {
+	if l != nil {
+		if i, err := l.begin(); i != nil || err != nil {
+			return i, err
+		}
+	}
 	i, err := s.pool.lease(ctx, limit)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -209,7 +225,7 @@ func (s *Stage) acquire(ctx context.Context, limit time.Duration) (*instance, er
 	case i != nil:
 		return i, nil
 	}
-	i, phases, err := s.start()
+	i, phases, err := s.start(ctx, limit)
 	if err == nil && phases != s.asked {
 		s.finish(i)
 		err = &Fault{Stage: s.name, Cause: CauseError, Detail: "pr_init asks for other phases than the first time"}
@@ -221,22 +237,54 @@ func (s *Stage) acquire(ctx context.Context, limit time.Duration) (*instance, er
 	return i, nil
 }
 
-// put ends the lease of i after a call that ended with err.
-func (s *Stage) put(i *instance, err error) {
+// put ends a call on i that ended with err: i goes, or stays with its lease, or
+// goes back to the pool.
+func (s *Stage) put(i *instance, l *lease, err error) {
 	switch {
 	case err != nil:
 		s.count(-1)
 		i.drop()
-		i = nil
-	case s.limits.Isolation == IsolationFresh || i.worn():
+		if l != nil {
+			l.forget()
+		}
+		s.pool.give(nil)
+	case l != nil && !i.watch.fired():
+		l.keep(i)
+	default:
+		if l != nil {
+			l.forget()
+		}
+		s.release(i)
+	}
+}
+
+// release gives a leased instance back, or ends it when it should not be used
+// again.
+func (s *Stage) release(i *instance) {
+	if s.limits.Isolation == IsolationFresh || i.worn() || i.image != nil && !i.restore() {
 		s.finish(i)
 		i = nil
 	}
 	s.pool.give(i)
 }
 
-// start makes an instance and counts it.
-func (s *Stage) start() (*instance, mail.PhaseSet, error) {
+// shed frees an idle instance and reports whether there was one.
+func (s *Stage) shed() bool {
+	i := s.pool.coldest()
+	if i == nil {
+		return false
+	}
+	s.count(-1)
+	i.drop()
+	return true
+}
+
+// start makes an instance, when the host has the memory for it within limit,
+// and counts it.
+func (s *Stage) start(ctx context.Context, limit time.Duration) (*instance, mail.PhaseSet, error) {
+	if err := s.host.budget.wait(ctx, s.code.memory, limit); err != nil {
+		return nil, 0, &Fault{Stage: s.name, Cause: CausePool, Detail: err.Error()}
+	}
 	i, phases, err := newInstance(s)
 	if err != nil {
 		return nil, 0, err
@@ -282,6 +330,7 @@ func (s *Stage) Close() error {
 		for _, i := range s.pool.close() {
 			s.finish(i)
 		}
+		s.host.budget.leave(s)
 		s.host.release(s.code)
 	})
 	return nil

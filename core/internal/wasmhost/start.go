@@ -24,17 +24,21 @@ func liftStart(wasm []byte) ([]byte, error) {
 	if err != nil || !ok {
 		return wasm, err
 	}
-	secs, err = addExport(secs, startName, fn)
-	if err != nil {
+	if err = addExports(secs, startName, []export{{startName, kindFunc, fn}}); err != nil {
 		return nil, err
 	}
-	out := append([]byte{}, wasm[:8]...)
+	return join(wasm[:8], secs), nil
+}
+
+// join makes a module of its sections.
+func join(magic []byte, secs []section) []byte {
+	out := append([]byte{}, magic...)
 	for _, s := range secs {
 		out = append(out, s.id)
 		out = appendU32(out, uint32(len(s.body)))
 		out = append(out, s.body...)
 	}
-	return out, nil
+	return out
 }
 
 type section struct {
@@ -73,27 +77,37 @@ func takeStart(secs *[]section) (uint32, bool, error) {
 	return 0, false, nil
 }
 
-// addExport appends an export of function fn. A module that can be a plugin has
-// an export section, so a missing one is an error.
-func addExport(secs []section, name string, fn uint32) ([]section, error) {
+// export is an export to be added: a name for something of the module's.
+type export struct {
+	name  string
+	kind  byte
+	index uint32
+}
+
+// addExports appends exports, whose names begin with prefix. A module that can
+// be a plugin has an export section, so a missing one is an error.
+func addExports(secs []section, prefix string, more []export) error {
 	for i, s := range secs {
 		if s.id != sectionExport {
 			continue
 		}
-		if bytes.Contains(s.body, []byte(name)) {
-			return nil, fmt.Errorf("it exports the reserved name %s; rename that export", name)
+		if bytes.Contains(s.body, []byte(prefix)) {
+			return fmt.Errorf("it exports the reserved name %s; rename that export", prefix)
 		}
 		r := reader{rest: s.body}
 		n := r.u32()
 		if r.bad {
-			return nil, errTruncated
+			return errTruncated
 		}
-		body := append(appendU32(nil, n+1), r.rest...)
-		body = append(appendU32(body, uint32(len(name))), name...)
-		secs[i].body = appendU32(append(body, kindFunc), fn)
-		return secs, nil
+		body := append(appendU32(nil, n+uint32(len(more))), r.rest...)
+		for _, e := range more {
+			body = append(appendU32(body, uint32(len(e.name))), e.name...)
+			body = appendU32(append(body, e.kind), e.index)
+		}
+		secs[i].body = body
+		return nil
 	}
-	return nil, errNoExports
+	return errNoExports
 }
 
 func appendU32(b []byte, v uint32) []byte {

@@ -64,10 +64,14 @@ type Options struct {
 	Observer  Observer
 	Version   string    // of the relay, for guests that ask
 	MaxModule int64     // octets a module may have; 0 means 32 MiB
+	MaxMemory int64     // octets of linear memory of all instances together; 0 means 2 GiB
 	Random    io.Reader // nil means crypto/rand
 }
 
-const defaultMaxModule = 32 << 20
+const (
+	defaultMaxModule = 32 << 20
+	defaultMaxMemory = 2 << 30
+)
 
 // Host holds what its modules share. It is safe for use by many goroutines.
 type Host struct {
@@ -78,6 +82,7 @@ type Host struct {
 	version string
 	cache   *codeCache // nil without a folder
 	imports *imports
+	budget  *budget
 
 	mu    sync.Mutex
 	codes map[[sha256.Size]byte]*code
@@ -106,6 +111,10 @@ func New(_ context.Context, o Options) (*Host, error) {
 	if h.o.MaxModule == 0 {
 		h.o.MaxModule = defaultMaxModule
 	}
+	if h.o.MaxMemory == 0 {
+		h.o.MaxMemory = defaultMaxMemory
+	}
+	h.budget = newBudget(h.o.MaxMemory)
 	if o.CacheDir == "" {
 		return h, nil
 	}
