@@ -155,10 +155,10 @@ func (p reporter) Report(env *mail.Envelope, header []byte, failed []mail.Outcom
 }
 
 // dsn returns the bounce on failed recipients of env, to be queued, and nil
-// when the sender is null: a bounce is never bounced (RFC 5321 §6.1). Its id is
-// left to the queue, which derives it from env's.
+// when the sender is null, for a bounce is never bounced (RFC 5321 §6.1), or when
+// a stage wants none. Its id is left to the queue, which derives it from env's.
 func (r *Relay) dsn(env *mail.Envelope, header []byte, failed []mail.Outcome) (*queue.Message, error) {
-	if env.Sender.IsNull() {
+	if env.Sender.IsNull() || env.NoDSN {
 		return nil, nil
 	}
 	e, head, body, err := report.BuildDSN(report.Input{

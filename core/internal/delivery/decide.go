@@ -43,7 +43,8 @@ type Decision struct {
 // the looking up of names in the live configuration.
 //
 // A recipient that was never tried does not expire: after a long stop, or a
-// long hold, mail still gets its first attempt.
+// long hold, mail still gets its first attempt. It does when a stage said when:
+// a code to log in with is worth nothing a day later.
 func (s *Scheduler) decide(now time.Time, env *mail.Envelope, rcpt int, st State) Decision {
 	if st.Done {
 		return Decision{Action: Settle, Reason: st.Last.Status.String()}
@@ -54,7 +55,8 @@ func (s *Scheduler) decide(now time.Time, env *mail.Envelope, rcpt int, st State
 	name := s.routeName(&env.Recipients[rcpt])
 	route, why := s.lookup(name)
 	d := Decision{Route: name}
-	if expiry := route.expiry(env.Received); st.Attempts > 0 && !now.Before(expiry) {
+	tried := st.Attempts > 0 || !env.Expires.IsZero()
+	if expiry := route.expiry(env); tried && !now.Before(expiry) {
 		d.Action, d.Reason = Expire, "expired at "+stamp(expiry)
 		d.key = hopKey{route: route}
 		return d

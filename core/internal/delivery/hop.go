@@ -203,7 +203,7 @@ func (s *Scheduler) share() int {
 // holds mu.
 func (s *Scheduler) park(h *hop, m Message, rcpts []int) {
 	env := m.Envelope()
-	h.parked.push(ticket{env.ID, rcpts, h.key.route.expiry(env.Received)})
+	h.parked.push(ticket{env.ID, rcpts, h.key.route.expiry(env)})
 	s.held -= len(rcpts)
 	s.parked += len(rcpts)
 }

@@ -5,6 +5,8 @@ package delivery
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // Kind is the way a route takes.
@@ -74,11 +76,16 @@ func (r *Route) port() uint16 {
 	return 25
 }
 
-func (r *Route) expiry(received time.Time) time.Time {
-	if r.Expire > 0 {
-		return received.Add(r.Expire)
+// expiry returns when a message is given up: when a stage said so, else after
+// the route's time.
+func (r *Route) expiry(env *mail.Envelope) time.Time {
+	switch {
+	case !env.Expires.IsZero():
+		return env.Expires
+	case r.Expire > 0:
+		return env.Received.Add(r.Expire)
 	}
-	return received.Add(DefaultExpire)
+	return env.Received.Add(DefaultExpire)
 }
 
 // interval returns how long to wait after an attempt that attempts others came
@@ -98,9 +105,9 @@ func (r *Route) interval(attempts int, jitter float64) time.Duration {
 
 // retryAt returns when to try again after an attempt that ended now: by the
 // schedule, yet not behind the expiry, so that a message fails on time.
-func (r *Route) retryAt(now, received time.Time, attempts int, jitter float64) time.Time {
+func (r *Route) retryAt(now time.Time, env *mail.Envelope, attempts int, jitter float64) time.Time {
 	next := now.Add(r.interval(attempts, jitter))
-	if expiry := r.expiry(received); next.After(expiry) && expiry.After(now) {
+	if expiry := r.expiry(env); next.After(expiry) && expiry.After(now) {
 		return expiry
 	}
 	return next

@@ -475,7 +475,7 @@ func TestRetryAt(t *testing.T) {
 		{0, 0, time.Minute}, {0, 1, 5 * time.Minute}, {0, 99, 5 * time.Minute}, {0, -1, time.Minute},
 		{58 * time.Minute, 9, time.Hour}, {2 * time.Hour, 9, 2*time.Hour + 5*time.Minute},
 	} {
-		if got := r.retryAt(start.Add(tt.after), start, tt.attempts, 0).Sub(start); got != tt.want {
+		if got := r.retryAt(start.Add(tt.after), &mail.Envelope{Received: start}, tt.attempts, 0).Sub(start); got != tt.want {
 			t.Errorf("after %v and %d attempts: %v, want %v", tt.after, tt.attempts, got, tt.want)
 		}
 	}

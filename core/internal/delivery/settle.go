@@ -132,7 +132,7 @@ func (s *Scheduler) settle(m Message, route *Route, took time.Duration, o mail.O
 	}
 	s.logOutcome(env.ID, route.Name, done, took)
 	s.o.Observer.Settled(env, route.Name, done, took)
-	report := done.Status == mail.Failed && !route.NoReport && !env.Sender.IsNull()
+	report := done.Status == mail.Failed && !route.NoReport && !env.NoDSN && !env.Sender.IsNull()
 	s.settler.add(item{msg: m, settled: done, report: report})
 }
 
@@ -169,7 +169,7 @@ func (s *Scheduler) deferral(m Message, route *Route, o mail.Outcome) Settled {
 	if s.decide(now, env, o.Recipient, after).Action == Expire {
 		return Settled{Outcome: expired(o.Recipient, after.Attempts, o)}
 	}
-	return Settled{Outcome: o, Next: route.retryAt(now, env.Received, st.Attempts, s.o.Jitter)}
+	return Settled{Outcome: o, Next: route.retryAt(now, env, st.Attempts, s.o.Jitter)}
 }
 
 // expired is the outcome of a recipient whose time is over. It tells what the

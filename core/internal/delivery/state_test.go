@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	rule DOMAIN ROUTE
 //	mx DOMAIN PREF HOST …       mail exchangers; or "null", "nxdomain", "servfail"
 //	host NAME BEHAVIOUR         what a host does; the lines below: its addresses
-//	enqueue ID from=… to=(…)    and what came of it; also route=, hop=, age=
+//	enqueue ID from=… to=(…)    and what came of it; also route=, hop=, age=, expires=, nodsn
 //	advance DURATION            and what came of it
 //	hold ID RCPT REASON
 //	explain ID RCPT
@@ -188,7 +188,7 @@ func setHost(r *rig, d *datadriven.TestData) string {
 func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 	var from string
 	var to []string
-	route, hop, age := "", "", time.Duration(0)
+	route, hop, age, expires, nodsn := "", "", time.Duration(0), time.Duration(0), false
 	for _, a := range d.CmdArgs[1:] {
 		switch a.Key {
 		case "from":
@@ -201,9 +201,16 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 			hop = a.Vals[0]
 		case "age":
 			age = duration(a.Vals[0])
+		case "expires":
+			expires = duration(a.Vals[0])
+		case "nodsn":
+			nodsn = true
 		}
 	}
 	env := r.envelope(d.CmdArgs[0].Key, from, to...)
+	if env.NoDSN = nodsn; expires != 0 {
+		env.Expires = env.Received.Add(expires)
+	}
 	env.Received = env.Received.Add(-age)
 	for i := range env.Recipients {
 		env.Recipients[i].Route, env.Recipients[i].NextHop = route, hop

@@ -78,7 +78,7 @@ func (s *Scheduler) expireWaiting(now time.Time) {
 
 // over reports whether a recipient of t may have expired.
 func (s *Scheduler) over(now time.Time, t *task) bool {
-	return !now.Before(t.hop.key.route.expiry(t.msg.Envelope().Received))
+	return !now.Before(t.hop.key.route.expiry(t.msg.Envelope()))
 }
 
 // cutOff ends attempts in which nothing has moved for too long. The transport

@@ -19,8 +19,11 @@ import (
 // Records are a version octet and then fields in a fixed order: numbers as
 // varints, strings and octets with their length in front, times as nanoseconds
 // since 1970 (0 for none), truths as bits. A record must be used up to its last
-// octet; a change of the layout is a new version.
-const version = 1
+// octet; a change of the layout is a new version. Those before are still read.
+const (
+	version         = 1 // of states and holds
+	envelopeVersion = 2
+)
 
 // ErrDamaged is in the chain of the error for a record that cannot be read.
 var ErrDamaged = errors.New("damaged record")
@@ -44,17 +47,19 @@ const (
 	flagEightBit
 	flagAuthenticated
 	flagOnFile
+	flagNoDSN
 )
 
 const (
 	flagRemoved = 1 << iota
 	flagSameOriginal
 	flagRouted
+	flagParams // since version 2
 )
 
 func appendEnvelope(b []byte, r *record) []byte {
 	e := r.env
-	b = append(b, version, bits(e.SMTPUTF8, e.EightBit, e.Client.Authenticated, r.onFile))
+	b = append(b, envelopeVersion, bits(e.SMTPUTF8, e.EightBit, e.Client.Authenticated, r.onFile, e.NoDSN))
 	b = binary.AppendUvarint(b, uint64(r.header))
 	b = binary.AppendUvarint(b, uint64(r.body))
 	b = appendTime(b, e.Received)
@@ -68,7 +73,7 @@ func appendEnvelope(b []byte, r *record) []byte {
 	for i := range e.Recipients {
 		b = appendRecipient(b, &e.Recipients[i])
 	}
-	return appendMeta(b, e.Meta)
+	return appendMore(appendMeta(b, e.Meta), e)
 }
 
 func appendClient(b []byte, c *mail.Client) []byte {
@@ -82,7 +87,7 @@ func appendClient(b []byte, c *mail.Client) []byte {
 
 func appendRecipient(b []byte, r *mail.Recipient) []byte {
 	routed := r.Route != "" || r.NextHop != ""
-	b = append(b, bits(r.Removed, r.Original == r.Address, routed))
+	b = append(b, bits(r.Removed, r.Original == r.Address, routed, r.Params != ""))
 	b = appendString(b, string(r.Address))
 	if r.Original != r.Address {
 		b = appendString(b, string(r.Original))
@@ -90,6 +95,9 @@ func appendRecipient(b []byte, r *mail.Recipient) []byte {
 	if routed {
 		b = appendString(b, r.Route)
 		b = appendString(b, r.NextHop)
+	}
+	if r.Params != "" {
+		b = appendString(b, r.Params)
 	}
 	return b
 }
@@ -108,7 +116,7 @@ func appendMeta(b []byte, meta map[string]string) []byte {
 
 // readEnvelope decodes an envelope record. The id is the key's.
 func readEnvelope(id string, b []byte) (*record, error) {
-	d := newDecoder(b)
+	d := newDecoder(b, envelopeVersion)
 	flags := d.byte()
 	r := &record{env: &mail.Envelope{ID: id}, onFile: flags&flagOnFile != 0}
 	e := r.env
@@ -125,6 +133,10 @@ func readEnvelope(id string, b []byte) (*record, error) {
 	e.Client.Authenticated = flags&flagAuthenticated != 0
 	e.Recipients = d.recipients()
 	e.Meta = d.meta()
+	if d.version > 1 {
+		e.NoDSN = flags&flagNoDSN != 0
+		d.more(e)
+	}
 	return r, d.end("envelope")
 }
 
@@ -145,7 +157,7 @@ func appendState(b []byte, s *State) []byte {
 
 // readState decodes the state of recipient number rcpt.
 func readState(rcpt int, b []byte) (State, error) {
-	d := newDecoder(b)
+	d := newDecoder(b, version)
 	s := State{Status: d.status(d.byte())}
 	s.Last.Remote = d.byte()&1 != 0
 	s.Last.Recipient = rcpt
@@ -174,7 +186,7 @@ func appendHold(b []byte, h *Hold) []byte {
 }
 
 func readHold(b []byte) (*Hold, error) {
-	d := newDecoder(b)
+	d := newDecoder(b, version)
 	h := &Hold{Kind: d.string(), Reason: d.string(), By: d.string(), Until: d.time(), Since: d.time()}
 	if h.Kind != Quarantine && h.Kind != OnHold {
 		d.fail("hold of kind %q", h.Kind)
@@ -228,14 +240,17 @@ func cut(s string) string {
 // decoder reads fields off the front of b. After the first fault it yields
 // zero values and remembers the fault.
 type decoder struct {
-	b   []byte
-	err error
+	b       []byte
+	version byte
+	err     error
 }
 
-func newDecoder(b []byte) *decoder {
+// newDecoder reads the version, which is newest at most.
+func newDecoder(b []byte, newest byte) *decoder {
 	d := &decoder{b: b}
-	if v := d.byte(); d.err == nil && v != version {
-		d.fail("version %d, this program knows %d", v, version)
+	d.version = d.byte()
+	if d.err == nil && (d.version < 1 || d.version > newest) {
+		d.fail("version %d, this program knows %d", d.version, newest)
 	}
 	return d
 }
@@ -353,6 +368,9 @@ func (d *decoder) recipient(r *mail.Recipient) {
 	}
 	if flags&flagRouted != 0 {
 		r.Route, r.NextHop = d.string(), d.string()
+	}
+	if d.version > 1 && flags&flagParams != 0 {
+		r.Params = d.string()
 	}
 }
 

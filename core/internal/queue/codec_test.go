@@ -3,8 +3,10 @@
 package queue
 
 import (
+	"encoding/hex"
 	"errors"
 	"net/netip"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -34,9 +36,51 @@ func fullEnvelope() *mail.Envelope {
 	}
 }
 
+// stagedEnvelope has what version 2 added.
+func stagedEnvelope() *mail.Envelope {
+	e := fullEnvelope()
+	e.Client.Mechanism, e.Client.PeerCert = "PLAIN", strings.Repeat("\xff", 32)
+	e.Params, e.Recipients[0].Params = "SIZE=5000 BODY=8BITMIME", "NOTIFY=NEVER"
+	e.Scores = []mail.Score{{Stage: "spam", Symbol: "BAYES", Milli: -3500}, {Stage: "b", Symbol: "X", Milli: 1<<31 - 1}}
+	e.Stages = []mail.StageMark{
+		{Stage: "spam", Code: "sha256:" + strings.Repeat("0a", 32)}, {Stage: "go", Code: "native:go"},
+		{Stage: "odd", Code: "sha256:" + strings.Repeat("0A", 32)}, {Stage: "none"},
+	}
+	e.NotBefore, e.Expires, e.Priority, e.NoDSN = start.Add(time.Hour), start.Add(2*time.Hour), -100, true
+	return e
+}
+
+// A queue that version 1 wrote is still there after an upgrade.
+func TestAnEnvelopeOfVersion1IsRead(t *testing.T) {
+	text, err := os.ReadFile("testdata/envelope-1.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readEnvelope(ident("x"), b)
+	want := &record{env: fullEnvelope(), header: 100, body: 1 << 40, onFile: true}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got.env, want.env)
+	}
+}
+
+// A stage's digest takes its 32 octets and no more, for it is in every record.
+func TestTheMarkOfAStageIsShort(t *testing.T) {
+	e := &mail.Envelope{}
+	plain := len(appendEnvelope(nil, &record{env: e}))
+	e.Stages = []mail.StageMark{{Stage: "spam", Code: "sha256:" + strings.Repeat("0a", 32)}}
+	if n := len(appendEnvelope(nil, &record{env: e})) - plain; n != len("spam")+1+1+32 {
+		t.Errorf("a mark takes %d octets", n)
+	}
+}
+
 func TestEnvelopeRecord(t *testing.T) {
 	for _, want := range []*record{
 		{env: fullEnvelope(), header: 100, body: 1 << 40, onFile: true},
+		{env: stagedEnvelope(), header: 100},
 		{env: &mail.Envelope{ID: ident("y"), Recipients: []mail.Recipient{}}},
 	} {
 		rec := appendEnvelope(nil, want)
@@ -54,8 +98,8 @@ func TestEnvelopeRecord(t *testing.T) {
 		}
 	}
 	rec := appendEnvelope(nil, &record{env: fullEnvelope()})
-	rec[0] = version + 1
-	if _, err := readEnvelope("x", rec); err == nil || !strings.Contains(err.Error(), "version 2, this program knows 1") {
+	rec[0] = envelopeVersion + 1
+	if _, err := readEnvelope("x", rec); err == nil || !strings.Contains(err.Error(), "version 3, this program knows 2") {
 		t.Errorf("a newer version: %v", err)
 	}
 }
@@ -96,6 +140,7 @@ func TestHoldRecord(t *testing.T) {
 
 func FuzzRecords(f *testing.F) {
 	f.Add(appendEnvelope(nil, &record{env: fullEnvelope(), header: 5, body: 6}))
+	f.Add(appendEnvelope(nil, &record{env: stagedEnvelope(), header: 5, body: 6}))
 	f.Add(appendState(nil, &State{Last: mail.Outcome{Reply: mail.Reply{Text: "x"}}}))
 	f.Add(appendHold(nil, &Hold{Kind: OnHold, Reason: "r", Until: start}))
 	f.Fuzz(func(t *testing.T, b []byte) {

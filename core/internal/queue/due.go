@@ -11,8 +11,8 @@ import (
 // unreadable is how long a message rests whose content could not be read.
 const unreadable = time.Minute
 
-// Due leases the recipients that are due at now, of at most limit messages,
-// first due first, fresh or tried; nil when there are none. A lease is kept in memory only: it
+// Due leases the recipients that are due at now, of at most limit messages, the
+// highest priority first and then first due first, fresh or tried; nil when there are none. A lease is kept in memory only: it
 // ends with Settle, Return or Postpone, or with the process. Holds that have
 // ended by now are ended here: quarantined messages are dropped, others
 // delivered. A message that cannot be read is logged and left for later.
@@ -41,10 +41,11 @@ func (q *Queue) Due(now time.Time, limit int) []Lease {
 func (q *Queue) NextDue() (time.Time, bool) {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
-	if q.index.closed || len(q.index.due) == 0 {
+	at := q.index.due.next()
+	if q.index.closed || at == never {
 		return time.Time{}, false
 	}
-	return stamp(q.index.due[0].dueAt), true
+	return stamp(at), true
 }
 
 // take leases the due recipients of the message that is due first. It returns
@@ -52,10 +53,10 @@ func (q *Queue) NextDue() (time.Time, bool) {
 func (q *Queue) take(now int64) (*entry, []int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.index.closed || len(q.index.due) == 0 || q.index.due[0].dueAt > now {
+	e := q.index.due.first(now)
+	if q.index.closed || e == nil {
 		return nil, nil
 	}
-	e := q.index.due[0]
 	if e.hold != nil {
 		return e, nil
 	}

@@ -17,7 +17,7 @@ const never = math.MaxInt64
 // index is what the queue knows in memory. Queue.mu guards it.
 type index struct {
 	byID   map[string]*entry
-	due    dueHeap
+	due    lanes
 	stats  Stats
 	hot    int64 // octets of content in memory
 	hotMax int64
@@ -33,13 +33,15 @@ type entry struct {
 	received int64 // nanoseconds since 1970, like all times here
 	size     int64 // octets of header and body
 	content  uint32
+	priority int8
 	onFile   bool
 	hold     *Hold
 	slots    []slot
 	fresh    *content // set while it is handed over in memory
 
 	dueAt int64
-	at    int // in the heap; -1: not there
+	lane  *lane
+	at    int // in the lane; -1: not there
 }
 
 // slot is one recipient in memory.
@@ -74,7 +76,7 @@ func newIndex(hot int64) index {
 
 // newEntry makes the entry of an untried message. Its recipients are due since
 // it was received, and in any case now: a clock that was set back must not keep
-// mail waiting.
+// mail waiting. What a stage has put off is due then, or when it expires.
 func newEntry(r *record, contentLen int, now time.Time) *entry {
 	e := &entry{
 		id:       r.env.ID,
@@ -82,6 +84,7 @@ func newEntry(r *record, contentLen int, now time.Time) *entry {
 		received: nanos(r.env.Received),
 		size:     int64(r.header) + r.body,
 		content:  uint32(contentLen),
+		priority: int8(r.env.Priority),
 		onFile:   r.onFile,
 		slots:    make([]slot, len(r.env.Recipients)),
 		dueAt:    never,
@@ -91,10 +94,21 @@ func newEntry(r *record, contentLen int, now time.Time) *entry {
 	if !r.env.Received.IsZero() {
 		due = min(due, e.received)
 	}
+	if !r.env.NotBefore.IsZero() {
+		due = max(due, nanos(putOff(r.env)))
+	}
 	for i := range e.slots {
 		e.slots[i] = newSlot(&r.env.Recipients[i], due)
 	}
 	return e
+}
+
+// putOff is until when a message waits for its first attempt.
+func putOff(e *mail.Envelope) time.Time {
+	if !e.Expires.IsZero() && e.Expires.Before(e.NotBefore) {
+		return e.Expires
+	}
+	return e.NotBefore
 }
 
 func newSlot(r *mail.Recipient, due int64) slot {
@@ -177,6 +191,7 @@ func (h *Hold) end() int64 {
 // put adds a message.
 func (x *index) put(e *entry) {
 	x.byID[e.id] = e
+	e.lane = x.due.of(e.priority)
 	x.count(e, +1)
 	x.arm(e)
 }
@@ -187,7 +202,7 @@ func (x *index) drop(e *entry) {
 	x.count(e, -1)
 	delete(x.byID, e.id)
 	if e.at >= 0 {
-		heap.Remove(&x.due, e.at)
+		heap.Remove(e.lane, e.at)
 	}
 }
 
@@ -204,12 +219,12 @@ func (x *index) arm(e *entry) {
 	e.dueAt = e.nextDue()
 	switch {
 	case e.dueAt == never && e.at >= 0:
-		heap.Remove(&x.due, e.at)
+		heap.Remove(e.lane, e.at)
 	case e.dueAt == never:
 	case e.at >= 0:
-		heap.Fix(&x.due, e.at)
+		heap.Fix(e.lane, e.at)
 	default:
-		heap.Push(&x.due, e)
+		heap.Push(e.lane, e)
 	}
 }
 
@@ -232,37 +247,3 @@ func (x *index) cool(e *entry) {
 
 // warmth is what a message costs in memory beside its entry, roughly.
 func (e *entry) warmth() int64 { return int64(e.content) + 512 + 96*int64(len(e.slots)) }
-
-// dueHeap is a heap.Interface: the message that is due first is on top.
-type dueHeap []*entry
-
-func (h dueHeap) Len() int { return len(h) }
-
-func (h dueHeap) Less(i, j int) bool {
-	if h[i].dueAt != h[j].dueAt {
-		return h[i].dueAt < h[j].dueAt
-	}
-	return h[i].id < h[j].id
-}
-
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].at, h[j].at = i, j
-}
-
-// Push implements heap.Interface.
-func (h *dueHeap) Push(x any) {
-	e := x.(*entry)
-	e.at = len(*h)
-	*h = append(*h, e)
-}
-
-// Pop implements heap.Interface.
-func (h *dueHeap) Pop() any {
-	last := len(*h) - 1
-	e := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	e.at = -1
-	return e
-}

@@ -76,7 +76,7 @@ func (d *director) readable(s string) string {
 func (d *director) do(out *strings.Builder, td *datadriven.TestData) error {
 	ctx := context.Background()
 	switch td.Cmd {
-	case "enqueue": // name… to=(address…) [body=octets] [hold=kind] [for=duration] [from=address] [route=name]
+	case "enqueue": // name… to=(address…) [body=octets] [hold=kind] [for=duration] [from=address] [route=name] [priority=n] [not-before=duration] [expires=duration]
 		return d.queue.Enqueue(ctx, d.messages(td)...)
 	case "due": // [max=n]
 		d.printDue(out, d.queue.Due(d.clock.Now(), number(td, "max", 100)))
@@ -171,6 +171,8 @@ func (d *director) messages(td *datadriven.TestData) (ms []*Message) {
 		if from := arg(td, "from"); from != "" {
 			m.Envelope.Sender = mail.Address(strings.Trim(from, "<>"))
 		}
+		m.Envelope.Priority = number(td, "priority", 0)
+		m.Envelope.NotBefore, m.Envelope.Expires = d.after(td, "not-before"), d.after(td, "expires")
 		for i := range m.Envelope.Recipients {
 			m.Envelope.Recipients[i].Route = arg(td, "route")
 		}
