@@ -114,7 +114,7 @@ discard {}
 }
 `, name, setup.Plugin, setup.Blocks, block)
 	return config.Parse("plugintest.hcl", []byte(text), config.Options{
-		Manifest: func(config.Plugin) (config.Manifest, error) { return manifest(wasm, setup) },
+		Manifest: func(config.Server, config.Plugin) (config.Manifest, error) { return manifest(wasm, setup) },
 	})
 }
 

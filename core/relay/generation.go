@@ -25,6 +25,7 @@ type generation struct {
 	routing   *routing
 	listeners map[string]*config.Listener
 	pipelines map[string]*pipeline.Pipeline
+	code      []PluginCode   // of the plugins that are WebAssembly
 	closers   []func() error // stages, then modules
 
 	mu     sync.Mutex
@@ -44,7 +45,7 @@ type parts struct {
 }
 
 // build makes a generation. What it had opened before an error is closed.
-func build(ctx context.Context, c *config.Config, src *sources, p parts) (_ *generation, err error) {
+func build(ctx context.Context, c *config.Config, src *loading, p parts) (_ *generation, err error) {
 	g := &generation{
 		config: c, routing: newRouting(c), listeners: map[string]*config.Listener{},
 		pipelines: map[string]*pipeline.Pipeline{}, closed: make(chan struct{}),
@@ -69,7 +70,7 @@ func build(ctx context.Context, c *config.Config, src *sources, p parts) (_ *gen
 	return g, nil
 }
 
-func (g *generation) loadModules(ctx context.Context, src *sources, host *wasmhost.Host) (map[string]*wasmhost.Module, error) {
+func (g *generation) loadModules(ctx context.Context, src *loading, host *wasmhost.Host) (map[string]*wasmhost.Module, error) {
 	modules := map[string]*wasmhost.Module{}
 	var errs []error
 	for i := range g.config.Plugins {
@@ -77,20 +78,21 @@ func (g *generation) loadModules(ctx context.Context, src *sources, host *wasmho
 		if _, native := src.native(p); native {
 			continue
 		}
-		wasm, err := src.read(p)
+		code, err := src.read(ctx, g.config.Server.DataDir, p)
 		if err == nil {
-			modules[p.Name], err = host.Load(ctx, p.Name, wasm)
+			modules[p.Name], err = host.Load(ctx, p.Name, code.Wasm)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: plugin %q: %w", p.Pos, p.Name, err))
 			continue
 		}
+		g.code = append(g.code, pluginCode(p, code))
 		g.closers = append(g.closers, modules[p.Name].Close)
 	}
 	return modules, errors.Join(errs...)
 }
 
-func (g *generation) addPipeline(ctx context.Context, c *config.Pipeline, modules map[string]*wasmhost.Module, src *sources, p parts) error {
+func (g *generation) addPipeline(ctx context.Context, c *config.Pipeline, modules map[string]*wasmhost.Module, src *loading, p parts) error {
 	o := pipeline.Options{Name: c.Name, NewBody: p.newBody, MaxBody: g.maxBody(c.Name), MaxHeader: g.maxHeader(c.Name), Observer: p.observer}
 	for i := range c.Stages {
 		s, err := g.stage(ctx, &c.Stages[i], modules, src, p)
@@ -129,7 +131,7 @@ func (g *generation) maxHeader(name string) int64 {
 	return most + roomForStages
 }
 
-func (g *generation) stage(ctx context.Context, c *config.Stage, modules map[string]*wasmhost.Module, src *sources, p parts) (pipeline.Step, error) {
+func (g *generation) stage(ctx context.Context, c *config.Stage, modules map[string]*wasmhost.Module, src *loading, p parts) (pipeline.Step, error) {
 	step := pipeline.Step{Name: c.Name, OnError: pipeline.OnError(c.OnError), Always: c.Always}
 	if c.When != nil {
 		step.When = c.When

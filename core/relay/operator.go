@@ -183,13 +183,13 @@ func (r *Relay) Queue(ctx context.Context, limit int) ([]mail.QueueEntry, error)
 
 // OpenQueue opens the queue of a relay that does not run, to look at it. Nothing
 // is delivered. The caller closes it; until then no relay can start on the data
-// directory.
+// directory. Plugins are not loaded.
 func OpenQueue(o Options) (*StoppedQueue, error) {
-	r := &Relay{o: o, src: &sources{o.Stages}, clock: clock.System{}, metrics: admin.NewMetrics(), log: hclog.NewNullLogger()}
+	r := &Relay{o: o, clock: clock.System{}, metrics: admin.NewMetrics(), log: hclog.NewNullLogger()}
 	r.stopping, r.hurry = context.WithCancel(context.Background())
-	c, err := r.load()
+	c, err := loadConfig(o, nil)
 	if err != nil {
-		return nil, err
+		return nil, &kinded{ErrConfig, err}
 	}
 	if _, err := os.Stat(filepath.Join(c.Server.DataDir, "db")); err != nil {
 		return nil, &kinded{ErrUnavailable, fmt.Errorf("no relay has run on the data directory %s: %w", c.Server.DataDir, err)}

@@ -112,14 +112,15 @@ type Relay struct {
 // binds the listeners, but serves nobody before Run. Every fault of the
 // configuration is reported at once. Close or Run must follow.
 func Open(ctx context.Context, o Options) (_ *Relay, err error) {
-	r := &Relay{o: o, src: &sources{o.Stages}, clock: o.Clock, metrics: admin.NewMetrics(), readers: sharedReaders(),
+	r := &Relay{o: o, src: &sources{stages: o.Stages, nothingKept: o.InMemory}, clock: o.Clock, metrics: admin.NewMetrics(), readers: sharedReaders(),
 		doors: map[string]*listening{}, started: time.Now()}
 	if r.clock == nil {
 		r.clock = clock.System{}
 	}
 	r.buckets = newBucketSet(r.clock)
 	r.stopping, r.hurry = context.WithCancel(context.Background())
-	c, err := r.load()
+	code := r.src.begin()
+	c, err := r.load(ctx, code)
 	if err != nil {
 		return nil, err
 	}
@@ -138,28 +139,30 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	if r.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: r.cacheDir(c), Logger: r.log.Named("plugin"), Clock: r.clock}); err != nil {
 		return nil, err
 	}
-	g, err := build(ctx, c, r.src, r.parts())
+	g, err := build(ctx, c, code, r.parts())
 	if err != nil {
 		return nil, &kinded{ErrConfig, err}
 	}
 	r.gen.Store(g)
+	code.end(g, r.log)
 	if err := r.bind(c); err != nil {
 		return nil, unavailable(err)
 	}
 	return r, nil
 }
 
-// load reads and checks the configuration.
-func (r *Relay) load() (*config.Config, error) {
-	c, err := loadConfig(r.o, r.src)
+// load reads and checks the configuration, and the code of its plugins.
+func (r *Relay) load(ctx context.Context, code *loading) (*config.Config, error) {
+	c, err := loadConfig(r.o, func(s config.Server, p config.Plugin) (config.Manifest, error) { return code.manifest(ctx, s, p) })
 	if err != nil {
 		return nil, &kinded{ErrConfig, err}
 	}
 	return c, nil
 }
 
-func loadConfig(o Options, src *sources) (*config.Config, error) {
-	co := config.Options{Env: o.Env, Manifest: src.manifest, DataDir: o.DataDir}
+// loadConfig reads the configuration; without manifest, no plugin is looked at.
+func loadConfig(o Options, manifest func(config.Server, config.Plugin) (config.Manifest, error)) (*config.Config, error) {
+	co := config.Options{Env: o.Env, Manifest: manifest, DataDir: o.DataDir}
 	if o.Config != nil {
 		name := o.ConfigFile
 		if name == "" {
@@ -287,7 +290,7 @@ func versionOf(v string) string {
 // DataDir returns the data directory that a configuration names, without
 // opening it or loading a plugin.
 func DataDir(o Options) (string, error) {
-	c, err := loadConfig(o, &sources{o.Stages})
+	c, err := loadConfig(o, nil)
 	if err != nil {
 		return "", &kinded{ErrConfig, err}
 	}
@@ -299,28 +302,32 @@ type Checked struct {
 	Summary  string   // one line: how many listeners, stages and routes
 	Text     string   // the configuration with all defaults and grants
 	Warnings []string // suspicious, but no fault
+	Plugins  []PluginCode
 }
 
 // Check loads a configuration and starts one instance of each stage, as Open
-// does, but opens no data directory and no port.
+// does, but opens no data directory and no port. Modules of registries are those
+// that a relay has kept in the data directory, where there are such; others are
+// pulled and not kept.
 func Check(ctx context.Context, o Options) (*Checked, error) {
-	r := &Relay{o: o, src: &sources{o.Stages}, clock: clock.System{}, log: hclog.NewNullLogger(), metrics: admin.NewMetrics()}
+	r := &Relay{o: o, src: &sources{stages: o.Stages, nothingKept: o.InMemory, readOnly: true}, clock: clock.System{}, log: hclog.NewNullLogger(), metrics: admin.NewMetrics()}
 	r.buckets = newBucketSet(r.clock)
-	c, err := r.load()
+	code := r.src.begin()
+	c, err := r.load(ctx, code)
 	if err != nil {
 		return nil, err
 	}
 	if r.host, err = wasmhost.New(ctx, wasmhost.Options{Logger: r.log, Clock: r.clock}); err != nil {
 		return nil, err
 	}
-	g, err := build(ctx, c, r.src, r.parts())
+	g, err := build(ctx, c, code, r.parts())
 	if err == nil {
 		err = g.close()
 	}
 	if err = errors.Join(err, r.host.Close(ctx)); err != nil {
 		return nil, &kinded{ErrConfig, err}
 	}
-	res := &Checked{Summary: summary(c), Text: config.Dump(c)}
+	res := &Checked{Summary: summary(c), Text: config.Dump(c), Plugins: g.code}
 	for _, w := range c.Warnings {
 		res.Warnings = append(res.Warnings, w.String())
 	}

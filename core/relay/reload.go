@@ -25,7 +25,8 @@ func (r *Relay) Reload(ctx context.Context) error {
 	if r.stopped {
 		return errors.New("the relay is going down")
 	}
-	c, err := r.load()
+	code := r.src.begin()
+	c, err := r.load(ctx, code)
 	if err != nil {
 		return err
 	}
@@ -33,7 +34,7 @@ func (r *Relay) Reload(ctx context.Context) error {
 	if err := fixed(old.config, c); err != nil {
 		return &kinded{ErrConfig, err}
 	}
-	g, err := build(ctx, c, r.src, r.parts())
+	g, err := build(ctx, c, code, r.parts())
 	if err != nil {
 		return &kinded{ErrConfig, err}
 	}
@@ -48,6 +49,7 @@ func (r *Relay) Reload(ctx context.Context) error {
 	}
 	old.end()
 	r.warnRoutes(old.config, g)
+	code.end(g, r.log)
 	r.log.Info("configuration reloaded", "file", c.File)
 	return nil
 }

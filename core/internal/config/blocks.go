@@ -96,8 +96,8 @@ func pluginSpec() *blockSpec {
 		args: []argSpec{
 			{"source", sourceKind(), ``, true, "\"builtin:NAME\", the path of a module, \"oci:HOST/REPOSITORY@sha256:DIGEST\" of a registry, or in a program that embeds the relay \"native:NAME\"."},
 			{"sha256", sha256Kind(), ``, false, "What the module's SHA-256 must be."},
-			{"signature", fileKind(), ``, false, "File with a minisign signature of the module, which must be valid; it needs public_key."},
-			{"public_key", publicKeyKind(), ``, false, "The minisign key that must have signed; it needs signature."},
+			{"signature", fileKind(), ``, false, "File with the minisign signature of the module; it needs public_key. Left out, it is the source with .minisig behind it, or the annotation dev.postroad.minisig of the layer in a registry."},
+			{"public_key", publicKeyKind(), ``, false, "The minisign key that must have signed the module: its text, or the path of its .pub file."},
 			{"mode", enumKind("filter"), ``, false, "For a command: it reads a raw message and writes a raw message. A command without it speaks JSON."},
 			{"phases", listKind[string](enumKind(phaseNames()...), "list of phases"), ``, false, "The phases in which its stages are called, by the names in the table of phases; all that it serves if left out."},
 			{"isolation", enumKind("call", "message", "session", "fresh", "restore"), `"call"`, false, "What shares an instance: one call after the other; the calls of one message; those of one connection; nothing, every call gets a fresh one; or one call after the other with the memory put back as it was after the start."},

@@ -18,6 +18,7 @@ func (d *decoder) config(root *node, opts Options) *Config {
 	if opts.DataDir != "" {
 		c.Server.DataDir = opts.DataDir
 	}
+	d.server = c.Server
 	c.Admin = Admin{arg[string](root.child("admin"), "address")}
 	c.Resolver = Resolver{arg[[]string](root.child("resolver"), "servers")}
 	for _, n := range root.children("listener") {

@@ -95,8 +95,8 @@ type Plugin struct {
 	Source    string // "builtin:NAME", "native:NAME", "oci:HOST/REPOSITORY@sha256:DIGEST" or the file as written
 	Path      string // absolute path of the module; empty unless the source is a file
 	SHA256    string // lower-case hex; empty: not pinned
-	Signature string // absolute path of a minisign signature of the module; empty: none is asked for
-	PublicKey string // minisign key that must have signed, as base64; given with Signature
+	Signature string // absolute path of the module's minisign signature; empty: where it lies by default
+	PublicKey string // minisign key that must have signed, as base64, or the absolute path of its file; empty: no signature is asked for
 	Mode      string // "filter": a command that reads and writes raw mail; empty: as the module says
 	Strict    bool   // an import outside the grant refuses the module
 	Phases    []string

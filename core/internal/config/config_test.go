@@ -32,7 +32,7 @@ func testOptions() Options {
 	}
 }
 
-func testManifest(p Plugin) (Manifest, error) {
+func testManifest(_ Server, p Plugin) (Manifest, error) {
 	switch p.Source {
 	case "builtin:footer":
 		return Manifest{Phases: []string{"message"}, Wants: Grant{Read: []string{"body"}, Write: []string{"body"}}}, nil

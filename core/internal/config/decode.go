@@ -86,6 +86,7 @@ type decoder struct {
 	lookup    functions
 	functions *hcl.EvalContext // what expressions may call of lookup
 	names     names
+	server    Server // of what is decoded after it
 }
 
 // block decodes body by spec; rng is the place to report what is missing.

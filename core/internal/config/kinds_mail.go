@@ -194,15 +194,19 @@ func withPort(host string, port int) string {
 }
 
 // publicKeyKind reads a minisign public key: base64 of "Ed", the key's id of 8
-// octets and an Ed25519 key of 32.
+// octets and an Ed25519 key of 32; or the path of its file, which it makes
+// absolute.
 func publicKeyKind() kind {
-	want := `a minisign public key: the second line of the file minisign.pub, 56 characters that start with "RW"`
-	return textKind("minisign key", want, func(s string) error {
-		if b, err := base64.StdEncoding.DecodeString(s); err != nil || len(b) != 42 || string(b[:2]) != "Ed" {
-			return fmt.Errorf("%q is not a minisign public key", s)
+	want := `a minisign public key: the second line of the file minisign.pub, 56 characters that start with "RW", or the path of that file, such as "./minisign.pub"`
+	return scalarKind("minisign key", want, func(d *decoder, s string) (string, error) {
+		if strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") || filepath.IsAbs(s) {
+			return d.absolute(s), nil
 		}
-		return nil
-	})
+		if b, err := base64.StdEncoding.DecodeString(s); err != nil || len(b) != 42 || string(b[:2]) != "Ed" {
+			return "", fmt.Errorf("%q is not a minisign public key", s)
+		}
+		return s, nil
+	}, same)
 }
 
 // webHostKind reads a host that a plugin may ask by HTTP.

@@ -18,10 +18,10 @@ type Options struct {
 	DataDir string // absolute path, instead of server.data_dir; empty: as the text says
 	// Env looks up an environment variable; nil: the process's.
 	Env func(name string) (string, bool)
-	// Manifest reads what a plugin says about itself; an error's text becomes
-	// the diagnostic. Not called for native plugins. nil: nothing that depends
+	// Manifest reads what a plugin says about itself, on a server that is decoded
+	// already; an error's text becomes the diagnostic. Not called for native plugins. nil: nothing that depends
 	// on manifests is checked.
-	Manifest func(p Plugin) (Manifest, error)
+	Manifest func(s Server, p Plugin) (Manifest, error)
 	// ReadFile reads the file of a secret; nil: os.ReadFile.
 	ReadFile func(path string) ([]byte, error)
 }

@@ -63,8 +63,8 @@ func sourceScheme(source string) string {
 	return ""
 }
 
-// signed checks that signature and public_key stand together, and at a module
-// that can have a signature.
+// signed checks that a signature has a public_key, and that both stand at a
+// module that can have a signature.
 func (d *decoder) signed(n *node, p *loadedPlugin) {
 	_, signature := n.args["signature"]
 	_, key := n.args["public_key"]
@@ -74,8 +74,6 @@ func (d *decoder) signed(n *node, p *loadedPlugin) {
 		d.fault(n.rng, fmt.Sprintf("plugin %q is part of this program, which is not signed apart", p.Name), "remove signature and public_key")
 	case !key:
 		d.fault(n.args["signature"].rng, "signature stands without public_key", `name the minisign key that must have signed: public_key = "RW…"`)
-	case !signature:
-		d.fault(n.args["public_key"].rng, "public_key stands without signature", `name the file that minisign -S wrote: signature = "./NAME.wasm.minisig"`)
 	}
 }
 
@@ -123,7 +121,7 @@ func buildPluginLimits(n *node) PluginLimits {
 // manifest checks the plugin against what it says about itself.
 func (d *decoder) manifest(n *node, p *loadedPlugin, opts Options) {
 	rng := n.args["source"].rng
-	m, err := opts.Manifest(p.Plugin)
+	m, err := opts.Manifest(d.server, p.Plugin)
 	if err != nil {
 		d.fault(rng, fmt.Sprintf("plugin %q cannot be used: %s", p.Name, strings.TrimRight(err.Error(), "\n")), "")
 		return

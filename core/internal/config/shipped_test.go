@@ -18,7 +18,7 @@ import (
 const repository = "../../.."
 
 // builtinManifest reads the manifest of a first-party plugin from its source.
-func builtinManifest(p Plugin) (Manifest, error) {
+func builtinManifest(_ Server, p Plugin) (Manifest, error) {
 	name, ok := strings.CutPrefix(p.Source, "builtin:")
 	if !ok {
 		return Manifest{}, fmt.Errorf("no builtin: %s", p.Source)
