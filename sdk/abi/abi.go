@@ -363,3 +363,85 @@ func Functions() []Function {
 		{Name: "snapshot", Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x800f07ff, Init: false, Served: true, Grant: "read envelope"},
 	}
 }
+
+// Phase is a row of the table of phases.
+type Phase struct {
+	Number   int
+	Name     string
+	Verdicts uint64 // that pr_on may return: bit n is verdict n
+}
+
+// Field is a row of the table of fields.
+type Field struct {
+	Number  int
+	Name    string
+	Type    string // "text", "bytes" or "int"
+	Known   string // from which moment on it is known
+	Indexed bool   // idx is a recipient's index
+}
+
+// Phases returns every phase of the ABI. The slice belongs to the caller.
+func Phases() []Phase {
+	return []Phase{
+		{Number: 0, Name: "connect", Verdicts: 0xf},
+		{Number: 1, Name: "tls", Verdicts: 0xd},
+		{Number: 2, Name: "helo", Verdicts: 0xf},
+		{Number: 3, Name: "auth", Verdicts: 0xf},
+		{Number: 4, Name: "mail", Verdicts: 0xf},
+		{Number: 5, Name: "rcpt", Verdicts: 0x5f},
+		{Number: 6, Name: "data", Verdicts: 0xd},
+		{Number: 7, Name: "headers", Verdicts: 0x3f},
+		{Number: 8, Name: "body", Verdicts: 0x8d},
+		{Number: 9, Name: "message", Verdicts: 0x7f},
+		{Number: 10, Name: "queued", Verdicts: 0x1},
+		{Number: 16, Name: "route", Verdicts: 0x5d},
+		{Number: 17, Name: "predeliver", Verdicts: 0x5d},
+		{Number: 18, Name: "result", Verdicts: 0x45},
+		{Number: 19, Name: "bounce", Verdicts: 0x11},
+		{Number: 24, Name: "tick", Verdicts: 0x1},
+		{Number: 31, Name: "reset", Verdicts: 0x1},
+	}
+}
+
+// Fields returns every field of the ABI. The slice belongs to the caller.
+func Fields() []Field {
+	return []Field{
+		{Number: 1, Name: "session_id", Type: "text", Known: "session", Indexed: false},
+		{Number: 2, Name: "message_id", Type: "text", Known: "mail", Indexed: false},
+		{Number: 3, Name: "stage", Type: "text", Known: "init", Indexed: false},
+		{Number: 4, Name: "protocol", Type: "text", Known: "mail", Indexed: false},
+		{Number: 6, Name: "auth_mechanism", Type: "text", Known: "session", Indexed: false},
+		{Number: 7, Name: "auth_password", Type: "bytes", Known: "session", Indexed: false},
+		{Number: 10, Name: "client_ip", Type: "text", Known: "session", Indexed: false},
+		{Number: 11, Name: "client_port", Type: "int", Known: "session", Indexed: false},
+		{Number: 12, Name: "rdns", Type: "text", Known: "session", Indexed: false},
+		{Number: 13, Name: "helo", Type: "text", Known: "session", Indexed: false},
+		{Number: 14, Name: "tls_version", Type: "text", Known: "session", Indexed: false},
+		{Number: 15, Name: "tls_cipher", Type: "text", Known: "session", Indexed: false},
+		{Number: 16, Name: "peer_cert_sha256", Type: "bytes", Known: "session", Indexed: false},
+		{Number: 17, Name: "auth_user", Type: "text", Known: "session", Indexed: false},
+		{Number: 18, Name: "listener", Type: "text", Known: "session", Indexed: false},
+		{Number: 20, Name: "sender", Type: "text", Known: "mail", Indexed: false},
+		{Number: 21, Name: "sender_params", Type: "text", Known: "mail", Indexed: false},
+		{Number: 22, Name: "rcpt", Type: "text", Known: "rcpt", Indexed: true},
+		{Number: 23, Name: "rcpt_params", Type: "text", Known: "rcpt", Indexed: true},
+		{Number: 24, Name: "rcpt_count", Type: "int", Known: "mail", Indexed: false},
+		{Number: 25, Name: "declared_size", Type: "int", Known: "mail", Indexed: false},
+		{Number: 26, Name: "flags", Type: "int", Known: "mail", Indexed: false},
+		{Number: 27, Name: "original_sender", Type: "text", Known: "mail", Indexed: false},
+		{Number: 28, Name: "original_rcpt", Type: "text", Known: "rcpt", Indexed: true},
+		{Number: 30, Name: "message_size", Type: "int", Known: "message", Indexed: false},
+		{Number: 31, Name: "header_count", Type: "int", Known: "message", Indexed: false},
+		{Number: 32, Name: "score", Type: "int", Known: "mail", Indexed: false},
+		{Number: 33, Name: "chunk_offset", Type: "int", Known: "body", Indexed: false},
+		{Number: 40, Name: "next_hop", Type: "text", Known: "delivery", Indexed: false},
+		{Number: 41, Name: "attempt", Type: "int", Known: "delivery", Indexed: false},
+		{Number: 42, Name: "remote_code", Type: "int", Known: "delivery", Indexed: true},
+		{Number: 43, Name: "remote_text", Type: "text", Known: "delivery", Indexed: true},
+		{Number: 44, Name: "last_error", Type: "text", Known: "delivery", Indexed: true},
+		{Number: 45, Name: "outcome", Type: "text", Known: "delivery", Indexed: true},
+		{Number: 46, Name: "route", Type: "text", Known: "delivery", Indexed: true},
+		{Number: 50, Name: "abi_minor", Type: "int", Known: "init", Indexed: false},
+		{Number: 51, Name: "host_version", Type: "text", Known: "init", Indexed: false},
+	}
+}

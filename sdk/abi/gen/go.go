@@ -35,6 +35,7 @@ func renderGo(s *spec) ([]byte, error) {
 		goItems(&b, e.Doc, "", e.Values)
 	}
 	goFunctions(&b, s)
+	goTables(&b, s)
 	return format.Source(b.Bytes())
 }
 
@@ -118,6 +119,46 @@ func goFunctions(b *bytes.Buffer, s *spec) {
 			f.Name, goValueTypes(f.types()...), goValueTypes(f.Result), bits, init, f.Served, f.Grant)
 	}
 	b.WriteString("}\n}\n")
+}
+
+const goTableTypes = `
+// Phase is a row of the table of phases.
+type Phase struct {
+	Number   int
+	Name     string
+	Verdicts uint64 // that pr_on may return: bit n is verdict n
+}
+
+// Field is a row of the table of fields.
+type Field struct {
+	Number  int
+	Name    string
+	Type    string // "text", "bytes" or "int"
+	Known   string // from which moment on it is known
+	Indexed bool   // idx is a recipient's index
+}
+`
+
+func goTables(b *bytes.Buffer, s *spec) {
+	b.WriteString(goTableTypes)
+	b.WriteString("\n// Phases returns every phase of the ABI. The slice belongs to the caller.\nfunc Phases() []Phase {\nreturn []Phase{\n")
+	for _, p := range s.Phases {
+		fmt.Fprintf(b, "{Number: %d, Name: %q, Verdicts: %#x},\n", p.Number, p.Name, p.bits())
+	}
+	b.WriteString("}\n}\n\n// Fields returns every field of the ABI. The slice belongs to the caller.\nfunc Fields() []Field {\nreturn []Field{\n")
+	for _, f := range s.Fields {
+		fmt.Fprintf(b, "{Number: %d, Name: %q, Type: %q, Known: %q, Indexed: %t},\n", f.Number, f.Name, f.Type, f.Known, f.Indexed)
+	}
+	b.WriteString("}\n}\n")
+}
+
+// bits returns the verdicts of a phase, bit n for verdict n.
+func (p phase) bits() uint64 {
+	bits := uint64(0)
+	for _, v := range p.Verdicts {
+		bits |= 1 << uint(v)
+	}
+	return bits
 }
 
 func (f function) types() []string {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command gen writes what is derived from sdk/abi/abi.json: the Go and Rust
-// constants and the reference. Run it from the repository's root:
+// constants, the reference, the JSON Schemas and the golden vectors. Run it from
+// the repository's root:
 //
 //	go run ./sdk/abi/gen
 package main
@@ -47,10 +48,20 @@ func render(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	command, err := renderCommand(spec)
+	if err != nil {
+		return nil, err
+	}
+	vectors, err := renderVectors(spec)
+	if err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
-		"sdk/go/imports_wasip1.go": imports,
-		"sdk/abi/abi.go":           goFile,
-		"sdk/abi/reference.md":     renderReference(spec),
-		"sdk/rust/src/abi.rs":      renderRust(spec),
+		"sdk/abi/command.schema.json": command,
+		"sdk/abi/vectors.json":        vectors,
+		"sdk/go/imports_wasip1.go":    imports,
+		"sdk/abi/abi.go":              goFile,
+		"sdk/abi/reference.md":        renderReference(spec),
+		"sdk/rust/src/abi.rs":         renderRust(spec),
 	}, nil
 }

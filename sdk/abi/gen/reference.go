@@ -30,6 +30,7 @@ func renderReference(s *spec) []byte {
 	for _, e := range s.Enums {
 		refItems(&b, "Constants: "+e.Name, e.Doc, e.Values)
 	}
+	refOps(&b, s)
 	refReserved(&b, s)
 	return b.Bytes()
 }
@@ -79,17 +80,86 @@ func refFields(b *bytes.Buffer, s *spec) {
 
 func refFunctions(b *bytes.Buffer, s *spec) {
 	b.WriteString("\n## Functions\n\nParameters are i32 unless marked. `p,n` `kp,kn` `vp,vn` `np,nn` `op,on` are pointer and length, `b,c` buffer and capacity.\n\n")
-	b.WriteString("| function | signature | init | mail | rcpt | message | grant | does |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| function | signature | grant | does |\n|---|---|---|---|\n")
+	for _, f := range s.Functions {
+		if f.Served {
+			fmt.Fprintf(b, "| `%s` | `%s` | %s | %s |\n", f.Name, f.signature(), dash(f.Grant), cell(f.Doc))
+		}
+	}
+	refMatrix(b, s)
+}
+
+// cell makes a text fit into a cell of a table.
+func cell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }
+
+// refMatrix writes which function may be called when. Functions with the same
+// phases share a row.
+func refMatrix(b *bytes.Buffer, s *spec) {
+	b.WriteString("\n## Functions by phase\n\nWhere a function may be called; everywhere else it is -4. `init` is `pr_init`.\n\n| function | init |")
+	for _, p := range s.Phases {
+		fmt.Fprintf(b, " %s |", p.Name)
+	}
+	b.WriteString("\n|---" + strings.Repeat("|---", len(s.Phases)+1) + "|\n")
+	for _, names := range s.byPhases() {
+		f := s.function(names[0])
+		fmt.Fprintf(b, "| `%s` | %s |", strings.Join(names, "` `"), yes(slices.Contains(f.Phases, "init")))
+		for _, p := range s.Phases {
+			fmt.Fprintf(b, " %s |", yes(slices.Contains(f.Phases, p.Name)))
+		}
+		b.WriteString("\n")
+	}
+}
+
+// byPhases groups the served functions that may be called in the same phases, in
+// the order of their first.
+func (s *spec) byPhases() [][]string {
+	var groups [][]string
+	at := map[string]int{}
 	for _, f := range s.Functions {
 		if !f.Served {
 			continue
 		}
-		fmt.Fprintf(b, "| `%s` | `%s` ", f.Name, f.signature())
-		for _, p := range []string{"init", "mail", "rcpt", "message"} {
-			fmt.Fprintf(b, "| %s ", yes(slices.Contains(f.Phases, p)))
+		key := strings.Join(f.Phases, " ")
+		n, ok := at[key]
+		if !ok {
+			n = len(groups)
+			at[key], groups = n, append(groups, nil)
 		}
-		fmt.Fprintf(b, "| %s | %s |\n", dash(f.Grant), f.Doc)
+		groups[n] = append(groups[n], f.Name)
 	}
+	return groups
+}
+
+func (s *spec) function(name string) function {
+	i := slices.IndexFunc(s.Functions, func(f function) bool { return f.Name == name })
+	return s.Functions[i]
+}
+
+// refOps writes the ops of command mode.
+func refOps(b *bytes.Buffer, s *spec) {
+	b.WriteString("\n## Ops of command mode\n\nOne object each, as [command.schema.json](command.schema.json) has it. Members in brackets may be left out; of those with a `/` between them exactly one is given.\n")
+	b.WriteString("Octets that are not UTF-8 go into a member with `_b64` behind its name, in base64.\n\n| op | members |\n|---|---|\n")
+	for _, f := range s.Functions {
+		if len(f.Op) > 0 {
+			fmt.Fprintf(b, "| `%s` | %s |\n", f.Name, opMembers(f.Op))
+		}
+	}
+}
+
+func opMembers(args []operand) string {
+	var ms []string
+	for i := 0; i < len(args); i++ {
+		m := "`" + args[i].Name + "` " + args[i].Type
+		for i+1 < len(args) && args[i].OneOf != "" && args[i+1].OneOf == args[i].OneOf {
+			i++
+			m += " / `" + args[i].Name + "` " + args[i].Type
+		}
+		if args[i].Optional {
+			m = "[" + m + "]"
+		}
+		ms = append(ms, m)
+	}
+	return strings.Join(ms, ", ")
 }
 
 func refReserved(b *bytes.Buffer, s *spec) {

@@ -23,6 +23,7 @@ type spec struct {
 	Enums           []enum
 	Functions       []function
 	Exports         []export
+	Vectors         []vector
 }
 
 // item is a number with a name.
@@ -66,10 +67,19 @@ type function struct {
 	Phases []string // where it may be called; "init" is pr_init
 	Grant  string
 	Served bool
+	Op     []operand // what an op of command mode gives it; none: there is no such op
 	Doc    string
 }
 
 type param struct{ Name, Type string }
+
+// operand is a member of an op of command mode.
+type operand struct {
+	Name     string
+	Type     string // text, octets, int, flag, ints, texts, enhanced, verdict, or the name of an enum
+	Optional bool
+	OneOf    string `json:"one_of"` // of the operands with the same word exactly one is given; when they are optional, at most one
+}
 
 type export struct {
 	Name     string
