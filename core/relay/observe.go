@@ -47,13 +47,17 @@ type stageObserver struct{ r *Relay }
 // StageDone implements pipeline.Observer.
 func (o stageObserver) StageDone(e *mail.Envelope, stage string, p mail.Phase, v mail.Verdict, took time.Duration, err error) {
 	o.r.metrics.StageDone(stage, p, v, took, causeOf(err))
+	kind, id := "id", e.ID
+	if id == "" { // there is no message yet
+		kind, id = "session", e.Client.SessionID
+	}
 	switch {
 	case err != nil:
-		o.r.log.Error("stage failed", "id", e.ID, "stage", stage, "phase", p, "cause", causeOf(err), "error", err)
+		o.r.log.Error("stage failed", kind, id, "stage", stage, "phase", p, "cause", causeOf(err), "error", err)
 	case v != mail.Continue:
-		o.r.log.Info("stage decided", "id", e.ID, "stage", stage, "phase", p, "verdict", v, "took", took)
+		o.r.log.Info("stage decided", kind, id, "stage", stage, "phase", p, "verdict", v, "took", took)
 	case o.r.log.IsDebug():
-		o.r.log.Debug("stage passed", "id", e.ID, "stage", stage, "phase", p, "took", took)
+		o.r.log.Debug("stage passed", kind, id, "stage", stage, "phase", p, "took", took)
 	}
 }
 

@@ -5,35 +5,111 @@ package relay
 import (
 	"context"
 
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/smtpin"
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
-// Open implements smtpin.Backend.
-func (d *door) Open(_ context.Context, c *mail.Client) (smtpin.Session, *mail.Reply) {
-	return &session{d: d, client: c}, nil
-}
-
-// session is one connection.
+// session is one connection. It begins with the generation of that moment, and
+// a MAIL behind a reload takes it to the new one: a client that stays for hours
+// keeps no old configuration alive, and nothing changes under a transaction.
 type session struct {
 	d      *door
+	g      *generation // in use by this session
 	client *mail.Client
+	stages *pipeline.Session
+
+	refusals int // so far
 }
 
-// TLS implements smtpin.Session.
-func (s *session) TLS(context.Context) *mail.Reply { return nil }
+// Open begins a session, and asks the stages of phase connect.
+func (d *door) Open(ctx context.Context, c *mail.Client) (smtpin.Session, *mail.Reply) {
+	g := d.r.acquire()
+	l, pl := d.at(g)
+	if l == nil {
+		g.done()
+		return nil, listenerGone()
+	}
+	s := &session{d: d, g: g, client: c, stages: pl.Session(c)}
+	if r := s.asked(refusedConnect, s.stages.Connect(ctx)); r != nil {
+		s.Close()
+		return nil, r
+	}
+	return s, nil
+}
 
-// Helo implements smtpin.Session.
-func (s *session) Helo(_ context.Context, list []string) ([]string, *mail.Reply) { return list, nil }
+func listenerGone() *mail.Reply {
+	return mail.NewReply(421, mail.Enhanced{4, 3, 2}, "this listener is going down, try again later")
+}
 
-// Mail begins a transaction. It keeps the generation that it began with.
+// TLS asks the stages of phase tls.
+func (s *session) TLS(ctx context.Context) *mail.Reply {
+	return s.asked(refusedTLS, s.stages.TLS(ctx))
+}
+
+// Helo asks the stages of phase helo.
+func (s *session) Helo(ctx context.Context, list []string) ([]string, *mail.Reply) {
+	list, r := s.stages.Helo(ctx, list)
+	return list, s.asked(refusedHelo, r)
+}
+
+// Mail begins a transaction with the configuration of this moment.
 func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailParams) (smtpin.Transaction, *mail.Reply) {
-	t, r := s.d.begin(ctx, s.client, from, p)
+	if !s.follow() {
+		return nil, listenerGone()
+	}
+	t, r := s.d.begin(ctx, s.g, s.stages, s.client, from, p)
 	if r != nil {
 		return nil, r
 	}
 	return t, nil
 }
 
-// Close implements smtpin.Session.
-func (s *session) Close() {}
+// follow goes on with the live generation. What stages noted about the session
+// comes along; what they keep in memory ends with their generation. It reports
+// whether there is still such a listener.
+func (s *session) follow() bool {
+	if s.d.r.gen.Load() == s.g {
+		return true
+	}
+	g := s.d.r.acquire()
+	l, pl := s.d.at(g)
+	if l == nil { // a reload took it away under this session
+		g.done()
+		return false
+	}
+	stages := s.stages.On(pl)
+	s.Close()
+	s.g, s.stages = g, stages
+	return true
+}
+
+// Close ends the session.
+func (s *session) Close() {
+	s.stages.Close()
+	s.g.done()
+}
+
+// asked returns what the stages of a phase replied, and tells of a refusal.
+func (s *session) asked(reason string, r *mail.Reply) *mail.Reply {
+	if r == nil {
+		return nil
+	}
+	s.refusals++
+	s.d.r.metrics.Refused(s.d.listener, reason)
+	s.d.r.log.Log(refusalLevel(s.refusals), "refused", "session", s.client.SessionID, "peer", s.client.Addr, "listener", s.d.listener, "reason", reason, "reply", r.Error())
+	return r
+}
+
+// loggedRefusals is how many refusals of one session or transaction are logged
+// at info: who tries addresses by the thousand must not fill the disk.
+const loggedRefusals = 10
+
+func refusalLevel(so int) hclog.Level {
+	if so > loggedRefusals {
+		return hclog.Debug
+	}
+	return hclog.Info
+}

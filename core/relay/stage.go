@@ -34,6 +34,18 @@ type RcptStage interface {
 	Rcpt(ctx context.Context, m Message, recipient int) (mail.Verdict, error)
 }
 
+// PhaseStage is a Stage that also wants to be called in other phases: those of
+// the session, the transaction and the delivery attempt. Phase is called in the
+// phases that Phases names, which does not change, save those of Message, Mail
+// and Rcpt where the stage has them. arg is the recipient's index (rcpt, route,
+// bounce), the length of the chunk (body) or the number of the attempt
+// (predeliver, result). Which verdicts a phase allows is said by
+// mail.Phase.Allowed, what can be done in it by sdk/abi/reference.md.
+type PhaseStage interface {
+	Phases() []mail.Phase
+	Phase(ctx context.Context, p mail.Phase, arg int, m Message) (mail.Verdict, error)
+}
+
 // NewStage makes a stage from the config block of its place in the pipeline,
 // as a JSON object ("{}" without a block).
 type NewStage func(config []byte) (Stage, error)
@@ -51,16 +63,25 @@ type Message interface {
 	StageName() string
 	// Envelope returns the envelope, to be read only. Recipients keep their
 	// index; those that are removed, or that `when` did not select, are not
-	// Visible.
+	// Visible. In the phases of the session it holds the client alone.
 	Envelope() *mail.Envelope
 	Visible(recipient int) bool
 	// Header returns the header section, to be read only; it is empty before
-	// the end of data.
+	// phase headers.
 	Header() *mail.Header
 	// Size returns the octets of the message (view 0) or its body (view 1),
 	// ReadMessage copies some of them from off on and returns 0 at the end.
+	// ReadPart does so for MIME part i: raw (view 0), transfer-decoded (1) or as
+	// text in UTF-8 (2).
 	Size(view int) (int64, error)
 	ReadMessage(view int, p []byte, off int64) (int, error)
+	ReadPart(i, view int, p []byte, off int64) (int, error)
+	// Chunk returns the chunk of phase body, to be read only, and ChunkOffset
+	// where it starts in the body.
+	Chunk() []byte
+	ChunkOffset() int64
+	// Delivery tells of the attempt, nil outside the phases of delivery.
+	Delivery() *Delivery
 	// Meta reads a note of this stage, or with "stage.key" of any; SetMeta
 	// writes one of this stage. Scope 0 is the message, 1 the session.
 	Meta(scope int, key string) (string, bool)
@@ -85,27 +106,76 @@ type Message interface {
 	// WriteBody writes a new body; restart begins it anew. Line ends become
 	// CRLF.
 	WriteBody(p []byte, restart bool) error
+	// AddScore adds a named symbol with its score, in thousandths.
+	AddScore(symbol string, milli int32) error
+	// Split moves recipients to an envelope of their own and returns its handle;
+	// Use makes that the one to see and edit, 0 is the parent's.
+	Split(recipients []int) (handle int, err error)
+	Use(handle int) error
+	// SetQueue sets an option of the queued message, a key of sdk/abi's Queue*.
+	SetQueue(key int, value int64) error
+	// SetEHLO takes a line off the list that EHLO answers with, or puts one on:
+	// op is abi.EHLORemove or abi.EHLOAdd, in phase helo.
+	SetEHLO(op int, line string) error
+	// Emit injects a new message when the stage returns, whatever becomes of the
+	// message at hand. It is routed like any other and passes no pipeline.
+	Emit(e Emission) error
 	// OnCommit puts f off until the edits are applied; its error makes the
 	// stage fail.
 	OnCommit(f func() error)
 }
 
+// Emission is a new message that a stage injects.
+type Emission struct {
+	Sender     mail.Address // empty: the null reverse-path
+	Recipients []mail.Address
+	Header     []byte // header section, lines that end in CRLF
+	Body       []byte // line ends are made CRLF
+	OfMessage  bool   // the body of the message at hand, in place of Body
+}
+
+// Delivery is what is known of a delivery attempt. It is to be read only.
+type Delivery struct {
+	Route    string               // name of the route
+	NextHop  string               // host name or "host:port"; empty before it is chosen
+	Attempt  int                  // its number, from 1
+	Outcomes map[int]mail.Outcome // by recipient index, in the phases result and bounce
+	Last     map[int]mail.Outcome // of the attempt before, by recipient index
+}
+
+// message is a hook as a Message.
+type message struct{ *pipeline.Hook }
+
+// Emit implements Message.
+func (m message) Emit(e Emission) error {
+	return m.Hook.Emit(pipeline.Emission{Sender: e.Sender, Recipients: e.Recipients, Header: e.Header, Body: e.Body, OfMessage: e.OfMessage})
+}
+
+// Delivery implements Message.
+func (m message) Delivery() *Delivery { return (*Delivery)(m.Hook.Delivery()) }
+
 // nativeStage makes a pipeline.Stage of a Stage.
 type nativeStage struct {
-	s Stage
-	m MailStage
-	r RcptStage
+	s     Stage
+	m     MailStage
+	r     RcptStage
+	other PhaseStage
+	set   mail.PhaseSet
 }
 
 func newNativeStage(s Stage) *nativeStage {
 	n := &nativeStage{s: s}
 	n.m, _ = s.(MailStage)
 	n.r, _ = s.(RcptStage)
+	n.other, _ = s.(PhaseStage)
+	n.set = n.phases()
 	return n
 }
 
 // Phases implements pipeline.Stage.
-func (n *nativeStage) Phases() mail.PhaseSet {
+func (n *nativeStage) Phases() mail.PhaseSet { return n.set }
+
+func (n *nativeStage) phases() mail.PhaseSet {
 	ps := mail.Phases(mail.PhaseMessage)
 	if n.m != nil {
 		ps |= mail.Phases(mail.PhaseMail)
@@ -113,16 +183,23 @@ func (n *nativeStage) Phases() mail.PhaseSet {
 	if n.r != nil {
 		ps |= mail.Phases(mail.PhaseRcpt)
 	}
+	if n.other != nil {
+		ps |= mail.Phases(n.other.Phases()...)
+	}
 	return ps
 }
 
 // Run implements pipeline.Stage.
 func (n *nativeStage) Run(ctx context.Context, h *pipeline.Hook) (mail.Verdict, error) {
-	switch h.Phase() {
-	case mail.PhaseMail:
-		return n.m.Mail(ctx, h)
-	case mail.PhaseRcpt:
-		return n.r.Rcpt(ctx, h, h.Arg())
+	m := message{h}
+	switch p := h.Phase(); {
+	case p == mail.PhaseMessage:
+		return n.s.Message(ctx, m)
+	case p == mail.PhaseMail && n.m != nil:
+		return n.m.Mail(ctx, m)
+	case p == mail.PhaseRcpt && n.r != nil:
+		return n.r.Rcpt(ctx, m, h.Arg())
+	default:
+		return n.other.Phase(ctx, p, h.Arg(), m)
 	}
-	return n.s.Message(ctx, h)
 }

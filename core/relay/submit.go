@@ -26,7 +26,8 @@ type Submission struct {
 
 // Submit takes a message as a trusted client of a listener would hand it in,
 // through all stages, and returns its id after it is durable in the queue. An
-// error holds the *mail.Reply that SMTP would have given.
+// error holds the *mail.Reply that SMTP would have given. There is no session:
+// the phases connect, tls, helo and auth are not called, those from mail on are.
 func (r *Relay) Submit(ctx context.Context, s Submission) (id string, err error) {
 	g := r.acquire()
 	defer g.done()
@@ -44,8 +45,9 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (id string, err error)
 		return "", err
 	}
 	d := &door{r: r, listener: s.Listener}
-	client := &mail.Client{Protocol: "local", Listener: s.Listener, SessionID: r.newID()}
-	t, reply := d.begin(ctx, client, sender, smtpin.MailParams{SMTPUTF8: utf8, EightBit: true})
+	client := &mail.Client{Protocol: "local", Listener: s.Listener, SessionID: r.newID(), Notes: map[string]string{}}
+	_, pl := d.at(g)
+	t, reply := d.begin(ctx, g, pl, client, sender, smtpin.MailParams{SMTPUTF8: utf8, EightBit: true})
 	if reply != nil {
 		return "", reply
 	}
@@ -55,6 +57,9 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (id string, err error)
 		if reply := t.Rcpt(ctx, mail.Address(to), ""); reply != nil {
 			return "", fmt.Errorf("recipient %s: %w", to, reply)
 		}
+	}
+	if reply := t.Ready(ctx); reply != nil {
+		return "", reply
 	}
 	limit := g.listeners[s.Listener].Limits.MessageSize
 	if reply := t.Data(ctx, &atMost{r: &crlfReader{r: s.Content}, left: limit}); !reply.Positive() {
@@ -134,6 +139,7 @@ func (c *crlfReader) take(p []byte) {
 
 // queued is an accepted message as the queue takes it.
 func (r *Relay) queued(m *pipeline.Message) *queue.Message {
+	m.Envelope.Client.Notes = nil // the session goes on with them; the queue keeps none
 	q := &queue.Message{Envelope: m.Envelope, Header: m.Header.AppendTo(make([]byte, 0, m.Header.Size())), Body: m.Body}
 	if m.Hold != nil {
 		q.Hold = r.hold(m.Hold)

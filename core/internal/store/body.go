@@ -158,6 +158,25 @@ func (b *Body) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// Again returns a body with the same octets, which stay readable when b is
+// released, whether it was kept or not. The caller releases it.
+func (b *Body) Again() (*Body, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.file == nil {
+		return &Body{spool: b.spool, mem: b.mem, size: b.size}, nil
+	}
+	path := b.path
+	if path == "" {
+		path = b.kept
+	}
+	file, err := b.spool.fs.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("spool: open again: %w", err)
+	}
+	return &Body{spool: b.spool, file: file, size: b.size}, nil
+}
+
 // Release closes the file, and removes it unless it was kept. It may be called
 // again.
 func (b *Body) Release() {

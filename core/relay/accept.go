@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"context"
+	"io"
+
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/queue"
+	"github.com/postroad-mail/postroad/core/internal/store"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// enqueue puts all messages of a result into the queue in one synced batch.
+func (t *transaction) enqueue(ctx context.Context, res *pipeline.Result) error {
+	var ms []*queue.Message
+	seen := map[mail.Body]bool{}
+	for i, m := range res.Messages {
+		if i > 0 {
+			m.Envelope.ID = t.r.newID()
+		}
+		if len(res.Messages) > 1 {
+			if err := t.ownBody(m, seen); err != nil {
+				return err
+			}
+		}
+		ms = append(ms, t.r.queued(m))
+	}
+	ms = append(ms, t.bounces(res)...)
+	if len(ms) == 0 {
+		t.emit(ctx, res.Emitted)
+		return nil
+	}
+	return t.enqueueWith(ctx, ms, res)
+}
+
+// enqueueWith puts what the stages emitted into the same batch, and tells the
+// stages of phase queued.
+func (t *transaction) enqueueWith(ctx context.Context, ms []*queue.Message, res *pipeline.Result) error {
+	tell := t.watched(res)
+	defer tell.release()
+	ms = append(ms, t.r.emissions(res.Emitted, t.origin())...)
+	if err := t.r.enqueue(ctx, ms); err != nil {
+		for _, m := range ms {
+			release(m.Body)
+		}
+		return err
+	}
+	for _, m := range tell {
+		t.tx.Queued(ctx, m)
+	}
+	t.emit(ctx, t.tx.Emitted())
+	return nil
+}
+
+// told are messages with bodies of their own handle: those that they came with
+// are the queue's.
+type told []*pipeline.Message
+
+func (ms told) release() {
+	for _, m := range ms {
+		release(m.Body)
+	}
+}
+
+// watched returns the messages that the stages of phase queued will be told of:
+// with the session's notes, and bodies that stay readable when the queue has
+// taken theirs, and delivery has perhaps done with it.
+func (t *transaction) watched(res *pipeline.Result) told {
+	if !t.pl.Has(mail.PhaseQueued) {
+		return nil
+	}
+	var ms told
+	for _, m := range res.Messages {
+		body, err := readable(m.Body)
+		if err != nil {
+			t.r.log.Error("stages are not told that a message is queued", "id", m.Envelope.ID, "error", err)
+			t.r.metrics.Fault("queued")
+			continue
+		}
+		env := *m.Envelope
+		env.Client.Notes = t.client.Notes
+		ms = append(ms, &pipeline.Message{Envelope: &env, Header: m.Header, Body: body, Hold: m.Hold})
+	}
+	return ms
+}
+
+// readable returns a body with the octets of b that does not end with b.
+func readable(b mail.Body) (mail.Body, error) {
+	file, ok := b.(*store.Body)
+	if !ok {
+		return b, nil
+	}
+	again, err := file.Again()
+	if err != nil {
+		return nil, err
+	}
+	return again, nil
+}
+
+// enqueue returns after the sync.
+func (r *Relay) enqueue(ctx context.Context, ms []*queue.Message) error {
+	e, err := r.live()
+	if err != nil {
+		return err
+	}
+	return e.queue.Enqueue(ctx, ms...)
+}
+
+// ownBody gives m a copy of its body when another message has it already: the
+// queue owns each body once.
+func (t *transaction) ownBody(m *pipeline.Message, seen map[mail.Body]bool) error {
+	if m.Body == nil || !seen[m.Body] {
+		seen[m.Body] = m.Body != nil
+		return nil
+	}
+	body, err := t.r.copyBody(m.Body)
+	m.Body = body
+	return err
+}
+
+// copyBody returns a copy of b in the spool.
+func (r *Relay) copyBody(b mail.Body) (mail.Body, error) {
+	w := r.newBody()
+	if _, err := io.Copy(w, io.NewSectionReader(b, 0, b.Size())); err != nil {
+		w.Abort()
+		return nil, err
+	}
+	return w.Finish()
+}
+
+func release(b mail.Body) {
+	if r, ok := b.(interface{ Release() }); ok {
+		r.Release()
+	}
+}
+
+// bounces are owed to the sender for recipients that were refused although the
+// message was taken, where the listener says so.
+func (t *transaction) bounces(res *pipeline.Result) []*queue.Message {
+	env := t.tx.Envelope()
+	if pipeline.OnMixed(t.l.OnMixed) != pipeline.MixedBounce || len(res.Refused) == 0 || env.OriginalSender.IsNull() {
+		return nil
+	}
+	e := env.Clone()
+	e.Sender, e.Recipients = env.OriginalSender, nil
+	var failed []mail.Outcome
+	for _, f := range res.Refused {
+		e.Recipients = append(e.Recipients, mail.Recipient{Address: f.Recipient.Address, Original: f.Recipient.Original})
+		failed = append(failed, mail.Outcome{Recipient: len(e.Recipients) - 1, Status: mail.Failed, Reply: *f.Reply})
+	}
+	m, err := t.r.dsn(e, nil, failed)
+	if err != nil || m == nil {
+		t.r.log.Error("no report could be made", "id", env.ID, "error", err)
+		return nil
+	}
+	m.Envelope.ID = t.r.newID()
+	return []*queue.Message{m}
+}

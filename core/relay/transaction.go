@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// transaction is one envelope from MAIL to the reply to its data.
+type transaction struct {
+	r       *Relay
+	g       *generation
+	l       *config.Listener
+	pl      *pipeline.Pipeline
+	client  *mail.Client
+	tx      *pipeline.Transaction
+	trusted bool // the client may send anywhere
+
+	refusals int // so far
+}
+
+// Rcpt accepts a recipient for whom we may take mail, if the stages agree.
+func (t *transaction) Rcpt(ctx context.Context, to mail.Address, params string) *mail.Reply {
+	env := t.tx.Envelope()
+	for i := range env.Recipients {
+		if r := &env.Recipients[i]; sameMailbox(r.Original, to) && !r.Removed {
+			return nil // once is enough
+		}
+	}
+	if !t.trusted && !t.g.routing.ours(to.Domain()) {
+		r := mail.NewReply(554, mail.Enhanced{5, 7, 1}, "relaying denied")
+		t.refused(refusedRelay, r)
+		return r
+	}
+	r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to, Params: params})
+	if r != nil {
+		t.refused(refusedRcpt, r)
+	}
+	return r
+}
+
+// Ready asks the stages of phase data.
+func (t *transaction) Ready(ctx context.Context) *mail.Reply {
+	r := t.tx.Data(ctx)
+	if r != nil {
+		t.refused(refusedData, r)
+	}
+	return r
+}
+
+// sameMailbox reports whether a and b differ at most in the case of the domain.
+func sameMailbox(a, b mail.Address) bool {
+	return a == b || len(a) == len(b) && strings.EqualFold(string(a), string(b)) && a.Local() == b.Local()
+}
+
+// Data takes the message through the stages into the queue. It returns 250
+// only after the sync.
+func (t *transaction) Data(ctx context.Context, r io.Reader) *mail.Reply {
+	msg, size, err := t.read(ctx, r)
+	if err != nil {
+		return mail.ReplyOf(err)
+	}
+	began := time.Now()
+	res := t.tx.Message(ctx, msg.header, msg.body, msg.own, pipeline.OnMixed(t.l.OnMixed))
+	if res.Reply != nil {
+		t.refused(refusedMessage, res.Reply)
+		t.emit(ctx, res.Emitted)
+		return res.Reply
+	}
+	if err := t.enqueue(ctx, &res); err != nil {
+		reply := mail.ReplyOf(err)
+		t.refused(refusedQueue, reply)
+		return reply
+	}
+	t.accepted(&res, size, time.Since(began))
+	return mail.NewReply(250, mail.Enhanced{2, 0, 0}, "queued as "+t.tx.Envelope().ID)
+}
+
+// Close ends the transaction.
+func (t *transaction) Close() { t.tx.Close() }
+
+func (t *transaction) refused(reason string, r *mail.Reply) {
+	t.r.metrics.Refused(t.l.Name, reason)
+	env := t.tx.Envelope()
+	t.refusals++
+	t.r.log.Log(refusalLevel(t.refusals), "refused", "id", env.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "reason", reason, "reply", r.Error())
+}
+
+func (t *transaction) accepted(res *pipeline.Result, size int64, took time.Duration) {
+	t.r.metrics.Accepted(t.l.Name, took)
+	if !t.r.log.IsInfo() {
+		return
+	}
+	first := t.tx.Envelope().ID
+	if len(res.Messages) == 0 {
+		t.r.log.Info("accepted and discarded", "id", first, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "size", size, "stages", t.stages())
+	}
+	for _, m := range res.Messages {
+		t.r.logAccepted(m, t, size, took)
+	}
+	for _, f := range res.Refused {
+		t.r.log.Warn("recipient refused in an accepted message", "id", first, "stage", f.Stage, "reply", f.Reply.Line())
+	}
+}
+
+// stages names the stages that the message passed, for the log.
+func (t *transaction) stages() string { return strings.Join(t.tx.Passed(), ",") }
