@@ -46,10 +46,9 @@ func since(phase string) []string {
 	return all[slices.Index(all, phase):]
 }
 
-// recipientPhases are those that are about some of a message's recipients.
-func recipientPhases() []string {
-	return append([]string{"rcpt", "message"}, deliveryPhases()...)
-}
+// recipientPhases are those that are about one recipient, and the phase message,
+// in which recipients are selected.
+func recipientPhases() []string { return []string{"rcpt", "message", "route", "bounce"} }
 
 // knownText names phases for people, short where they are all from one on.
 func knownText(phases []string) string {
@@ -83,5 +82,5 @@ var factTable = map[string]fact{
 	messageHeader:            {kindList, since("headers"), false, "unfolded values of a header field, in order: message.header[\"Subject\"]"},
 	"delivery.route":         {kindString, since("route"), false, "name of the route"},
 	"delivery.next_hop":      {kindString, since("predeliver"), false, "host:port of the attempt, empty when there is none"},
-	"delivery.attempt":       {kindNumber, since("predeliver"), false, "number of the attempt, from 1"},
+	"delivery.attempt":       {kindNumber, since("route"), false, "number of the attempt, from 1"},
 }

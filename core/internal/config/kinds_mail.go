@@ -10,7 +10,6 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"net/url"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -187,10 +186,10 @@ func movable(tag string, tagged bool) string {
 
 // withPort appends a port to a host that has none.
 func withPort(host string, port int) string {
-	if strings.Contains(host, ":") {
+	if strings.Contains(host, ":") && !strings.HasSuffix(host, "]") {
 		return host
 	}
-	return net.JoinHostPort(host, strconv.Itoa(port))
+	return host + ":" + strconv.Itoa(port)
 }
 
 // publicKeyKind reads a minisign public key: base64 of "Ed", the key's id of 8
@@ -209,30 +208,30 @@ func publicKeyKind() kind {
 	}, same)
 }
 
-// webHostKind reads a host that a plugin may ask by HTTP.
+// webHostKind reads a host that a plugin may ask by HTTP: with a scheme or a
+// port it stands for that one alone, with the port "*" for all.
 func webHostKind() kind {
-	want := `a host, such as "api.example.org", "127.0.0.1:8080", or "*.example.org" for the subdomains`
+	want := `a host, such as "api.example.org", "https://api.example.org:8443", "10.0.0.1:*", "*.example.org" for the subdomains, or "*"`
 	return scalarKind("host", want, func(_ *decoder, s string) (string, error) {
-		host, err := strings.ToLower(s), error(nil)
-		if strings.Contains(host, "://") {
-			return "", fmt.Errorf("%q: a grant names the host alone: %q", s, hostOfURL(host))
+		s = strings.ToLower(s)
+		rest := strings.TrimPrefix(strings.TrimPrefix(s, "https://"), "http://")
+		if strings.ContainsAny(rest, "/?#@") {
+			return "", fmt.Errorf("%q is more than a host: a grant names hosts, not paths", s)
 		}
-		name, err := splitHostPort(withPort(host, 443), 1)
-		if _, addr := netip.ParseAddr(strings.Trim(host, "[]")); addr == nil {
-			return host, nil
-		}
-		if err != nil || host != "*" && strings.Contains(strings.TrimPrefix(name, "*."), "*") || name == "" {
+		host, err := splitHostPort(withPort(strings.TrimSuffix(rest, ":*"), 443), 1)
+		if err != nil || !isWebHost(host) {
 			return "", fmt.Errorf("%q is not a host", s)
 		}
-		return host, nil
+		return s, nil
 	}, same)
 }
 
-func hostOfURL(s string) string {
-	if u, err := url.Parse(s); err == nil && u.Host != "" {
-		return u.Host
+func isWebHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil || host == "*" {
+		return true
 	}
-	return "api.example.org"
+	host = strings.TrimPrefix(host, "*.")
+	return host != "" && strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789._-") == "" && strings.Trim(host, ".-") == host
 }
 
 // secretNameKind reads the name of a secret, as the function secret does.

@@ -37,7 +37,7 @@ plugin "greedy" {
   source = "./agent.wasm"
   grant {
     dns     = "perhaps"
-    http    = ["https://api.example.org/x", "a*.example.org"]
+    http    = ["https://api.example.org/x", "a*.example.org", "ftp://x", "x:0", "-x.org", "::1", ""]
     dkim    = ["main"]
     emit    = true
     secrets = ["known", "missing", "../x"]

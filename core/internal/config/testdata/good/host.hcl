@@ -29,7 +29,7 @@ plugin "web" {
   grant {
     dns = true
     emit = true
-    http = ["API.example.org", "*.example.net", "127.0.0.1:8080", "[::1]:80"]
+    http = ["API.example.org", "*.example.net", "127.0.0.1:8080", "[::1]:80", "[2001:db8::1]", "https://api.example.org:*", "*"]
     secrets = ["known"]
     tick = "1h30m"
   }
