@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -35,8 +36,8 @@ type extras struct {
 func (p *Pipeline) decide(ctx context.Context, c *chain) fate {
 	var sticky fate
 	for i := range p.o.Steps {
-		s := &p.o.Steps[i]
-		if !s.Stage.Phases().Has(c.phase) {
+		s := p.step(i, c.b)
+		if !s.wants(c.phase) {
 			continue
 		}
 		f := p.one(ctx, s, c)
@@ -84,12 +85,20 @@ func (p *Pipeline) called(ctx context.Context, s *Step, c *chain) fate {
 	return f
 }
 
-// run calls a stage and commits or drops what it did.
+// run calls a stage, or its candidate, and commits or drops what it did.
 func (p *Pipeline) run(ctx context.Context, s *Step, h *Hook) fate {
-	v, err := p.call(ctx, s, h)
+	if s.fallback != nil {
+		return p.canary(ctx, s, h)
+	}
+	compare := p.besides(ctx, s, h)
+	v, err := p.attempt(ctx, s, h)
+	if compare != nil {
+		compare(v, err)
+	}
 	if err == nil {
 		err = h.commit()
 	}
+	p.noted(s, h, err)
 	if err != nil {
 		h.drop()
 		return s.fault(h.phase, err)
@@ -97,12 +106,45 @@ func (p *Pipeline) run(ctx context.Context, s *Step, h *Hook) fate {
 	return fate{verdict: v, reply: h.replyFor(v), stage: s.Name}
 }
 
+// attempt calls a stage that is called in that phase and not broken.
+func (p *Pipeline) attempt(ctx context.Context, s *Step, h *Hook) (mail.Verdict, error) {
+	if !s.Stage.Phases().Has(h.phase) {
+		return mail.Continue, nil
+	}
+	if s.Breaker != nil && !s.Breaker.allow(p.o.Now()) {
+		err := brokenError{s.Name}
+		if p.o.Observer != nil {
+			p.o.Observer.StageDone(h.env, s.Name, h.phase, mail.Continue, 0, err)
+		}
+		return mail.Continue, err
+	}
+	return p.call(ctx, s, h)
+}
+
+// noted tells a stage's breaker how a hook ended.
+func (p *Pipeline) noted(s *Step, h *Hook, err error) {
+	b := s.Breaker
+	if b == nil || errors.As(err, new(brokenError)) {
+		return
+	}
+	changed := false
+	if err == nil {
+		changed = b.succeeded()
+	} else if !overloaded(err) {
+		changed = b.failedFrom(h.env.Client.Addr.Addr(), p.o.Now())
+	}
+	if changed && p.o.OnBreaker != nil {
+		p.o.OnBreaker(s.Name, err != nil)
+	}
+}
+
 // fate is what was decided for one recipient, or for the message.
 type fate struct {
 	verdict mail.Verdict
 	reply   *mail.Reply
 	stage   string
-	failed  bool // the stage failed: on_error decided
+	failed  bool  // the stage failed: on_error decided
+	err     error // why it failed
 }
 
 func (f fate) refused() bool { return f.verdict == mail.Reject || f.verdict == mail.Tempfail }
@@ -111,7 +153,7 @@ func (f fate) refused() bool { return f.verdict == mail.Reject || f.verdict == m
 // delivery a message is never lost by it: what says quarantine is held, and in
 // the phases in which the decision has been made it stays as it was.
 func (s *Step) fault(phase mail.Phase, err error) fate {
-	f := fate{stage: s.Name, failed: true}
+	f := fate{stage: s.Name, failed: true, err: err}
 	switch {
 	case s.OnError == OnErrorSkip || phase > mail.PhaseMessage && !in(phase, mail.PhaseRoute, mail.PhasePredeliver):
 		return f

@@ -55,7 +55,7 @@ func (t *Transaction) WantsBody() bool {
 		return false
 	}
 	for i := range t.p.o.Steps {
-		if t.p.o.Steps[i].Stage.Phases().Has(mail.PhaseBody) && (t.feeds == nil || t.feeds[i] != feedEnough) {
+		if t.p.step(i, t.root).wants(mail.PhaseBody) && (t.feeds == nil || t.feeds[i] != feedEnough) {
 			return true
 		}
 	}
@@ -74,8 +74,8 @@ func (t *Transaction) Body(ctx context.Context, chunk []byte, off int64) *mail.R
 	}
 	c := &chain{phase: mail.PhaseBody, arg: len(chunk), about: -1, b: t.root, lives: t.lives, extras: &extras{chunk: chunk, offset: off}}
 	for i := range t.p.o.Steps {
-		s := &t.p.o.Steps[i]
-		if !s.Stage.Phases().Has(mail.PhaseBody) || t.feeds[i] == feedEnough {
+		s := t.p.step(i, t.root)
+		if !s.wants(mail.PhaseBody) || t.feeds[i] == feedEnough {
 			continue
 		}
 		if r := t.refuse(t.feed(ctx, s, c, &t.feeds[i])); r != nil {

@@ -53,11 +53,12 @@ func (t *Transaction) Message(ctx context.Context, header mail.Header, body mail
 	if t.over != nil {
 		return Result{Reply: t.over, Emitted: t.Emitted()}
 	}
+	t.first = *t.root
 	t.root.settleAll(t.sticky, t.root.fates)
 	t.branches = []*branch{t.root}
 	for i := range t.p.o.Steps {
-		s := &t.p.o.Steps[i]
-		if !s.Stage.Phases().Has(mail.PhaseMessage) {
+		s := t.p.step(i, t.root)
+		if !s.wants(mail.PhaseMessage) {
 			continue
 		}
 		for _, b := range t.branches {
@@ -115,7 +116,7 @@ func (t *Transaction) runOn(ctx context.Context, s *Step, b *branch) (shared boo
 	b.mark(s)
 	h := newHook(t.p, b, s, mail.PhaseMessage, 0)
 	h.lives, h.out, h.room = t.lives, &t.out, maxBranches-len(t.branches)
-	f := t.p.run(ctx, s, h)
+	f := t.poisoned(t.p.run(ctx, s, h))
 	t.bodies = append(t.bodies, h.bodies()...)
 	for idx, own := range h.rcpts {
 		h.holder(idx).settle(idx, own)

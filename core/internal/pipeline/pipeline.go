@@ -79,8 +79,13 @@ type Step struct {
 	OnError OnError   // "" means tempfail
 	Always  bool      // runs in the message phase even after an accept
 
-	slot int // number of its slots
-	of   int // steps of the pipeline
+	Candidate *Candidate // nil: none
+	Breaker   *Breaker   // nil: it is called however often it fails
+
+	slot      int   // number of its slots
+	of        int   // steps of the pipeline
+	candidate *Step // that stands for Candidate
+	fallback  *Step // of a canary: the live stage
 }
 
 // BodyWriter collects a new body; Finish ends it, Abort drops it.
@@ -100,12 +105,16 @@ type Observer interface {
 type Options struct {
 	Name      string
 	Steps     []Step
-	NewBody   func() BodyWriter // where rewritten bodies go
-	MaxBody   int64             // octets a rewritten body may have; 0 means 25 MiB
-	MaxHeader int64             // octets a header section may grow to; 0 means 1 MiB
-	MaxRcpt   int               // recipients an envelope may grow to; 0 means 1,000
-	Observer  Observer          // may be nil
-	Dry       bool              // nothing outside of the journal happens: for a replay
+	NewBody   func() BodyWriter             // where rewritten bodies go
+	MaxBody   int64                         // octets a rewritten body may have; 0 means 25 MiB
+	MaxHeader int64                         // octets a header section may grow to; 0 means 1 MiB
+	MaxRcpt   int                           // recipients an envelope may grow to; 0 means 1,000
+	Observer  Observer                      // may be nil
+	Dry       bool                          // nothing outside of the journal happens: for a replay
+	Comparer  Comparer                      // may be nil
+	Poison    *Poison                       // nil: a message may fail for ever
+	Now       func() time.Time              // for breakers; nil means time.Now
+	OnBreaker func(stage string, open bool) // is told of a change; may be nil
 }
 
 // Pipeline is an ordered list of stages. It is safe for use by many goroutines
@@ -127,13 +136,27 @@ func New(o Options) *Pipeline {
 	if o.MaxRcpt == 0 {
 		o.MaxRcpt = 1000
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	p := &Pipeline{o: o, slots: len(o.Steps)}
 	p.o.Steps = append([]Step(nil), o.Steps...)
 	for i := range p.o.Steps {
-		p.o.Steps[i].slot, p.o.Steps[i].of = i, len(o.Steps)
-		p.phases |= o.Steps[i].Stage.Phases()
+		p.place(i)
 	}
 	return p
+}
+
+// place makes a step ready to run at place i.
+func (p *Pipeline) place(i int) {
+	s := &p.o.Steps[i]
+	s.slot, s.of = i, len(p.o.Steps)
+	p.phases |= s.Stage.Phases()
+	if s.Candidate != nil {
+		s.candidate = candidateStep(s, p.slots)
+		p.slots++
+		p.phases |= s.Candidate.Stage.Phases()
+	}
 }
 
 // Has reports whether any stage is called in a phase.
@@ -145,16 +168,22 @@ func (p *Pipeline) Name() string { return p.o.Name }
 // errVerdict is a verdict that the stage may not return in that phase.
 var errVerdict = errors.New("verdict is not permitted in this phase")
 
-// call runs one stage once, with a panic of ours or of a native stage turned
-// into an error.
+// call runs one stage once and tells the observer.
 func (p *Pipeline) call(ctx context.Context, s *Step, h *Hook) (v mail.Verdict, err error) {
 	began := time.Now()
+	v, err = p.safely(ctx, s, h)
+	if p.o.Observer != nil {
+		p.o.Observer.StageDone(h.env, s.Name, h.phase, v, time.Since(began), err)
+	}
+	return v, err
+}
+
+// safely runs one stage once, with a panic of ours or of a native stage turned
+// into an error.
+func (p *Pipeline) safely(ctx context.Context, s *Step, h *Hook) (v mail.Verdict, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			v, err = mail.Continue, fmt.Errorf("stage %s: panic: %v\n%s", s.Name, r, debug.Stack())
-		}
-		if p.o.Observer != nil {
-			p.o.Observer.StageDone(h.env, s.Name, h.phase, v, time.Since(began), err)
 		}
 	}()
 	v, err = s.Stage.Run(ctx, h)

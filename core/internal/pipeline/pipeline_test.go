@@ -10,6 +10,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -31,20 +32,20 @@ func says(v mail.Verdict) Stage {
 // memBody is a BodyWriter in memory that counts what was not released.
 type memBody struct {
 	bytes.Buffer
-	live *int
+	live *atomic.Int64
 }
 
 type memDone struct {
 	mail.BytesBody
-	live *int
+	live *atomic.Int64
 }
 
-func (b *memDone) Release()                   { *b.live-- }
-func (b *memBody) Finish() (mail.Body, error) { *b.live++; return &memDone{b.Bytes(), b.live}, nil }
+func (b *memDone) Release()                   { b.live.Add(-1) }
+func (b *memBody) Finish() (mail.Body, error) { b.live.Add(1); return &memDone{b.Bytes(), b.live}, nil }
 func (b *memBody) Abort()                     {}
 
 type fixture struct {
-	live int
+	live atomic.Int64
 }
 
 func (f *fixture) pipeline(steps ...Step) *Pipeline {
@@ -230,8 +231,8 @@ func TestACommitThatFailsAppliesNothing(t *testing.T) {
 		t.Error("edits of a stage whose commit failed were applied")
 	}
 	tx.Close()
-	if f.live != 0 {
-		t.Errorf("%d bodies leaked", f.live)
+	if f.live.Load() != 0 {
+		t.Errorf("%d bodies leaked", f.live.Load())
 	}
 }
 
@@ -263,8 +264,8 @@ func TestEditsAreSeenByTheNextStage(t *testing.T) {
 		t.Error(got)
 	}
 	tx.Close()
-	if f.live != 1 {
-		t.Errorf("%d bodies live, want the one handed over", f.live)
+	if f.live.Load() != 1 {
+		t.Errorf("%d bodies live, want the one handed over", f.live.Load())
 	}
 }
 

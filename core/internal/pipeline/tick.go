@@ -15,7 +15,7 @@ func (p *Pipeline) Tick(ctx context.Context, stage string) []Emission {
 	var out []Emission
 	for i := range p.o.Steps {
 		s := &p.o.Steps[i]
-		if s.Name == stage && s.Stage.Phases().Has(mail.PhaseTick) {
+		if s.Name == stage && s.wants(mail.PhaseTick) {
 			h := newHook(p, &branch{env: &mail.Envelope{}}, s, mail.PhaseTick, 0)
 			h.out = &out
 			p.run(ctx, s, h)

@@ -14,6 +14,7 @@ import (
 type Transaction struct {
 	p        *Pipeline
 	root     *branch
+	first    branch    // what phase message began with
 	branches []*branch // of phase message
 	lives    lives
 	life     lifetime
@@ -131,9 +132,9 @@ func (t *Transaction) reset() {
 	}
 	marks := t.Stages()
 	for i := range t.p.o.Steps {
-		s := &t.p.o.Steps[i]
+		s := t.p.step(i, t.root)
 		called := slices.ContainsFunc(marks, func(m mail.StageMark) bool { return m.Stage == s.Name })
-		if s.Stage.Phases().Has(mail.PhaseReset) && (called || s.When == nil) {
+		if s.wants(mail.PhaseReset) && (called || s.When == nil) {
 			h := newHook(t.p, &branch{env: t.root.env}, s, mail.PhaseReset, 0)
 			h.lives = t.lives
 			t.p.run(context.Background(), s, h)

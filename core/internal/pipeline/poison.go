@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// poisonAttempts is how often a message may make a stage fail before it is kept
+// aside.
+const poisonAttempts = 3
+
+// maxPoison bounds the messages that are remembered; the oldest go first.
+const maxPoison = 64 << 10
+
+// Poison remembers messages that made a stage fail, so that one that comes again
+// and again is quarantined for somebody to look at, in place of another 451. It
+// knows a message by a digest of sender, recipients and content, for a 451 leaves
+// nothing stored. It lives as long as the relay and is safe for use by many
+// goroutines.
+type Poison struct {
+	mu    sync.Mutex
+	seen  map[digest]int
+	order []digest // a ring of the digests in seen
+	next  int
+}
+
+type digest [16]byte
+
+// NewPoison returns an empty Poison.
+func NewPoison() *Poison { return &Poison{seen: make(map[digest]int)} }
+
+// failed notes a failure and returns how many there were.
+func (p *Poison) failed(d digest) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.seen[d]; n > 0 {
+		p.seen[d] = n + 1
+		return n + 1
+	}
+	if len(p.order) < maxPoison {
+		p.order = append(p.order, d)
+	} else {
+		delete(p.seen, p.order[p.next])
+		p.order[p.next] = d
+		p.next = (p.next + 1) % maxPoison
+	}
+	p.seen[d] = 1
+	return 1
+}
+
+// poisonous reports whether a failure is the message's doing, not the
+// machine's: those that overload brings are no sign of it.
+func poisonous(err error) bool {
+	switch causeOf(err) {
+	case "trap", "fuel", "depth", "memory", "exit", "deadline":
+		return true
+	}
+	return false
+}
+
+// poisoned is what becomes of a message that made a stage fail: what on_error
+// says, but in place of a 451 for ever it is quarantined in the end.
+func (t *Transaction) poisoned(f fate) fate {
+	if t.p.o.Poison == nil || !f.failed || f.verdict != mail.Tempfail || !poisonous(f.err) {
+		return f
+	}
+	d, err := t.first.digestOf()
+	if err != nil {
+		return f
+	}
+	n := t.p.o.Poison.failed(d)
+	if n < poisonAttempts {
+		return f
+	}
+	why, _, _ := strings.Cut(f.err.Error(), "\n")
+	text := fmt.Sprintf("stage %s failed %d times on this message: %s", f.stage, n, why)
+	f.verdict, f.reply = mail.Quarantine, mail.NewReply(250, mail.Enhanced{2, 0, 0}, text)
+	return f
+}
+
+// digestOf returns what a message is known by: it stays the same when the client
+// tries again, so our own Received field is not in it.
+func (b *branch) digestOf() (digest, error) {
+	h := sha256.New()
+	part := func(s string) {
+		var n [8]byte
+		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		io.WriteString(h, s) //nolint:errcheck // a hash never fails
+	}
+	part(string(b.env.OriginalSender))
+	for i := range b.env.Recipients {
+		if o := b.env.Recipients[i].Original; o != "" {
+			part(string(o))
+		}
+	}
+	for _, f := range b.header.Fields() {
+		if f.ID+1 != b.own {
+			part(string(f.Raw))
+		}
+	}
+	var d digest
+	err := copyBody(h, b.body)
+	copy(d[:], h.Sum(nil))
+	return d, err
+}
+
+func copyBody(w io.Writer, body mail.Body) error {
+	if body == nil {
+		return nil
+	}
+	_, err := io.Copy(w, io.NewSectionReader(body, 0, body.Size()))
+	return err
+}
