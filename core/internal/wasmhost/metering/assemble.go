@@ -14,7 +14,7 @@ type assembler struct {
 // assemble changes the sections of m to those of the metered module and encodes
 // it. Code comes first, for it asks for types.
 func assemble(m *module, o Options) ([]byte, error) {
-	a := &assembler{walker: walker{m: m, c: m.counters()}, options: o}
+	a := &assembler{walker: walker{m: m, c: m.counters(), surveyor: surveyor{m: m}}, options: o}
 	if err := a.code(); err != nil {
 		return nil, err
 	}

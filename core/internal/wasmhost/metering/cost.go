@@ -35,7 +35,7 @@ func (m *module) plainCost(op opcode, raw []byte) int64 {
 	case opRefFunc: // leaves the native code
 		return 500
 	case opCall:
-		if callee(raw) < m.imported { // a host function, most likely
+		if immediate(raw) < m.imported { // a host function, most likely
 			return 500
 		}
 		return 10
@@ -43,8 +43,9 @@ func (m *module) plainCost(op opcode, raw []byte) int64 {
 	return 1
 }
 
-// callee returns the function that an encoded call is for.
-func callee(raw []byte) uint32 {
+// immediate returns the index that stands first behind an instruction of one
+// octet: the function of a call, the local of a local.set, the label of a br.
+func immediate(raw []byte) uint32 {
 	r := reader{data: raw[1:]}
 	return r.u32()
 }

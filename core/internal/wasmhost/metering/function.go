@@ -21,7 +21,7 @@ func (a *assembler) function(out []byte, i int) ([]byte, error) {
 	b := a.m.bodies[i]
 	typ := a.m.types[a.m.funcs[int(a.m.imported)+i]]
 	locals := uint32(len(typ.params)) + b.locals
-	if err := a.walk(&reader{data: b.code, base: b.offset}, locals); err != nil {
+	if err := a.walk(b, typ); err != nil {
 		return nil, err
 	}
 	a.head, a.tail = a.declare(a.head[:0], b), a.tail[:0]

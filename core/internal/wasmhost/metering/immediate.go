@@ -46,7 +46,7 @@ func (m *module) plainImmediates(r *reader, op opcode, s *scope) {
 	case opBr, opBrIf:
 		r.index("label", s.nesting+1)
 	case opBrTable:
-		labels(r, s)
+		labelTable(r, s)
 	case opCall, opRefFunc:
 		r.index("function", uint32(len(m.funcs)))
 	case opCallIndirect:
@@ -83,7 +83,7 @@ func (m *module) blockType(r *reader) {
 	}
 }
 
-func labels(r *reader, s *scope) {
+func labelTable(r *reader, s *scope) {
 	for n := r.count("labels", maxLabels); n > 0 && r.err == nil; n-- {
 		r.index("label", s.nesting+1)
 	}

@@ -52,7 +52,7 @@ package metering
 
 // Version changes whenever the same module would be rewritten differently. It
 // belongs into the key of every cache of rewritten or compiled modules.
-const Version = "1"
+const Version = "2"
 
 // The names under which the rewritten module exports its counters. A module
 // that exports a name with the prefix Reserved itself is refused.

@@ -66,27 +66,33 @@ const (
 	opF64Div       opcode = 0xa3
 	opI64ExtendU   opcode = 0xad
 	opI64Extend32S opcode = 0xc4
-	opRefNull      opcode = 0xd0
-	opRefIsNull    opcode = 0xd1
-	opRefFunc      opcode = 0xd2
-	opTruncSatLast opcode = 0xfc07
-	opMemoryInit   opcode = 0xfc08
-	opDataDrop     opcode = 0xfc09
-	opMemoryCopy   opcode = 0xfc0a
-	opMemoryFill   opcode = 0xfc0b
-	opTableInit    opcode = 0xfc0c
-	opElemDrop     opcode = 0xfc0d
-	opTableCopy    opcode = 0xfc0e
-	opTableGrow    opcode = 0xfc0f
-	opTableSize    opcode = 0xfc10
-	opTableFill    opcode = 0xfc11
-	opV128Store    opcode = 0xfd0b
-	opV128Const    opcode = 0xfd0c
-	opShuffle      opcode = 0xfd0d
-	opF32x4Sqrt    opcode = 0xfde3
-	opF32x4Div     opcode = 0xfde7
-	opF64x2Sqrt    opcode = 0xfdef
-	opF64x2Div     opcode = 0xfdf3
+
+	opI32ReinterpretF32 opcode = 0xbc
+	opI64ReinterpretF64 opcode = 0xbd
+	opF32ReinterpretI32 opcode = 0xbe
+	opF64ReinterpretI64 opcode = 0xbf
+	opRefNull           opcode = 0xd0
+	opRefIsNull         opcode = 0xd1
+	opRefFunc           opcode = 0xd2
+	opTruncSatLast      opcode = 0xfc07
+	opMemoryInit        opcode = 0xfc08
+	opDataDrop          opcode = 0xfc09
+	opMemoryCopy        opcode = 0xfc0a
+	opMemoryFill        opcode = 0xfc0b
+	opTableInit         opcode = 0xfc0c
+	opElemDrop          opcode = 0xfc0d
+	opTableCopy         opcode = 0xfc0e
+	opTableGrow         opcode = 0xfc0f
+	opTableSize         opcode = 0xfc10
+	opTableFill         opcode = 0xfc11
+	opV128Store         opcode = 0xfd0b
+	opV128Const         opcode = 0xfd0c
+	opShuffle           opcode = 0xfd0d
+	opV128And           opcode = 0xfd4e
+	opF32x4Sqrt         opcode = 0xfde3
+	opF32x4Div          opcode = 0xfde7
+	opF64x2Sqrt         opcode = 0xfdef
+	opF64x2Div          opcode = 0xfdf3
 )
 
 // String returns the number as the specification writes it.

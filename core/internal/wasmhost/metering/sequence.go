@@ -7,8 +7,11 @@ const blockEmpty = 0x40
 
 // Value types that the added code uses.
 const (
-	typeI64 = 0x7e
-	typeI32 = 0x7f
+	typeV128 = 0x7b
+	typeF64  = 0x7c
+	typeF32  = 0x7d
+	typeI64  = 0x7e
+	typeI32  = 0x7f
 )
 
 // sequence is a stretch of added code under construction.
@@ -56,6 +59,11 @@ func (c counters) charge(s sequence, units int64) sequence {
 // test calls the helper when the slice is burnt.
 func (c counters) test(s sequence) sequence {
 	return s.with(opGlobalGet, c.slice).i64(0).op(opI64LtS).cond().with(opCall, c.helper).op(opEnd)
+}
+
+// leaveLoop leaves a wrapped loop by a label when the slice is burnt.
+func (c counters) leaveLoop(s sequence, label uint32) sequence {
+	return s.with(opGlobalGet, c.slice).i64(0).op(opI64LtS).with(opBrIf, label)
 }
 
 // bulk charges by the length on top of the stack, and tests. The length passes

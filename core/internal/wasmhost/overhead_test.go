@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wasmhost
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/postroad-mail/postroad/core/bench/filters"
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/wasmhost/metering"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// form is a way to run a guest. Only metered is what the relay does; the others
+// are here to compare with, on the same host code.
+type form string
+
+const (
+	plain   form = "plain"   // as compiled: nothing stops it
+	metered form = "metered" // as the relay runs it
+	closing form = "closing" // plain, with the engine's own WithCloseOnContextDone
+)
+
+var forms = []form{plain, metered, closing}
+
+// guestModules keeps the guests of core/bench/filters, for Go takes its time.
+var guestModules = struct {
+	sync.Mutex
+	wasm map[string][]byte
+}{wasm: map[string][]byte{}}
+
+func guestModule(t testing.TB, name string) []byte {
+	t.Helper()
+	guestModules.Lock()
+	defer guestModules.Unlock()
+	if guestModules.wasm[name] == nil {
+		wasm, err := filters.Module(context.Background(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		guestModules.wasm[name] = wasm
+	}
+	return guestModules.wasm[name]
+}
+
+// as makes a module that is run in one of the forms.
+func (f form) load(t testing.TB, h *Host, wasm []byte) *Module {
+	t.Helper()
+	ctx := context.Background()
+	if f == metered {
+		m, err := h.Load(ctx, "guest", wasm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = m.Close() })
+		return m
+	}
+	c := &code{host: h, sum: sha256.Sum256(append([]byte(f), wasm...)), refs: 1}
+	config := wazero.NewRuntimeConfig().WithCoreFeatures(features).WithDebugInfoEnabled(false).WithCloseOnContextDone(f == closing)
+	c.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	t.Cleanup(c.close)
+	var err error
+	if c.compiled, err = c.runtime.CompileModule(ctx, withCounters(t, wasm)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.link(ctx); err != nil {
+		t.Fatal(err)
+	}
+	h.retain(c)
+	return &Module{name: "guest", code: c}
+}
+
+// withCounters adds the four counters to a module and nothing that counts, so
+// that the host can run it as it runs a metered one.
+func withCounters(t testing.TB, wasm []byte) []byte {
+	stripped, err := metering.Strip(wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secs, err := split(stripped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outline, err := readOutline(stripped, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := uint32(0)
+	for _, e := range outline.imports {
+		if e.kind == kindGlobal {
+			first++
+		}
+	}
+	out := append([]byte{}, wasm[:8]...)
+	for _, s := range secs {
+		r := reader{rest: s.body}
+		switch n := r.u32(); s.id {
+		case 6:
+			first += n
+			s.body = append(append(appendU32(nil, n+4), r.rest...), "\x7e\x01\x42\x00\x0b\x7e\x01\x42\x00\x0b\x7f\x01\x41\x00\x0b\x7f\x01\x41\x00\x0b"...)
+		case sectionExport:
+			s.body = append(appendU32(nil, n+4), r.rest...)
+			for i, name := range []string{metering.NameSlice, metering.NameTotal, metering.NameKill, metering.NameDepth} {
+				s.body = append(append(appendU32(s.body, uint32(len(name))), name...), kindGlobal)
+				s.body = appendU32(s.body, first+uint32(i))
+			}
+		}
+		out = append(appendU32(append(out, s.id), uint32(len(s.body))), s.body...)
+	}
+	return out
+}
+
+// run makes one call. The engine's own interruption takes the deadline from the
+// context, so it gets one with every call.
+func (f form) run(t testing.TB, s *Stage, h *pipeline.Hook) {
+	if f == closing {
+		ctx, cancel := context.WithTimeout(context.Background(), s.limits.MessageDeadline)
+		defer cancel()
+		s.pool.idle[0].ctx.Context = ctx
+	}
+	if _, err := s.Run(context.Background(), h); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// filterStage makes a stage of a guest of core/bench/filters.
+func (f form) stage(t testing.TB, guest, job string) *Stage {
+	m := f.load(t, newHost(t, Options{}), guestModule(t, guest))
+	return newTestStage(t, m, StageOptions{
+		Config: filters.Config(job), Grant: everything(),
+		Limits: Limits{MessageFuel: maxMessageFuel, MessageDeadline: time.Minute},
+	})
+}
+
+// messageHooks returns what makes hooks about a mail of about so many octets.
+func messageHooks(size int) func() *pipeline.Hook {
+	head, body, _ := bytes.Cut(filters.Message(size), []byte("\r\n\r\n"))
+	header, octets := mail.ParseHeader(append(head, "\r\n\r\n"...)), mail.BytesBody(string(body))
+	p, env := testPipeline(), testEnvelope()
+	return func() *pipeline.Hook {
+		return pipeline.NewHook(p, "s", mail.PhaseMessage, 0, env, header, octets)
+	}
+}
+
+// TestFilters: the five guests do the same job, in every form.
+func TestFilters(t *testing.T) {
+	const size = 20 << 10
+	for _, g := range filters.Guests() {
+		for _, f := range forms {
+			h := messageHooks(size)()
+			f.run(t, f.stage(t, g.Name, "scan"), h)
+			if got, _ := h.Header().Get("X-Words"); got != filters.Report(filters.Message(size)) {
+				t.Errorf("%s, %s: %q, want %q", g.Name, f, got, filters.Report(filters.Message(size)))
+			}
+			f.run(t, f.stage(t, g.Name, "subject"), h)
+			if got, _ := h.Header().Get("Subject"); !strings.HasPrefix(got, "[list] The") {
+				t.Errorf("%s, %s: subject is %q", g.Name, f, got)
+			}
+		}
+	}
+}
+
+// BenchmarkOverhead is what core/bench's table of overheads is made from: the
+// same call in every form. The hook of a scan is new each time, as for a message.
+func BenchmarkOverhead(b *testing.B) {
+	for _, job := range []string{"nothing", "subject", "scan"} {
+		for _, g := range filters.Guests() {
+			for _, f := range forms {
+				b.Run(job+"/"+g.Name+"/"+string(f), func(b *testing.B) { f.bench(b, g.Name, job) })
+			}
+		}
+	}
+}
+
+func (f form) bench(b *testing.B, guest, job string) {
+	s := f.stage(b, guest, job)
+	hook := messageHooks(100 << 10)
+	for b.Loop() {
+		f.run(b, s, hook())
+	}
+}
