@@ -30,8 +30,9 @@ type walker struct {
 // due is a test to make.
 type due struct {
 	pending bool
-	wrapped bool   // that of the innermost wrapped loop: it leaves the loop
-	nesting uint32 // inside that loop
+	leaves  bool   // of a wrapped loop, which it leaves, instead of calling the helper
+	wrapped int    // that loop
+	nesting uint32 // inside of it
 }
 
 // walk rewrites the instructions of a function, from the first to the one before
@@ -152,7 +153,7 @@ func (w *walker) loop(raw []byte) {
 	w.block = append(w.block, raw...)
 	w.open(around)
 	w.flush()
-	w.due = due{pending: true, wrapped: wraps, nesting: w.nesting}
+	w.due = due{pending: true, leaves: wraps, wrapped: len(w.wrapped) - 1, nesting: w.nesting}
 }
 
 // end closes a block, and those that were added around it.
@@ -170,7 +171,7 @@ func (w *walker) leave() {
 	last := len(w.wrapped) - 1
 	w.out = w.wrapped[last].close(w.out, w.c, &w.wrapper)
 	w.wrapped = w.wrapped[:last]
-	w.due.wrapped = false
+	w.due.leaves = false
 }
 
 // flush writes the open block behind the charge for it. A block without a cost
@@ -189,8 +190,8 @@ func (w *walker) flush() {
 func (w *walker) test() {
 	switch {
 	case !w.due.pending:
-	case w.due.wrapped:
-		w.wrapped[len(w.wrapped)-1].header = w.cost
+	case w.due.leaves:
+		w.wrapped[w.due.wrapped].header = w.cost
 		w.out = w.c.leaveLoop(w.out, w.place-w.due.nesting+1)
 	default:
 		w.out = w.c.test(w.out)
