@@ -98,26 +98,43 @@ const (
 // String returns the number as the specification writes it.
 func (op opcode) String() string {
 	if op > 0xff {
-		return fmt.Sprintf("instruction 0x%02x %d", uint16(op>>8), uint16(op&0xff))
+		return number(byte(op>>8), uint32(op&0xff))
 	}
-	return fmt.Sprintf("instruction 0x%02x", uint16(op))
+	return number(byte(op), 0)
 }
 
-// opcode reads an instruction and demands that it is a known one.
+// opcode reads an instruction and demands that it is a known one. A fault is at
+// its first octet.
+//
+// A number behind a prefix must not be padded: engines differ in how they read
+// it (wazero takes one octet behind 0xfd), so that what is an operand for one is
+// code for the other, and code that is not seen here would not be charged.
 func (m *module) opcode(r *reader) opcode {
-	op := opcode(r.byte())
-	if op == 0xfc || op == 0xfd {
-		n := r.u32()
-		if n > 0xff {
-			r.fail(ErrUnsupported, "instruction 0x%02x %d (relaxed SIMD or newer)", uint16(op), n)
-		}
+	start := r.pos
+	first, n := r.byte(), uint32(0)
+	if isPrefix(first) {
+		n = r.u32()
+	}
+	op := opcode(first)
+	if first == 0xfc || first == 0xfd {
 		op = op<<8 | opcode(n&0xff)
 	}
-	if r.err == nil && !op.known() {
-		r.fail(ErrUnsupported, "%v%s", op, op.feature())
+	switch {
+	case r.err != nil:
+		return 0
+	case isPrefix(first) && r.pos-start != 1+sizeU32(n):
+		r.refuse(start, number(first, n)+" (its number is padded)")
+	case n > 0xff || !op.known():
+		r.refuse(start, number(first, n)+feature(first, n))
 	}
 	return op
 }
+
+// isPrefix reports whether the instruction is the number behind an octet.
+func isPrefix(first byte) bool { return first >= 0xfb && first <= 0xfe }
+
+// sizeU32 returns the octets that appendU32 takes.
+func sizeU32(v uint32) int { return len(appendU32(nil, v)) }
 
 // known reports whether the instruction is of WebAssembly 2.0: the MVP, sign
 // extension, saturating conversion, multi-value, bulk memory, reference types
@@ -146,16 +163,27 @@ func simdGap(n byte) bool {
 	return false
 }
 
-// feature names the proposal an unknown instruction belongs to.
-func (op opcode) feature() string {
+// number spells an instruction as the specification does: its octet, or a prefix
+// and the number behind it.
+func number(first byte, n uint32) string {
+	if isPrefix(first) {
+		return fmt.Sprintf("instruction 0x%02x %d", first, n)
+	}
+	return fmt.Sprintf("instruction 0x%02x", first)
+}
+
+// feature names the proposal that an unknown instruction belongs to.
+func feature(first byte, n uint32) string {
 	switch {
-	case op >= 0x06 && op <= 0x0a || op >= 0x18 && op <= 0x19 || op == 0x1f:
+	case first >= 0x06 && first <= 0x0a || first >= 0x18 && first <= 0x19 || first == 0x1f:
 		return " (exceptions)"
-	case op == 0x12 || op == 0x13:
+	case first == 0x12 || first == 0x13:
 		return " (tail calls)"
-	case op == 0x14 || op == 0x15 || op >= 0xd3 && op <= 0xd6 || op == 0xfb:
+	case first == 0x14 || first == 0x15 || first >= 0xd3 && first <= 0xd6 || first == 0xfb:
 		return " (typed references and garbage collection)"
-	case op == 0xfe:
+	case first == 0xfd && n > 0xff:
+		return " (relaxed SIMD)"
+	case first == 0xfe:
 		return " (threads)"
 	}
 	return ""

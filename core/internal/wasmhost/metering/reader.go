@@ -24,6 +24,12 @@ func (r *reader) fail(kind error, format string, args ...any) {
 	r.pos = len(r.data)
 }
 
+// refuse fails for something unsupported that began at start.
+func (r *reader) refuse(start int, what string) {
+	r.pos = start
+	r.fail(ErrUnsupported, "%s", what)
+}
+
 func (r *reader) left() int { return len(r.data) - r.pos }
 
 func (r *reader) more() bool { return r.err == nil && r.pos < len(r.data) }
