@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -25,8 +24,9 @@ type generation struct {
 	routing   *routing
 	listeners map[string]*config.Listener
 	pipelines map[string]*pipeline.Pipeline
-	code      []PluginCode   // of the plugins that are WebAssembly
-	closers   []func() error // stages, then modules
+	rollouts  map[string]*rollout // of the stages with a candidate, by stageKey
+	code      []PluginCode        // of the plugins that are WebAssembly
+	closers   []func() error      // stages, then modules
 
 	mu     sync.Mutex
 	users  int
@@ -39,6 +39,7 @@ type parts struct {
 	host     *wasmhost.Host
 	store    func(*config.Store) wasmhost.Store
 	buckets  *bucketSet
+	rollouts *rollouts
 	newBody  func() pipeline.BodyWriter
 	observer pipeline.Observer
 	log      hclog.Logger
@@ -48,7 +49,7 @@ type parts struct {
 func build(ctx context.Context, c *config.Config, src *loading, p parts) (_ *generation, err error) {
 	g := &generation{
 		config: c, routing: newRouting(c), listeners: map[string]*config.Listener{},
-		pipelines: map[string]*pipeline.Pipeline{}, closed: make(chan struct{}),
+		pipelines: map[string]*pipeline.Pipeline{}, rollouts: map[string]*rollout{}, closed: make(chan struct{}),
 	}
 	defer func() {
 		if err != nil {
@@ -100,6 +101,9 @@ func (g *generation) addPipeline(ctx context.Context, c *config.Pipeline, module
 			return fmt.Errorf("%s: stage %q: %w", c.Stages[i].Pos, c.Stages[i].Name, err)
 		}
 		o.Steps = append(o.Steps, s)
+		if key := stageKey(c.Name, c.Stages[i].Name); c.Stages[i].Candidate != nil {
+			g.rollouts[key] = p.rollouts.of(key, &c.Stages[i])
+		}
 	}
 	g.pipelines[c.Name] = pipeline.New(o)
 	return nil
@@ -158,8 +162,8 @@ func (g *generation) stage(ctx context.Context, c *config.Stage, modules map[str
 // all that the plugin wants.
 func phases(names []string) mail.PhaseSet {
 	var set mail.PhaseSet
-	for _, p := range []mail.Phase{mail.PhaseMail, mail.PhaseRcpt, mail.PhaseMessage} {
-		if slices.Contains(names, p.String()) {
+	for _, name := range names {
+		if p, ok := mail.PhaseByName(name); ok {
 			set |= mail.Phases(p)
 		}
 	}
@@ -169,12 +173,14 @@ func phases(names []string) mail.PhaseSet {
 func (g *generation) stageOptions(c *config.Stage, plugin *config.Plugin, p parts) wasmhost.StageOptions {
 	o := wasmhost.StageOptions{
 		Name: c.Name, Config: c.Config, Phases: phases(plugin.Phases), Logger: p.log.Named("stage").With("stage", c.Name),
-		Grant: wasmhost.Grant{Read: plugin.Grant.Read, Write: plugin.Grant.Write, Routes: plugin.Grant.Routes,
-			NextHops: plugin.Grant.NextHops, Stores: plugin.Grant.Stores, Buckets: plugin.Grant.Buckets},
+		Grant: wasmhost.Grant(plugin.Grant), Secrets: plugin.Secrets,
 		Limits: wasmhost.Limits{Memory: plugin.Limits.Memory, Deadline: plugin.Limits.Deadline,
 			MessageDeadline: plugin.Limits.MessageDeadline, Fuel: plugin.Limits.Fuel, MessageFuel: plugin.Limits.MessageFuel,
 			Depth: plugin.Limits.Depth, Instances: plugin.Limits.Instances, Isolation: plugin.Limits.Isolation},
 		Stores: map[string]wasmhost.Store{}, Buckets: map[string]wasmhost.Bucket{},
+	}
+	if plugin.Grant.Emit {
+		o.Emit = p.buckets.emitted(plugin)
 	}
 	for i := range g.config.Stores {
 		s := &g.config.Stores[i]

@@ -91,6 +91,7 @@ type Relay struct {
 	src      *sources
 	host     *wasmhost.Host
 	buckets  *bucketSet
+	rollouts *rollouts
 	metrics  *admin.Metrics
 	noStages *pipeline.Pipeline // of listeners without a pipeline
 	readers  *sync.Pool
@@ -139,11 +140,15 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	if r.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: r.cacheDir(c), Logger: r.log.Named("plugin"), Clock: r.clock}); err != nil {
 		return nil, err
 	}
+	if r.rollouts, err = openRollouts(r.overridesFile(c), r.clock, r.log.Named("stage")); err != nil {
+		return nil, &kinded{ErrConfig, err}
+	}
 	g, err := build(ctx, c, code, r.parts())
 	if err != nil {
 		return nil, &kinded{ErrConfig, err}
 	}
 	r.gen.Store(g)
+	r.rollouts.adopt(g.rollouts, c)
 	code.end(g, r.log)
 	if err := r.bind(c); err != nil {
 		return nil, unavailable(err)
@@ -186,7 +191,7 @@ func newLogger(o Options, c *config.Config) hclog.Logger {
 
 func (r *Relay) parts() parts {
 	return parts{
-		host: r.host, store: r.liveStore, buckets: r.buckets, log: r.log, observer: stageObserver{r},
+		host: r.host, store: r.liveStore, buckets: r.buckets, rollouts: r.rollouts, log: r.log, observer: stageObserver{r},
 		newBody: r.newBody,
 	}
 }
@@ -302,7 +307,11 @@ type Checked struct {
 	Summary  string   // one line: how many listeners, stages and routes
 	Text     string   // the configuration with all defaults and grants
 	Warnings []string // suspicious, but no fault
-	Plugins  []PluginCode
+
+	// Overrides are what an operator decided about candidates while the relay of
+	// this data directory ran, a sentence each. It is not part of Text.
+	Overrides []string
+	Plugins   []PluginCode
 }
 
 // Check loads a configuration and starts one instance of each stage, as Open
@@ -320,6 +329,9 @@ func Check(ctx context.Context, o Options) (*Checked, error) {
 	if r.host, err = wasmhost.New(ctx, wasmhost.Options{Logger: r.log, Clock: r.clock}); err != nil {
 		return nil, err
 	}
+	if r.rollouts, err = openRollouts(r.overridesFile(c), r.clock, r.log); err != nil {
+		return nil, &kinded{ErrConfig, errors.Join(err, r.host.Close(ctx))}
+	}
 	g, err := build(ctx, c, code, r.parts())
 	if err == nil {
 		err = g.close()
@@ -327,7 +339,7 @@ func Check(ctx context.Context, o Options) (*Checked, error) {
 	if err = errors.Join(err, r.host.Close(ctx)); err != nil {
 		return nil, &kinded{ErrConfig, err}
 	}
-	res := &Checked{Summary: summary(c), Text: config.Dump(c), Plugins: g.code}
+	res := &Checked{Summary: summary(c), Text: config.Dump(c), Plugins: g.code, Overrides: r.rollouts.decided.notes(c)}
 	for _, w := range c.Warnings {
 		res.Warnings = append(res.Warnings, w.String())
 	}

@@ -43,6 +43,7 @@ func (r *Relay) Reload(ctx context.Context) error {
 		return errors.Join(unavailable(err), g.close())
 	}
 	r.gen.Store(g)
+	r.rollouts.adopt(g.rollouts, c)
 	r.swapDoors(doors)
 	if e := r.engine.Load(); e != nil {
 		e.sched.Reload()

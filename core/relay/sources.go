@@ -93,9 +93,7 @@ func (l *loading) manifest(ctx context.Context, server config.Server, p config.P
 	if err != nil {
 		return config.Manifest{}, err
 	}
-	w := m.Wants
-	return config.Manifest{Phases: m.Phases, Schema: m.Config, Wants: config.Grant{Read: w.Read, Write: w.Write,
-		Routes: w.Routes, NextHops: w.NextHops, Stores: w.Stores, Buckets: w.Buckets}}, nil
+	return config.Manifest{Phases: m.Phases, Schema: m.Config, Wants: config.Grant(m.Wants)}, nil
 }
 
 // end ends a load whose code is live: it says where the code came from, and

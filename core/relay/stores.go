@@ -107,6 +107,13 @@ func (s *bucketSet) get(c *config.Bucket) *bucket.Buckets {
 	return b
 }
 
+// emitted returns the quota of new messages of a plugin. A space keeps its name
+// apart from those of pipeline.hcl.
+func (s *bucketSet) emitted(p *config.Plugin) *bucket.Buckets {
+	q := p.Limits.Emit
+	return s.get(&config.Bucket{Name: "emit " + p.Name, Rate: q.Count, Per: q.Per, Burst: q.Count})
+}
+
 // newBody returns a writer for the body of a new message.
 func (r *Relay) newBody() pipeline.BodyWriter {
 	e, err := r.live()

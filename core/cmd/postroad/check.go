@@ -26,10 +26,13 @@ func (k checkCmd) Run(c *cli, s streams) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(s.out, map[string]any{"file": file, "ok": true, "warnings": res.Warnings, "plugins": res.Plugins})
+		return printJSON(s.out, map[string]any{"file": file, "ok": true, "warnings": res.Warnings, "plugins": res.Plugins, "overrides": res.Overrides})
 	}
 	for _, w := range res.Warnings {
 		fmt.Fprintln(s.err, w)
+	}
+	for _, o := range res.Overrides {
+		fmt.Fprintln(s.err, "override:", o)
 	}
 	if k.Verbose {
 		return printChecked(s, res)

@@ -25,6 +25,7 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Check a configuration and load its plugins, without running it."`
 	Send    sendCmd    `cmd:"" help:"Send one message by SMTP."`
 	Queue   queueCmd   `cmd:"" help:"See and change the queue. Changes need the running relay."`
+	Stage   stageCmd   `cmd:"" help:"See the stages of the running relay, and promote or roll back their candidates."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -66,6 +66,21 @@ func (c *Client) Act(ctx context.Context, a Action) (int, error) {
 	return call[int](ctx, c, "act", a)
 }
 
+// Stages implements Service.
+func (c *Client) Stages(ctx context.Context) ([]StageState, error) {
+	return call[[]StageState](ctx, c, "stages", struct{}{})
+}
+
+// SetStage implements Service.
+func (c *Client) SetStage(ctx context.Context, a StageAction) (StageState, error) {
+	return call[StageState](ctx, c, "stage", a)
+}
+
+// Differences implements Service.
+func (c *Client) Differences(ctx context.Context, stage string) ([]Difference, error) {
+	return call[[]Difference](ctx, c, "differences", stage)
+}
+
 func call[A any](ctx context.Context, c *Client, verb string, q any) (A, error) {
 	var out reply[A]
 	body, err := json.Marshal(q)

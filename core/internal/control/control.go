@@ -28,6 +28,9 @@ type Service interface {
 	List(ctx context.Context, f Filter) ([]mail.QueueEntry, error)
 	Show(ctx context.Context, id string) (mail.QueueEntry, error)
 	Act(ctx context.Context, a Action) (int, error)
+	Stages(ctx context.Context) ([]StageState, error)
+	SetStage(ctx context.Context, a StageAction) (StageState, error)
+	Differences(ctx context.Context, stage string) ([]Difference, error)
 }
 
 // Info tells which relay answers.

@@ -28,6 +28,16 @@ func (f *fake) Act(_ context.Context, a Action) (int, error) {
 	return len(a.IDs), nil
 }
 
+func (f *fake) Stages(context.Context) ([]StageState, error) {
+	return []StageState{{Pipeline: "in", Stage: "filter", State: "live", Compared: 7}}, nil
+}
+func (f *fake) SetStage(_ context.Context, a StageAction) (StageState, error) {
+	return StageState{Stage: a.Stage, State: a.Verb}, nil
+}
+func (f *fake) Differences(_ context.Context, stage string) ([]Difference, error) {
+	return []Difference{{ID: stage, Live: Decided{Verdict: "continue", Edits: []string{"x"}}}}, nil
+}
+
 func TestClientAndServer(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), SocketName)
@@ -59,6 +69,15 @@ func TestClientAndServer(t *testing.T) {
 	}
 	if n, err := c.Act(ctx, Action{Verb: "drop", IDs: []string{"1", "2"}}); err != nil || n != 2 || f.did[0].Verb != "drop" {
 		t.Errorf("act %d, %v", n, err)
+	}
+	if ss, err := c.Stages(ctx); err != nil || len(ss) != 1 || ss[0].Compared != 7 {
+		t.Errorf("stages %+v, %v", ss, err)
+	}
+	if st, err := c.SetStage(ctx, StageAction{Verb: "promote", Stage: "in/filter"}); err != nil || st.Stage != "in/filter" || st.State != "promote" {
+		t.Errorf("stage %+v, %v", st, err)
+	}
+	if ds, err := c.Differences(ctx, "in/filter"); err != nil || len(ds) != 1 || ds[0].ID != "in/filter" || len(ds[0].Live.Edits) != 1 {
+		t.Errorf("differences %+v, %v", ds, err)
 	}
 	if err := s.Shutdown(ctx); err != nil {
 		t.Error(err)

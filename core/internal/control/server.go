@@ -45,6 +45,9 @@ func NewServer(s Service) *httpd.Server {
 	handle(mux, "list", s.List)
 	handle(mux, "show", s.Show)
 	handle(mux, "act", s.Act)
+	handle(mux, "stages", func(ctx context.Context, _ struct{}) ([]StageState, error) { return s.Stages(ctx) })
+	handle(mux, "stage", s.SetStage)
+	handle(mux, "differences", s.Differences)
 	return httpd.New(&http.Server{Handler: mux, ReadTimeout: 10 * time.Second})
 }
 

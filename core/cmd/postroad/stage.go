@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/internal/control"
+)
+
+type stageCmd struct {
+	List     stageListCmd     `cmd:"" help:"List stages, their candidates, and how the two compare."`
+	Promote  stagePromoteCmd  `cmd:"" help:"Let the candidate of a stage take its place."`
+	Rollback stageRollbackCmd `cmd:"" help:"Switch the candidate of a stage off: the stage decides alone, as before."`
+	Reset    stageResetCmd    `cmd:"" help:"Undo promote or rollback: the candidate does what pipeline.hcl says."`
+	Diff     stageDiffCmd     `cmd:"" help:"Show messages that a stage and its candidate decided differently."`
+}
+
+type stageListCmd struct{}
+
+// Run lists the stages of the running relay.
+func (stageListCmd) Run(c *cli, s streams) error {
+	client, err := dial(c)
+	if err != nil {
+		return err
+	}
+	stages, err := client.Stages(context.Background())
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, stages)
+	}
+	return printStages(s.out, stages)
+}
+
+func printStages(out io.Writer, stages []control.StageState) error {
+	if len(stages) == 0 {
+		_, err := fmt.Fprintln(out, "There are no stages.")
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "PIPELINE\tSTAGE\tPLUGIN\tCODE\tCANDIDATE\tCODE\tMODE\tSTATE\tCOMPARED\tDIFFERED\tFAILED")
+	for _, st := range stages {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", st.Pipeline, st.Stage, st.Plugin, shortCode(st.Code), candidateColumns(st))
+	}
+	return w.Flush()
+}
+
+func candidateColumns(st control.StageState) string {
+	if st.Candidate == "" {
+		return "-\t-\t-\t" + st.State + "\t-\t-\t-"
+	}
+	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%d\t%d", st.Candidate, shortCode(st.CandidateCode), st.Mode, st.State, st.Compared, st.Differed, st.Failed)
+}
+
+// shortCode is enough of a hash to tell versions apart.
+func shortCode(code string) string {
+	if hash, ok := strings.CutPrefix(code, "sha256:"); ok && len(hash) > 12 {
+		return hash[:12]
+	}
+	return code
+}
+
+// stageName is the argument of the commands about one stage.
+type stageName struct {
+	Stage string `arg:"" help:"The stage, as PIPELINE/STAGE, or by its name alone where that is unique."`
+}
+
+func (k stageName) act(c *cli, s streams, verb, done string) error {
+	client, err := dial(c)
+	if err != nil {
+		return err
+	}
+	st, err := client.SetStage(context.Background(), control.StageAction{Verb: verb, Stage: k.Stage})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, st)
+	}
+	_, err = fmt.Fprintf(s.out, "Stage %s/%s: %s\n", st.Pipeline, st.Stage, strings.ReplaceAll(done, "CANDIDATE", "plugin."+st.Candidate))
+	return err
+}
+
+type stagePromoteCmd struct {
+	stageName `embed:""`
+}
+
+// Run promotes a candidate.
+func (k stagePromoteCmd) Run(c *cli, s streams) error {
+	return k.act(c, s, "promote", "CANDIDATE has taken its place. This lasts until the stage's block in pipeline.hcl changes; make CANDIDATE its plugin there.")
+}
+
+type stageRollbackCmd struct {
+	stageName `embed:""`
+}
+
+// Run switches a candidate off.
+func (k stageRollbackCmd) Run(c *cli, s streams) error {
+	return k.act(c, s, "rollback", "CANDIDATE is off. This lasts until the stage's block in pipeline.hcl changes.")
+}
+
+type stageResetCmd struct {
+	stageName `embed:""`
+}
+
+// Run undoes promote and rollback.
+func (k stageResetCmd) Run(c *cli, s streams) error {
+	return k.act(c, s, "reset", "CANDIDATE does what pipeline.hcl says.")
+}
+
+type stageDiffCmd struct {
+	stageName `embed:""`
+}
+
+// Run shows the latest differences.
+func (k stageDiffCmd) Run(c *cli, s streams) error {
+	client, err := dial(c)
+	if err != nil {
+		return err
+	}
+	ds, err := client.Differences(context.Background(), k.Stage)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, ds)
+	}
+	printDifferences(s.out, ds)
+	return nil
+}
+
+func printDifferences(w io.Writer, ds []control.Difference) {
+	if len(ds) == 0 {
+		fmt.Fprintln(w, "No difference has been seen since the stage was loaded.")
+	}
+	for _, d := range ds {
+		fmt.Fprintf(w, "%s  %s  phase %s, %s\n", d.At.UTC().Format(time.RFC3339), d.ID, d.Phase, d.Mode)
+		printDecided(w, "stage", d.Live)
+		printDecided(w, "candidate", d.Candidate)
+	}
+}
+
+// printDecided prints one side. Its texts are a guest's.
+func printDecided(w io.Writer, who string, d control.Decided) {
+	text := d.Verdict
+	if d.Reply != "" {
+		text += ": " + d.Reply
+	}
+	if d.Error != "" {
+		text = "failed: " + d.Error
+	}
+	fmt.Fprintf(w, "  %-9s  %s\n", who, oneLine(text))
+	for _, e := range d.Edits {
+		fmt.Fprintf(w, "  %-9s    %s\n", "", oneLine(e))
+	}
+}
+
+func oneLine(s string) string { return strings.ReplaceAll(harmless(s), "\n", " ") }

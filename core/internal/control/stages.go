@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import "time"
+
+// StageState is one stage of the running configuration, with its candidate.
+type StageState struct {
+	Pipeline      string
+	Stage         string
+	Plugin        string
+	Code          string // "sha256:…" of the module, or "native:NAME"
+	Candidate     string `json:",omitempty"` // plugin; empty: the stage has none, and what follows says nothing
+	CandidateCode string `json:",omitempty"`
+	Mode          string `json:",omitempty"` // shadow or canary, as pipeline.hcl says
+	State         string // live: as pipeline.hcl says; promoted: the candidate is called; off: it is not
+	Compared      int64  // calls of the candidate since this state of the block was loaded
+	Differed      int64  // those that decided differently
+	Failed        int64  // those that failed
+}
+
+// StageAction is something done to the candidate of a stage.
+type StageAction struct {
+	Verb  string // promote, rollback, reset
+	Stage string // "pipeline/stage", or the stage's name where it is unique
+}
+
+// Difference is a call in which a stage and its candidate decided differently.
+type Difference struct {
+	At        time.Time
+	ID        string // of the message
+	Phase     string
+	Mode      string // shadow or canary
+	Live      Decided
+	Candidate Decided
+}
+
+// Decided is what one of the two decided.
+type Decided struct {
+	Verdict string   `json:",omitempty"`
+	Reply   string   `json:",omitempty"` // SMTP reply, when it set one
+	Error   string   `json:",omitempty"` // it failed
+	Edits   []string `json:",omitempty"` // those that the other did not make
+}
