@@ -214,6 +214,43 @@ func partGet(i *instance, s []uint64) int64 {
 	return i.putString(s[2], s[3], text)
 }
 
+// partRead is part_read(i, view, off, b, c): octets of a MIME part. The whole
+// message as it stands has the header in it.
+func partRead(i *instance, s []uint64) int64 {
+	buf := i.view(s[3], s[4])
+	n, view := arg(s[0]), arg(s[1])
+	if n == 0 && view == abi.PartRaw && i.stage.powers&readHeaders == 0 {
+		return int64(abi.ErrDenied)
+	}
+	if _, err := i.tree(false); err != nil {
+		return i.errno("part_read", err)
+	}
+	buf = buf[:min(len(buf), maxReadChunk)]
+	i.chargePart(n, view, int64(s[2]), int64(len(buf)))
+	got, err := i.hook.ReadPart(n, view, buf, int64(s[2]))
+	if err != nil {
+		return i.errno("part_read", err)
+	}
+	return int64(got)
+}
+
+// chargePart charges for reading a part. Decoding goes forward: who goes on
+// where it was pays for what it reads, who jumps pays from the part's start on.
+func (i *instance) chargePart(n, view int, off, octets int64) {
+	if view == abi.PartRaw || off < 0 {
+		i.meter.charge(octets / octetsPerUnit)
+		return
+	}
+	size, _ := i.hook.Size(abi.ViewMessage)
+	off = min(off, size)
+	from := i.used.readTo
+	if n != i.used.part || view != i.used.view || off < from {
+		from = 0
+	}
+	i.meter.charge((off - from + min(octets, size)) * chargePerOctet)
+	i.used.part, i.used.view, i.used.readTo = n, view, off+octets
+}
+
 func partText(p *pipeline.Part, field int) (string, abi.Errno) {
 	switch field {
 	case abi.PartType:

@@ -81,7 +81,8 @@ func bucketHandle(i *instance, s []uint64) int64 {
 	return int64(len(i.buckets) - 1)
 }
 
-// rateTake(bucket, kp, kn, cost, out): take tokens at once.
+// rateTake(bucket, kp, kn, cost, out): take tokens at once. A dry hook looks
+// and takes none, so that it may see the same tokens twice.
 func rateTake(i *instance, s []uint64) int64 {
 	key, out := i.view(s[1], s[2]), i.view(s[4], 8)
 	h, cost := arg(s[0]), arg(s[3])
@@ -91,7 +92,11 @@ func rateTake(i *instance, s []uint64) int64 {
 	if !i.kvOp() {
 		return int64(abi.ErrLimit)
 	}
-	ok, wait := i.buckets[h].Take(string(key), cost)
+	take := i.buckets[h].Take
+	if i.hook.Dry() {
+		take = i.buckets[h].Peek
+	}
+	ok, wait := take(string(key), cost)
 	binary.LittleEndian.PutUint64(out, uint64(milliseconds(wait)))
 	if ok {
 		return 1
@@ -222,7 +227,8 @@ func (i *instance) buffer(op write, key, old, value []byte) int64 {
 func clone(b []byte) []byte { return append([]byte(nil), b...) }
 
 // kvAdd(s, kp, kn, delta, ttl_ms, out): add to a counter at once. A key that
-// this hook has written, and not committed, cannot be counted on.
+// this hook has written, and not committed, cannot be counted on. A dry hook
+// counts in its overlay.
 func kvAdd(i *instance, s []uint64) int64 {
 	key, e := i.kvArgs(s[0], s[1], s[2])
 	if e != 0 {
@@ -236,10 +242,17 @@ func kvAdd(i *instance, s []uint64) int64 {
 	if i.pending.has(arg(s[0]), key) {
 		return int64(abi.ErrConflict)
 	}
-	n, err := i.stores[arg(s[0])].Add(clone(key), int64(s[3]), ttl)
+	n, err := i.count(arg(s[0]), clone(key), int64(s[3]), ttl)
 	if err != nil {
 		return i.errno("kv_add", err)
 	}
 	binary.LittleEndian.PutUint64(out, uint64(n))
 	return 0
+}
+
+func (i *instance) count(store int, key []byte, delta int64, ttl time.Duration) (int64, error) {
+	if i.hook.Dry() {
+		return i.pending.count(i.stores[store], store, key, delta)
+	}
+	return i.stores[store].Add(key, delta, ttl)
 }

@@ -78,9 +78,15 @@ func needs(grant string) power {
 		"write body":        writeBody,
 		"write recipients":  writeRecipients,
 		"write sender":      writeSender,
+		"write queue":       writeQueue,
+		"write ehlo":        writeEHLO,
 		"routes, next_hops": choose,
 		"kv":                useStores,
 		"buckets":           useBuckets,
+		"dns":               useDNS,
+		"http":              useHTTP,
+		"emit":              useEmit,
+		"secrets":           useSecrets,
 	}[grant]
 }
 
@@ -91,10 +97,13 @@ func implementations() map[string]body {
 		"hdr_find": hdrFind, "hdr_get": hdrGet, "hdr_add": hdrAdd, "hdr_set": hdrSet, "hdr_del": hdrDel,
 		"rcpt_add": rcptAdd, "rcpt_set": rcptSet, "rcpt_del": rcptDel, "sender_set": senderSet,
 		"msg_size": msgSize, "msg_read": msgRead, "body_write": bodyWrite,
-		"part_count": partCount, "part_get": partGet,
+		"part_count": partCount, "part_get": partGet, "part_read": partRead,
 		"meta_get": metaGet, "meta_set": metaSet, "route_set": routeSet,
 		"store": storeHandle, "kv_get": kvGet, "kv_put": kvPut, "kv_del": kvDel, "kv_add": kvAdd, "kv_cas": kvCAS,
 		"bucket": bucketHandle, "rate_take": rateTake,
+		"score": score, "split": splitRecipients, "use": useEnvelope, "queue_set": queueSet, "ehlo_set": ehloSet, "emit": emit,
+		"dns": dnsLookup, "http": httpRequest, "http_read": httpRead, "http_header": httpHeader,
+		"secret": secret, "metric": metric,
 		"config": config, "log": logLine, "log_on": logOn, "now": now, "random": random,
 	}
 }

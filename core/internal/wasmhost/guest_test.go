@@ -24,8 +24,10 @@ import (
 // everything is a grant of all there is.
 func everything() Grant {
 	return Grant{
-		Read: []string{"envelope", "headers", "body"}, Write: []string{"headers", "body", "recipients", "sender"},
+		Read:   []string{"envelope", "headers", "body", "auth"},
+		Write:  []string{"headers", "body", "recipients", "sender", "queue", "ehlo"},
 		Routes: []string{"*"}, NextHops: []string{"*.example.org:25"}, Stores: []string{"*"}, Buckets: []string{"*"},
+		DNS: true, HTTP: []string{"api.example.org"}, Emit: true, Secrets: []string{"*"}, Tick: time.Minute,
 	}
 }
 
@@ -76,9 +78,10 @@ func newTestStage(t testing.TB, m *Module, o StageOptions) *Stage {
 }
 
 // step numbers of testdata/script.wat: the order of its imports.
-var stepNumbers = strings.Fields(`get get_int reply rcpt_verdict hdr_find hdr_get hdr_add hdr_set hdr_del
-	rcpt_add rcpt_set rcpt_del sender_set msg_size msg_read body_write part_count part_get meta_get meta_set
-	route_set store kv_get kv_put kv_del kv_add kv_cas bucket rate_take config log log_on now`)
+var stepNumbers = strings.Fields(`get get_int reply rcpt_verdict hdr_find hdr_get hdr_add hdr_set hdr_del rcpt_add rcpt_set rcpt_del sender_set
+	msg_size msg_read body_write part_count part_get meta_get meta_set route_set store kv_get kv_put kv_del
+	kv_add kv_cas bucket rate_take config log log_on now part_read score split use queue_set emit dns http
+	http_read secret metric random http_header ehlo_set`)
 
 // Addresses in testdata/script.wat.
 const (

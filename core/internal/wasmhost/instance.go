@@ -49,8 +49,15 @@ type instance struct {
 // usage counts what one call has used of its shares.
 type usage struct {
 	hostCalls, edits, editOctets, headerEdits, kvOps, kvOctets, bodies int
+	scores, metrics, lookups, requests, answerOctets                   int
 
 	parsed, hashed bool // the MIME tree, the digests of its parts
+
+	part, view int // that part_read read last
+	readTo     int64
+
+	answers []*HTTPResponse // by handle
+	sends   []HTTPRequest   // that wait for the commit
 }
 
 // callContext carries the instance to its host functions.
@@ -159,7 +166,7 @@ func number(n int64) string {
 // begin starts the clock of a call about hook, which is nil for none.
 func (i *instance) begin(h *pipeline.Hook, id string, d time.Duration) {
 	i.hook, i.used, i.pending, i.memory.refused = h, usage{}, overlay{}, false
-	i.out.begin(id)
+	i.out.begin(id, h != nil && h.Dry())
 	i.watch.start(time.Now().Add(d), d)
 }
 
@@ -167,7 +174,7 @@ func (i *instance) begin(h *pipeline.Hook, id string, d time.Duration) {
 func (i *instance) end() {
 	i.watch.stop()
 	i.out.end()
-	i.hook = nil
+	i.hook, i.used.answers, i.used.sends = nil, nil, nil
 }
 
 // call calls one function of the guest with a budget. A failure is a *Fault.
@@ -216,6 +223,7 @@ func (i *instance) verdict(h *pipeline.Hook, r int32) (mail.Verdict, error) {
 		if f := i.pending.take(i.stores); f != nil {
 			h.OnCommit(f)
 		}
+		i.sendLater()
 		return v, nil
 	}
 }

@@ -77,6 +77,25 @@ const (
 	maxHandles     = 64  // stores, and buckets, that an instance may hold
 	maxReadChunk   = 1 << 20
 	maxTTL         = 10 * 365 * 24 * time.Hour
+	maxScores      = 100
+	maxEmitted     = 100 // recipients of an emitted message
+)
+
+// Limits of one call that guard others: servers that it asks, and monitors.
+const (
+	maxLookups       = 100
+	maxAnswer        = 64 << 10 // octets of an answer to dns
+	maxRequests      = 20
+	maxURL           = 8 << 10
+	maxRequestFields = 64
+	maxRequestHeader = 8 << 10 // octets of one header field
+	maxRequestBody   = 1 << 20
+	maxAnswerBody    = 1 << 20
+	maxAnswerBodies  = 4 << 20 // octets of all answers that the call holds
+	maxMetrics       = 100
+	maxMetricText    = 1 << 10 // octets of a name with its labels
+	maxLabel         = 64      // octets of a metric's name, a label's name, a label's value
+	maxLabels        = 4
 )
 
 // withDefaults fills in what is zero and refuses what is out of range.

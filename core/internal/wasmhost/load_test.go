@@ -219,13 +219,13 @@ func TestOptionalImportTrapsWhenCalled(t *testing.T) {
 	if _, err := h.Load(context.Background(), "x", plain); err == nil || !strings.Contains(err.Error(), "optional_imports") {
 		t.Errorf("without a manifest: %v", err)
 	}
-	m, err := h.Load(context.Background(), "x", withManifest(plain, `{"abi":"postroad_v1","phases":["mail","rcpt"],"optional_imports":["dns"]}`))
+	m, err := h.Load(context.Background(), "x", withManifest(plain, `{"abi":"postroad_v1","phases":["mail","rcpt"],"optional_imports":["dkim_sign"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := newTestStage(t, m, StageOptions{})
 	run(t, s, newHook(mail.PhaseMail, 0, testEnvelope()))
-	wantFault(t, s, newHook(mail.PhaseRcpt, 0, testEnvelope()), CauseTrap, "postroad_v1.dns")
+	wantFault(t, s, newHook(mail.PhaseRcpt, 0, testEnvelope()), CauseTrap, "postroad_v1.dkim_sign")
 }
 
 func TestStartSectionRunsFirst(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 type output struct {
 	logger hclog.Logger
 	id     string // of the message, empty outside a hook
+	quiet  bool   // the hook is dry: nothing above debug
 	line   []byte // standard output or error up to the line's end
 	last   []byte // the first such lines of the call, to explain a fault
 	lines  int
@@ -21,7 +22,8 @@ type output struct {
 }
 
 // begin starts a call about the message with that id.
-func (o *output) begin(id string) {
+func (o *output) begin(id string, dry bool) {
+	o.quiet = dry
 	o.id, o.lines, o.octets, o.last = id, 0, 0, o.last[:0]
 }
 
@@ -37,6 +39,9 @@ func (o *output) end() {
 func (o *output) say(level hclog.Level, text []byte) {
 	if o.lines > maxLogLines || o.octets > maxLogBytes {
 		return
+	}
+	if o.quiet {
+		level = min(level, hclog.Debug)
 	}
 	text = text[:min(len(text), maxLogLine)]
 	o.lines++

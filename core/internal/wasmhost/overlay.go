@@ -3,6 +3,7 @@
 package wasmhost
 
 import (
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -28,6 +29,7 @@ const (
 	putIfAbsent
 	remove
 	swap
+	counted // by a dry hook; never applied
 )
 
 // write is one buffered write. Store is the instance's handle.
@@ -46,9 +48,32 @@ func (o *overlay) add(w write) {
 	o.writes = append(o.writes, w)
 }
 
+// has reports whether the hook itself has written the key.
 func (o *overlay) has(store int, key []byte) bool {
-	_, ok := o.newest[slot{store, string(key)}]
-	return ok
+	n, ok := o.newest[slot{store, string(key)}]
+	return ok && o.writes[n].kind != counted
+}
+
+// count is Add of a Store, but for this hook alone. A value that is no counter,
+// or a sum out of range, is abi.ErrConflict as there.
+func (o *overlay) count(st Store, store int, key []byte, delta int64) (int64, error) {
+	v, ok, err := o.get(st, store, key)
+	if err != nil {
+		return 0, err
+	}
+	was := int64(0)
+	if ok {
+		if len(v) != 8 {
+			return 0, abi.ErrConflict
+		}
+		was = int64(binary.LittleEndian.Uint64(v))
+	}
+	sum := was + delta
+	if (sum > was) != (delta > 0) && delta != 0 {
+		return 0, abi.ErrConflict
+	}
+	o.add(write{store: store, kind: counted, key: key, value: binary.LittleEndian.AppendUint64(nil, uint64(sum))})
+	return sum, nil
 }
 
 // get returns the value that this hook sees.

@@ -37,26 +37,27 @@ type StageOptions struct {
 
 // Stage runs one plugin with one configuration. It implements pipeline.Stage.
 type Stage struct {
-	name    string
-	host    *Host
-	code    *code
-	config  []byte
-	grant   Grant
-	powers  power
-	limits  Limits
-	stores  map[string]Store
-	buckets map[string]Bucket
-	secrets map[string]string
-	dns     Resolver
-	http    HTTPClient
-	metrics Metrics
-	emit    Bucket
-	logger  hclog.Logger
-	asked   mail.PhaseSet // by pr_init, the same in every instance
-	phases  mail.PhaseSet // that it is called in
-	pool    *pool
-	live    atomic.Int64
-	closing sync.Once
+	name        string
+	host        *Host
+	code        *code
+	config      []byte
+	grant       Grant
+	powers      power
+	limits      Limits
+	stores      map[string]Store
+	buckets     map[string]Bucket
+	secrets     map[string]string
+	dns         Resolver
+	http        HTTPClient
+	metrics     Metrics
+	emit        Bucket
+	wantedHosts []string // by the manifest; nil without one
+	logger      hclog.Logger
+	asked       mail.PhaseSet // by pr_init, the same in every instance
+	phases      mail.PhaseSet // that it is called in
+	pool        *pool
+	live        atomic.Int64
+	closing     sync.Once
 }
 
 // NewStage makes a stage of the module: it checks that everything the manifest
@@ -108,6 +109,9 @@ func newStage(c *code, o StageOptions) (*Stage, error) {
 		name: o.Name, host: c.host, code: c, config: o.Config, grant: grant, powers: grant.powers(), limits: limits,
 		stores: maps.Clone(o.Stores), buckets: maps.Clone(o.Buckets), logger: o.Logger, pool: newPool(limits.Instances),
 		secrets: maps.Clone(o.Secrets), dns: o.DNS, http: o.HTTP, metrics: o.Metrics, emit: o.Emit,
+	}
+	if c.manifest.Present {
+		s.wantedHosts = append([]string{}, c.manifest.Wants.HTTP...)
 	}
 	if s.config == nil {
 		s.config = []byte("{}")

@@ -72,5 +72,12 @@ func (w *watch) expire() {
 	}
 }
 
+// deadline returns when the running call ends.
+func (w *watch) deadline() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.until
+}
+
 // fired reports whether a deadline passed. It stays so: the instance is used up.
 func (w *watch) fired() bool { return w.done.Load() }
