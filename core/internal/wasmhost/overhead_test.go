@@ -136,13 +136,13 @@ func (f form) run(t testing.TB, s *Stage, h *pipeline.Hook) {
 func runUntil(s *Stage, h *pipeline.Hook) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.limits.MessageDeadline)
 	defer cancel()
-	i, err := s.acquire(ctx, s.limits.MessageDeadline)
+	i, err := s.acquire(ctx, nil, s.limits.MessageDeadline)
 	if err != nil {
 		return err
 	}
 	i.ctx.Context = ctx
 	_, err = i.run(h, s.limits.MessageDeadline)
-	s.put(i, err)
+	s.put(i, nil, err)
 	return err
 }
 
