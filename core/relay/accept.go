@@ -22,6 +22,7 @@ func (t *transaction) enqueue(ctx context.Context, res *pipeline.Result) error {
 		}
 		if len(res.Messages) > 1 {
 			if err := t.ownBody(m, seen); err != nil {
+				releaseAll(res.Messages)
 				return err
 			}
 		}
@@ -39,7 +40,7 @@ func (t *transaction) enqueue(ctx context.Context, res *pipeline.Result) error {
 // stages of phase queued.
 func (t *transaction) enqueueWith(ctx context.Context, ms []*queue.Message, res *pipeline.Result) error {
 	tell := t.watched(res)
-	defer tell.release()
+	defer releaseAll(tell)
 	ms = append(ms, t.r.emissions(res.Emitted, t.origin())...)
 	if err := t.r.enqueue(ctx, ms); err != nil {
 		for _, m := range ms {
@@ -54,11 +55,7 @@ func (t *transaction) enqueueWith(ctx context.Context, ms []*queue.Message, res 
 	return nil
 }
 
-// told are messages with bodies of their own handle: those that they came with
-// are the queue's.
-type told []*pipeline.Message
-
-func (ms told) release() {
+func releaseAll(ms []*pipeline.Message) {
 	for _, m := range ms {
 		release(m.Body)
 	}
@@ -67,11 +64,11 @@ func (ms told) release() {
 // watched returns the messages that the stages of phase queued will be told of:
 // with the session's notes, and bodies that stay readable when the queue has
 // taken theirs, and delivery has perhaps done with it.
-func (t *transaction) watched(res *pipeline.Result) told {
+func (t *transaction) watched(res *pipeline.Result) []*pipeline.Message {
 	if !t.pl.Has(mail.PhaseQueued) {
 		return nil
 	}
-	var ms told
+	var ms []*pipeline.Message
 	for _, m := range res.Messages {
 		body, err := readable(m.Body)
 		if err != nil {

@@ -55,7 +55,7 @@ func (r *Relay) emissions(es []pipeline.Emission, from origin) []*queue.Message 
 			r.lost(env.ID, from, err)
 			continue
 		}
-		r.log.Info("emitted", "id", env.ID, "of", from.id, "stage", es[i].Stage, "recipients", env.Live())
+		r.log.Info("a stage emits a message", "id", env.ID, "of", from.id, "stage", es[i].Stage, "recipients", env.Live())
 		ms = append(ms, m)
 	}
 	return ms

@@ -127,6 +127,47 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+// A body that was opened again is readable whatever becomes of the first.
+func TestABodyOpenedAgainStays(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir()})
+	for name, then := range map[string]func(b *Body) error{
+		"released": func(b *Body) error { b.Release(); return nil },
+		"kept and removed": func(b *Body) error {
+			defer b.Release()
+			return errors.Join(s.Spool().Keep(b, "ONE"), s.Spool().Remove("ONE"))
+		},
+	} {
+		for _, n := range []int{10, 3 * Inline} {
+			if n == 10 && name != "released" {
+				continue // it is no file
+			}
+			want := octets(n)
+			b := spool(t, s, want)
+			again, err := b.Again()
+			if err = errors.Join(err, then(b)); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(read(t, again), want) {
+				t.Errorf("%s: %d octets are not the same", name, n)
+			}
+			again.Release()
+		}
+	}
+	if names := list(t, s, "spool/tmp"); len(names) > 0 {
+		t.Errorf("bodies left %v", names)
+	}
+	b := spool(t, s, octets(2*Inline))
+	defer b.Release()
+	if err := s.Spool().Keep(b, "TWO"); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := b.Again(); err != nil || again.Size() != 2*Inline {
+		t.Errorf("a kept body: %v", err)
+	} else {
+		again.Release()
+	}
+}
+
 func list(t testing.TB, s *Store, dir string) []string {
 	t.Helper()
 	names, err := s.fs.List(s.path(dir))
