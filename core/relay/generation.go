@@ -24,9 +24,10 @@ type generation struct {
 	routing   *routing
 	listeners map[string]*config.Listener
 	pipelines map[string]*pipeline.Pipeline
-	rollouts  map[string]*rollout // of the stages with a candidate, by stageKey
-	code      []PluginCode        // of the plugins that are WebAssembly
-	closers   []func() error      // stages, then modules
+	rollouts  map[string]*rollout   // of the stages with a candidate, by stageKey
+	captures  map[string]*capturing // by pipeline, of those that capture
+	code      []PluginCode          // of the plugins that are WebAssembly
+	closers   []func() error        // stages, then modules
 
 	mu     sync.Mutex
 	users  int
@@ -42,6 +43,8 @@ type parts struct {
 	rollouts *rollouts
 	newBody  func() pipeline.BodyWriter
 	observer pipeline.Observer
+	captures *captureSet // nil: nothing is captured
+	dry      bool        // for a replay
 	log      hclog.Logger
 }
 
@@ -49,7 +52,7 @@ type parts struct {
 func build(ctx context.Context, c *config.Config, src *loading, p parts) (_ *generation, err error) {
 	g := &generation{
 		config: c, routing: newRouting(c), listeners: map[string]*config.Listener{},
-		pipelines: map[string]*pipeline.Pipeline{}, rollouts: map[string]*rollout{}, closed: make(chan struct{}),
+		pipelines: map[string]*pipeline.Pipeline{}, rollouts: map[string]*rollout{}, captures: map[string]*capturing{}, closed: make(chan struct{}),
 	}
 	defer func() {
 		if err != nil {
@@ -94,7 +97,11 @@ func (g *generation) loadModules(ctx context.Context, src *loading, host *wasmho
 }
 
 func (g *generation) addPipeline(ctx context.Context, c *config.Pipeline, modules map[string]*wasmhost.Module, src *loading, p parts) error {
-	o := pipeline.Options{Name: c.Name, NewBody: p.newBody, MaxBody: g.maxBody(c.Name), MaxHeader: g.maxHeader(c.Name), Observer: p.observer}
+	var err error
+	if g.captures[c.Name], err = p.captures.get(c); err != nil {
+		return err
+	}
+	o := pipeline.Options{Name: c.Name, Dry: p.dry, NewBody: p.newBody, MaxBody: g.maxBody(c.Name), MaxHeader: g.maxHeader(c.Name), Observer: p.observer}
 	for i := range c.Stages {
 		s, err := g.stage(ctx, &c.Stages[i], modules, src, p)
 		if err != nil {

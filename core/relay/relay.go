@@ -92,6 +92,7 @@ type Relay struct {
 	host     *wasmhost.Host
 	buckets  *bucketSet
 	rollouts *rollouts
+	captures *captureSet
 	metrics  *admin.Metrics
 	noStages *pipeline.Pipeline // of listeners without a pipeline
 	readers  *sync.Pool
@@ -137,6 +138,9 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 		return nil, err
 	}
 	r.engine.Store(e)
+	if !o.InMemory {
+		r.captures = newCaptureSet(captureDir(c.Server.DataDir), r.clock)
+	}
 	if r.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: r.cacheDir(c), Logger: r.log.Named("plugin"), Clock: r.clock}); err != nil {
 		return nil, err
 	}
@@ -192,7 +196,7 @@ func newLogger(o Options, c *config.Config) hclog.Logger {
 func (r *Relay) parts() parts {
 	return parts{
 		host: r.host, store: r.liveStore, buckets: r.buckets, rollouts: r.rollouts, log: r.log, observer: stageObserver{r},
-		newBody: r.newBody,
+		newBody: r.newBody, captures: r.captures,
 	}
 }
 

@@ -69,6 +69,7 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) *mail.Reply {
 	}
 	began := time.Now()
 	res := t.tx.Message(ctx, msg.header, msg.body, msg.own, pipeline.OnMixed(t.l.OnMixed))
+	t.capture(msg, &res)
 	if res.Reply != nil {
 		t.refused(refusedMessage, res.Reply)
 		t.emit(ctx, res.Emitted)

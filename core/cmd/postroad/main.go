@@ -26,6 +26,7 @@ type cli struct {
 	Send    sendCmd    `cmd:"" help:"Send one message by SMTP."`
 	Queue   queueCmd   `cmd:"" help:"See and change the queue. Changes need the running relay."`
 	Stage   stageCmd   `cmd:"" help:"See the stages of the running relay, and promote or roll back their candidates."`
+	Replay  replayCmd  `cmd:"" help:"Run captured messages through the pipelines again and list what differs."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

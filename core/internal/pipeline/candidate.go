@@ -34,7 +34,7 @@ type Candidate struct {
 	Code  string    // as Step.Code
 	Mode  Mode      //
 	Share float64   // of a canary, 0 to 1, by the session: one client's connection is treated alike
-	When  Condition // of a canary, in place of a share: the mail that it takes; nil: the share
+	When  Condition // of a canary: the mail that it takes that share of; nil: all
 }
 
 // shadowTime is the longest that the live stage's mail waits for a shadow that
@@ -94,8 +94,9 @@ func (p *Pipeline) step(i int, b *branch) *Step {
 // takes tells whether a canary gets that mail.
 func (c *Candidate) takes(b *branch) bool {
 	if c.When != nil {
-		ok, err := c.When.Eval(b.factsFor(-1))
-		return ok && err == nil
+		if ok, err := c.When.Eval(b.factsFor(-1)); !ok || err != nil {
+			return false
+		}
 	}
 	of := b.env.Client.SessionID
 	if of == "" {

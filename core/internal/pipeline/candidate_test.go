@@ -218,7 +218,7 @@ func TestCanaryByMatch(t *testing.T) {
 	f := &fixture{}
 	for sender, want := range map[string]string{"s@a.test": "canary", "other@a.test": "live"} {
 		p := New(Options{Steps: []Step{{Name: "s", Stage: adds("X-Who", "live"),
-			Candidate: &Candidate{Stage: adds("X-Who", "canary"), Mode: Canary, When: senderIs("s@a.test")}}}})
+			Candidate: &Candidate{Stage: adds("X-Who", "canary"), Mode: Canary, Share: 1, When: senderIs("s@a.test")}}}})
 		tx := f.begin(p, "r@b.test")
 		tx.Envelope().Sender = mail.Address(sender)
 		if who, _ := runMessage(tx, MixedTempfail).Messages[0].Header.Get("X-Who"); who != want {

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/core/relay"
+)
+
+// tagger is a stage in Go that adds a field, and refuses what says so.
+type tagger struct{ Tag, Refuse string }
+
+func (s tagger) Message(_ context.Context, m relay.Message) (mail.Verdict, error) {
+	if v, _ := m.Header().Get("Subject"); s.Refuse != "" && strings.Contains(v, s.Refuse) {
+		return mail.Reject, m.SetReply(550, mail.Enhanced{5, 7, 1}, "not here")
+	}
+	_, err := m.AddHeader(-1, "X-Tag", s.Tag)
+	return mail.Continue, err
+}
+
+func capturing(t *testing.T, dir, extra string, s tagger) relay.Options {
+	t.Helper()
+	return relay.Options{
+		ConfigFile: filepath.Join(dir, "pipeline.hcl"), DataDir: filepath.Join(dir, "data"), LogOutput: &strings.Builder{},
+		Config: []byte(`
+admin { address = "" }
+listener "smtp" "in" {
+  address  = "127.0.0.1:0"
+  pipeline = pipeline.in
+}
+plugin "tag" { source = "native:tag" }
+pipeline "in" {
+  ` + extra + `
+  stage "tag" { plugin = plugin.tag }
+}
+routing {
+  rule { route = route.nowhere }
+}
+route "nowhere" {
+  discard {}
+}`),
+		Stages: map[string]relay.NewStage{"tag": func([]byte) (relay.Stage, error) { return s, nil }},
+	}
+}
+
+func submit(t *testing.T, o relay.Options, subjects ...string) {
+	t.Helper()
+	r, err := relay.Open(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, subject := range subjects {
+		content := fmt.Sprintf("Subject: %s\nFrom: Anna <anna@example.org>\n\nHello\n", subject)
+		_, err := r.Submit(context.Background(), relay.Submission{Sender: "anna@example.org", Recipients: []string{"bob@example.net"}, Content: strings.NewReader(content)})
+		var refused *mail.Reply
+		if err != nil && !errors.As(err, &refused) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func replay(t *testing.T, o relay.Options, ro relay.ReplayOptions) []*relay.Replayed {
+	t.Helper()
+	var out []*relay.Replayed
+	if err := relay.Replay(context.Background(), o, ro, func(r *relay.Replayed) error { out = append(out, r); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestReplayListsWhatDiffers(t *testing.T) {
+	dir := t.TempDir()
+	now := capturing(t, dir, `capture { share = "100%" }`, tagger{Tag: "1", Refuse: "spam"})
+	submit(t, now, "hello", "this is spam", "casino")
+
+	for _, r := range replay(t, now, relay.ReplayOptions{}) {
+		if len(r.Differences) > 0 {
+			t.Errorf("%s: the same chain differs: %q", r.ID, r.Differences)
+		}
+	}
+
+	next := capturing(t, dir, `capture { share = "100%" }`, tagger{Tag: "2", Refuse: "casino"})
+	var got []string
+	for _, r := range replay(t, next, relay.ReplayOptions{Pipeline: "in"}) {
+		got = append(got, strings.Join(r.Differences, "; "))
+	}
+	want := []string{
+		"- header + X-Tag: 1; + header + X-Tag: 2",
+		"- refused 550 5.7.1 not here; + recipient bob@example.net; + header + X-Tag: 2",
+		"- recipient bob@example.net; - header + X-Tag: 1; + refused 550 5.7.1 not here",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("differences\n%s", strings.Join(got, "\n"))
+	}
+	if len(replay(t, next, relay.ReplayOptions{Pipeline: "other"})) != 0 {
+		t.Error("messages of another pipeline")
+	}
+}
+
+func TestReplayAgainstAnotherConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	a := capturing(t, dir, `capture {
+    share  = "100%"
+    redact = ["body", "addresses", "client"]
+  }`, tagger{Tag: "1"})
+	submit(t, a, "hello")
+	b := capturing(t, dir, "", tagger{Tag: "2"})
+	rs := replay(t, a, relay.ReplayOptions{Against: &b})
+	if len(rs) != 1 || !slices.Equal(rs[0].Differences, []string{"- header + X-Tag: 1", "+ header + X-Tag: 2"}) {
+		t.Fatalf("%+v", rs)
+	}
+	if strings.Contains(rs[0].Sender, "anna") {
+		t.Errorf("sender %s is not hidden", rs[0].Sender)
+	}
+}
+
+func TestReplayOfNothing(t *testing.T) {
+	o := capturing(t, t.TempDir(), "", tagger{})
+	err := relay.Replay(context.Background(), o, relay.ReplayOptions{}, nil)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "capture block") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCaptureIsPrivateAndOptional(t *testing.T) {
+	dir := t.TempDir()
+	submit(t, capturing(t, dir, "", tagger{}), "hello")
+	if _, err := os.Stat(filepath.Join(dir, "data", "capture")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("captured without being asked: %v", err)
+	}
+	submit(t, capturing(t, dir, `capture { share = "100%" }`, tagger{}), "hello")
+	files, err := filepath.Glob(filepath.Join(dir, "data", "capture", "in", "*.capture"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range append(files, filepath.Dir(files[0])) {
+		if st, err := os.Stat(f); err != nil || st.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s is open to others: %v %v", f, st.Mode(), err)
+		}
+	}
+}
