@@ -13,6 +13,7 @@ func (d *decoder) candidate(n, stage *node, plugins map[string]*loadedPlugin, at
 	d.candidateShare(n, c)
 	p := plugins[c.Plugin]
 	c.When = d.conditionOf(n, p, at)
+	d.wholeMessages(n, c)
 	if p == nil {
 		return c
 	}
@@ -37,14 +38,25 @@ func (d *decoder) candidateShare(n *node, c *Candidate) {
 	_, share := n.args["share"]
 	_, when := n.args["when"]
 	switch {
-	case c.Mode == "shadow" && share:
-		d.fault(n.args["share"].rng, "share is for a canary; this candidate is a shadow, which is compared for all mail",
-			"remove share, or write mode = \"canary\"; `when` narrows what is compared")
+	case c.Mode == "shadow" && (share || when):
+		name := "share"
+		if !share {
+			name = "when"
+		}
+		d.fault(n.args[name].rng, name+" is for a canary; this candidate is a shadow, which is compared for all mail of the stage",
+			"remove "+name+", or write mode = \"canary\"")
 	case c.Mode == "canary" && !share && !when:
 		d.fault(n.rng, "a canary must say which mail it gets", "expected share = \"10%\", or when = a condition")
 	case c.Mode == "canary" && !share:
 		c.Share = 1
 		n.set("share", c.Share)
+	}
+}
+
+// wholeMessages refuses a canary for some of a message's recipients.
+func (d *decoder) wholeMessages(n *node, c *Candidate) {
+	if c.When != nil && c.When.PerRecipient() {
+		d.fault(n.args["when"].rng, "a canary takes whole messages: its `when` cannot ask about recipients", "use another fact, or a share")
 	}
 }
 

@@ -195,7 +195,7 @@ type Candidate struct {
 	Plugin string     // name of a Plugin
 	Mode   string     // "shadow" or "canary"
 	Share  float64    // of a canary: of the messages that When selects, 0 < Share <= 1
-	When   *Condition // nil: all
+	When   *Condition // of a canary; nil: all
 	Config []byte     // as Stage.Config
 	Pos    string
 }

@@ -87,6 +87,17 @@ pipeline "in" {
       when   = message.size > "1MiB"
     }
   }
+  stage "some" {
+    plugin = plugin.filter_message
+    candidate {
+      plugin = plugin.filter_message
+      mode   = "canary"
+      when   = client.helo == "x" && recipient.local == "y"
+      config {
+        text = "next"
+      }
+    }
+  }
   stage "late_candidate" {
     plugin = plugin.filter_message
     when   = message.size > "1MiB" && recipient.domain == "example.org"

@@ -81,7 +81,7 @@ pipeline "inbound" {
     candidate {
       plugin = plugin.filter_next
       mode = "canary"
-      when = recipient.domain == "example.org"
+      when = envelope.sender_domain == "example.org"
       config {
         delay = "5s"
         token = secret("known")
