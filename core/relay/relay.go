@@ -100,10 +100,14 @@ type Relay struct {
 
 	gen      atomic.Pointer[generation]
 	engine   atomic.Pointer[engine]
-	reloadMu sync.Mutex // one reload at a time, and none while it stops
+	loadMu   sync.Mutex // one reload at a time; taken before reloadMu
+	reloadMu sync.Mutex // one change at a time, and none while it stops
 	doors    map[string]*listening
 	services services
 	stopped  bool
+
+	ending   context.Context // ends when the relay is told to stop: loads are given up
+	endLoads context.CancelFunc
 
 	stopping context.Context // ends when the relay has no time left: old servers stop draining
 	hurry    context.CancelFunc
@@ -121,6 +125,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	}
 	r.buckets = newBucketSet(r.clock)
 	r.stopping, r.hurry = context.WithCancel(context.Background())
+	r.ending, r.endLoads = context.WithCancel(context.Background())
 	code := r.src.begin()
 	c, err := r.load(ctx, code)
 	if err != nil {

@@ -20,15 +20,25 @@ import (
 // What cannot change while the relay runs is refused: the data directory, the
 // host name, the admin address, the resolver, the log and the engine of a store.
 func (r *Relay) Reload(ctx context.Context) error {
+	r.loadMu.Lock()
+	defer r.loadMu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.ending, cancel)()
+	code := r.src.begin()
+	c, err := r.load(ctx, code) // may wait for a registry, and nobody waits for it
+	if err != nil && r.ending.Err() == nil {
+		return err
+	}
+	return r.swap(ctx, c, code)
+}
+
+// swap makes the loaded configuration live.
+func (r *Relay) swap(ctx context.Context, c *config.Config, code *loading) error {
 	r.reloadMu.Lock()
 	defer r.reloadMu.Unlock()
-	if r.stopped {
+	if r.stopped || r.ending.Err() != nil {
 		return errors.New("the relay is going down")
-	}
-	code := r.src.begin()
-	c, err := r.load(ctx, code)
-	if err != nil {
-		return err
 	}
 	old := r.gen.Load()
 	if err := fixed(old.config, c); err != nil {

@@ -72,6 +72,7 @@ func (r *Relay) reopen(old *engine) error {
 
 // shutdown drains and closes everything, in the reverse order of start.
 func (r *Relay) shutdown() error {
+	r.endLoads()
 	r.reloadMu.Lock()
 	defer r.reloadMu.Unlock()
 	r.stopped = true

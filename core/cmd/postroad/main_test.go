@@ -183,6 +183,8 @@ func TestFaultsHaveTheirExitCodes(t *testing.T) {
 		{[]string{"send", "--server", "127.0.0.1:1", "--to", "a@b.test", "x"}, exitUnavailable, "is the relay running"},
 		{[]string{"check", good}, 0, "is good"},
 		{[]string{"check", "-v", good}, 0, `deny_header`},
+		{[]string{"check", "-v", good}, 0, `# plugin "filter": builtin:filter (from: builtin), sha256 `},
+		{[]string{"--json", "check", good}, 0, `"from": "builtin"`},
 		{[]string{"--json", "check", good}, 0, `"ok": true`},
 		{[]string{"check", bad}, exitConfig, "route.boxes"},
 		{[]string{"check", "gone.hcl"}, exitConfig, "gone.hcl"},

@@ -7,7 +7,8 @@
 //
 //	hcl               a configuration: it is loaded with its plugins; what every
 //	                  configuration needs (a listener, routing, …) is added where it
-//	                  is missing, and a plugin "./file.wasm" counts as there
+//	                  is missing, and a plugin "./file.wasm" or "oci:…" counts as there
+//	                  and as signed
 //	go, rust          must be, line for line, part of the file that the line
 //	                  above the block names
 //	sh                lines that begin with "go" must name packages that exist
@@ -116,7 +117,8 @@ func complete(text string) string {
 	}
 	whole = strings.ReplaceAll(whole, "PIPELINE", firstLabel(whole, "pipeline"))
 	whole = strings.ReplaceAll(whole, "ROUTE", firstLabel(whole, "route"))
-	return regexp.MustCompile(`"\./[^"]*\.wasm"`).ReplaceAllString(whole, `"native:file"`)
+	whole = regexp.MustCompile(`(?m)^ *(public_key|signature) +=.*\n`).ReplaceAllString(whole, "")
+	return regexp.MustCompile(`"(\./[^"]*\.wasm|oci:[^"]+@sha256:[0-9a-f]{64})"`).ReplaceAllString(whole, `"native:file"`)
 }
 
 func firstLabel(text, block string) string {

@@ -70,7 +70,11 @@ func (r *relay) announced(out io.Reader) {
 	r.t.Fatalf("the relay did not start:\n%s", r.logged())
 }
 
+// end stops the relay; a second call does nothing.
 func (r *relay) end() {
+	if r.cmd.ProcessState != nil {
+		return
+	}
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		r.t.Error(err)
 	}

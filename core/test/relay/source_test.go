@@ -32,6 +32,7 @@ import (
 type shop struct {
 	*httptest.Server
 	asked atomic.Int64
+	hang  atomic.Pointer[chan struct{}] // told of a request that gets no answer; nil: all get one
 }
 
 func newShop(t *testing.T) *shop {
@@ -40,6 +41,11 @@ func newShop(t *testing.T) *shop {
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.asked.Add(1)
+		if told := s.hang.Load(); told != nil {
+			*told <- struct{}{}
+			<-r.Context().Done()
+			return
+		}
 		inner.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
@@ -207,5 +213,41 @@ func TestAReloadWithAPluginThatCannotBeTrustedChangesNothing(t *testing.T) {
 	g.dial().send(250, "a@here.test", "X-Secret: 1\r\n"+hello, "b@far.test")
 	if got := wait(t, g, 1)[0]; strings.Contains(got, "X-Secret") {
 		t.Errorf("a refused reload changed the pipeline:\n%s", got)
+	}
+}
+
+// TestARegistryThatHangsStopsNothing: while a reload waits for it, mail is
+// served, and the relay can end.
+func TestARegistryThatHangsStopsNothing(t *testing.T) {
+	s := newShop(t)
+	file := filepath.Join(t.TempDir(), "pipeline.hcl")
+	put := func(hcl string) {
+		if err := os.WriteFile(file, []byte(hcl), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(base("", ""))
+	g := &rig{t: t, sink: newSink(t), clock: relay.NewFakeClock(time.Now()), ended: make(chan error, 1)}
+	o := g.options("", nil)
+	o.Config, o.ConfigFile = nil, file
+	r, err := relay.Open(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.run(r)
+	put(rewriting(s.push(t, builtin(t, "rewrite"), nil), ""))
+	told := make(chan struct{}, 1)
+	s.hang.Store(&told)
+	reloaded := make(chan error, 1)
+	go func() { reloaded <- r.Reload(context.Background()) }()
+	<-told
+	if r.Addr("in") == nil {
+		t.Error("the listener is gone")
+	}
+	g.dial().send(250, "a@here.test", hello, "b@far.test")
+	wait(t, g, 1)
+	g.end()
+	if err := <-reloaded; err == nil || !strings.Contains(err.Error(), "going down") {
+		t.Errorf("the reload ended with %v", err)
 	}
 }
