@@ -31,6 +31,24 @@ func (e *Env) LogOn(l Level) bool { return e.host.LogOn(int(l)) }
 // Now returns the host's time, to the millisecond. Tests can freeze it.
 func (e *Env) Now() time.Time { return time.UnixMilli(e.host.Now()) }
 
+// Secret returns the value of a granted secret. Do not log it.
+func (e *Env) Secret(name string) (string, error) {
+	b, err := read(nil, func(b []byte) int { return e.host.Secret(name, b) })
+	return string(b), err
+}
+
+// Random fills p with random octets. Tests can freeze them.
+func (e *Env) Random(p []byte) error {
+	for len(p) > 0 {
+		n := e.host.Random(p)
+		if n <= 0 {
+			return abi.ErrIO
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
 // Store is a granted key-value store, shared by all instances.
 type Store struct {
 	host   Host
@@ -95,11 +113,4 @@ func (e *Env) Bucket(name string) (Bucket, error) {
 func (b Bucket) Take(key string, cost int) (allowed bool, wait time.Duration, err error) {
 	ms, n := b.host.RateTake(b.handle, key, cost)
 	return n == 1, time.Duration(ms) * time.Millisecond, check(n)
-}
-
-// tlv returns one entry: u16 tag, u32 length, octets, little-endian.
-func tlv(tag int, value string) []byte {
-	n := len(value)
-	b := []byte{byte(tag), byte(tag >> 8), byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)}
-	return append(b, value...)
 }

@@ -28,7 +28,9 @@ func NewHook(host Host, phase Phase, arg int) *Hook {
 // Phase returns the phase of the call.
 func (h *Hook) Phase() Phase { return h.phase }
 
-// Arg returns the recipient's index in phase Rcpt, else 0.
+// Arg returns what the phase is about: the recipient's index in the phases Rcpt,
+// Route and Bounce, the length of the chunk in phase Body, the number of the
+// attempt in the phases Predeliver and Result, else 0.
 func (h *Hook) Arg() int { return h.arg }
 
 // text reads a value into the hook's buffer; an absent one is empty.
@@ -54,8 +56,11 @@ func (h *Hook) GetAt(field, idx int) (string, error) {
 }
 
 // GetInt returns an integer field of package abi; ok is false when it is absent.
-func (h *Hook) GetInt(field int) (n int64, ok bool) {
-	n = h.host.GetInt(field, 0)
+func (h *Hook) GetInt(field int) (n int64, ok bool) { return h.GetIntAt(field, 0) }
+
+// GetIntAt is GetInt for fields of recipients.
+func (h *Hook) GetIntAt(field, idx int) (n int64, ok bool) {
+	n = h.host.GetInt(field, idx)
 	return n, n != abi.Absent
 }
 
@@ -183,6 +188,16 @@ func (h *Hook) encode(value string) string {
 	return encodeWords(value)
 }
 
+// AddEHLO adds a line "KEYWORD params" to the list that EHLO answers with, in
+// phase Helo.
+func (h *Hook) AddEHLO(line string) error { return check(h.host.EHLOSet(abi.EHLOAdd, line)) }
+
+// RemoveEHLO takes a keyword out of that list; abi.ErrNotFound when it is not in
+// it.
+func (h *Hook) RemoveEHLO(keyword string) error {
+	return check(h.host.EHLOSet(abi.EHLORemove, keyword))
+}
+
 // AddRecipient adds a recipient in phase Message and returns its index.
 func (h *Hook) AddRecipient(address string) (int, error) {
 	n := h.host.RcptAdd(address)
@@ -201,13 +216,14 @@ func (h *Hook) DeleteRecipient(idx int) error { return check(h.host.RcptDel(idx)
 // SetSender sets the envelope sender, empty for the null sender.
 func (h *Hook) SetSender(address string) error { return check(h.host.SenderSet(address)) }
 
-// View is a view of the committed message.
+// View is a view of the committed message, or of what has arrived of it.
 type View int
 
 // The views.
 const (
 	WholeMessage View = abi.ViewMessage // header section, empty line and body
 	BodyOnly     View = abi.ViewBody    // the body alone
+	Chunk        View = abi.ViewChunk   // what arrived, in phase Body
 )
 
 // Size returns the octets of a view.
@@ -222,42 +238,12 @@ func (h *Hook) Size(v View) (int64, error) {
 // ReadAt reads octets of a view from off on into p. Like io.ReaderAt it returns
 // io.EOF when there are fewer than len(p).
 func (h *Hook) ReadAt(v View, p []byte, off int64) (int, error) {
-	n := 0
-	for n < len(p) {
-		m := h.host.MsgRead(int(v), off+int64(n), p[n:])
-		if m < 0 {
-			return n, abi.Errno(m)
-		}
-		if m == 0 {
-			return n, io.EOF
-		}
-		n += m
-	}
-	return n, nil
+	return readFull(p, func(b []byte, at int64) int { return h.host.MsgRead(int(v), off+at, b) })
 }
 
 // Reader returns a view as a reader that is valid until the hook ends.
-func (h *Hook) Reader(v View) io.Reader { return &reader{h: h, view: v} }
-
-type reader struct {
-	h    *Hook
-	view View
-	off  int64
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	n := r.h.host.MsgRead(int(r.view), r.off, p)
-	if n < 0 {
-		return 0, abi.Errno(n)
-	}
-	if n == 0 {
-		return 0, io.EOF
-	}
-	r.off += int64(n)
-	return n, nil
+func (h *Hook) Reader(v View) io.Reader {
+	return &reader{read: func(p []byte, off int64) int { return h.host.MsgRead(int(v), off, p) }}
 }
 
 // WriteBody appends to the new body; start throws away what was written before.
@@ -267,18 +253,6 @@ func (h *Hook) WriteBody(p []byte, start bool) error {
 		flags = abi.WriteStart
 	}
 	return check(h.host.BodyWrite(p, flags))
-}
-
-// PartCount returns the number of MIME parts; part 0 is the whole message.
-func (h *Hook) PartCount() (int, error) {
-	n := h.host.PartCount()
-	return n, check(n)
-}
-
-// Part returns a field of a MIME part, such as abi.PartFilename; empty when it
-// is absent.
-func (h *Hook) Part(i, field int) (string, error) {
-	return h.text(func(b []byte) int { return h.host.PartGet(i, field, b) })
 }
 
 // Scope is how long a note lives.
@@ -299,17 +273,4 @@ func (h *Hook) Meta(s Scope, key string) (string, error) {
 // SetMeta notes a value under "<own stage>.key"; an empty one deletes the note.
 func (h *Hook) SetMeta(s Scope, key, value string) error {
 	return check(h.host.MetaSet(int(s), key, value))
-}
-
-// All stands for all recipients in SetRoute and SetNextHop.
-const All = -1
-
-// SetRoute chooses a route by its name in pipeline.hcl.
-func (h *Hook) SetRoute(idx int, route string) error {
-	return check(h.host.RouteSet(idx, tlv(abi.RouteName, route)))
-}
-
-// SetNextHop chooses a next hop "host:port".
-func (h *Hook) SetNextHop(idx int, nextHop string) error {
-	return check(h.host.RouteSet(idx, tlv(abi.RouteNextHop, nextHop)))
 }

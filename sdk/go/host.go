@@ -6,8 +6,8 @@ import "github.com/postroad-mail/postroad/sdk/abi"
 
 // Host is the plugin ABI in Go terms: one method per host function, results as
 // the ABI has them (>= 0 done, < 0 an abi.Errno). Reads with a buffer return the
-// true length and write only when it fits, but for MsgRead. Guests reach the
-// relay through it, tests a fake.
+// true length and write only when it fits, but for MsgRead, PartRead, HTTPRead and
+// Random. Guests reach the relay through it, tests a fake.
 type Host interface {
 	Get(field, idx int, buf []byte) int
 	GetInt(field, idx int) int64
@@ -27,9 +27,15 @@ type Host interface {
 	BodyWrite(p []byte, flags int) int
 	PartCount() int
 	PartGet(i, field int, buf []byte) int
+	PartRead(i, view int, off int64, buf []byte) int
 	MetaGet(scope int, key string, buf []byte) int
 	MetaSet(scope int, key, value string) int
+	Score(symbol string, milli int) int
+	Split(rcpts []byte) int // u32 each
+	Use(handle int) int
 	RouteSet(idx int, tlv []byte) int
+	QueueSet(key int, val int64) int
+	Emit(tlv []byte) int
 	Store(name string) int
 	KVGet(store int, key string, buf []byte) int
 	KVPut(store int, key string, value []byte, ttlMS int64, flags int) int
@@ -38,7 +44,16 @@ type Host interface {
 	KVCas(store int, key string, old, value []byte, ttlMS int64) int
 	Bucket(name string) int
 	RateTake(bucket int, key string, cost int) (waitMS int64, result int)
+	DNS(rrtype int, name string, buf []byte) int
+	HTTP(tlv, answer []byte) int
+	HTTPRead(handle int, off int64, buf []byte) int
+	HTTPHeader(handle int, name string, buf []byte) int
+	EHLOSet(op int, line string) int
+	Snapshot(format int, buf []byte) int
 	Config(buf []byte) int
+	Secret(name string, buf []byte) int
+	Metric(kind int, name string, val int64) int
+	Random(buf []byte) int
 	Log(level int, text string)
 	LogOn(level int) bool
 	Now() int64

@@ -71,6 +71,10 @@ func (imports) PartGet(i, field int, buf []byte) int {
 	return int(hostPartGet(int32(i), int32(field), ptr(buf), size(buf)))
 }
 
+func (imports) PartRead(i, view int, off int64, buf []byte) int {
+	return int(hostPartRead(int32(i), int32(view), off, ptr(buf), size(buf)))
+}
+
 func (imports) MetaGet(scope int, key string, buf []byte) int {
 	return int(hostMetaGet(int32(scope), str(key), size(key), ptr(buf), size(buf)))
 }
@@ -79,9 +83,21 @@ func (imports) MetaSet(scope int, key, value string) int {
 	return int(hostMetaSet(int32(scope), str(key), size(key), str(value), size(value)))
 }
 
+func (imports) Score(symbol string, milli int) int {
+	return int(hostScore(str(symbol), size(symbol), int32(milli)))
+}
+
+func (imports) Split(rcpts []byte) int { return int(hostSplit(ptr(rcpts), size(rcpts)/4)) }
+
+func (imports) Use(handle int) int { return int(hostUse(int32(handle))) }
+
 func (imports) RouteSet(idx int, tlv []byte) int {
 	return int(hostRouteSet(int32(idx), ptr(tlv), size(tlv)))
 }
+
+func (imports) QueueSet(key int, val int64) int { return int(hostQueueSet(int32(key), val)) }
+
+func (imports) Emit(tlv []byte) int { return int(hostEmit(ptr(tlv), size(tlv))) }
 
 func (imports) Store(name string) int { return int(hostStore(str(name), size(name))) }
 
@@ -114,6 +130,40 @@ func (imports) RateTake(bucket int, key string, cost int) (int64, int) {
 	n := hostRateTake(int32(bucket), str(key), size(key), int32(cost), unsafe.Pointer(&out))
 	return out, int(n)
 }
+
+func (imports) DNS(rrtype int, name string, buf []byte) int {
+	return int(hostDNS(int32(rrtype), str(name), size(name), ptr(buf), size(buf)))
+}
+
+func (imports) HTTP(tlv, answer []byte) int {
+	return int(hostHTTP(ptr(tlv), size(tlv), ptr(answer), size(answer)))
+}
+
+func (imports) HTTPRead(handle int, off int64, buf []byte) int {
+	return int(hostHTTPRead(int32(handle), off, ptr(buf), size(buf)))
+}
+
+func (imports) HTTPHeader(handle int, name string, buf []byte) int {
+	return int(hostHTTPHeader(int32(handle), str(name), size(name), ptr(buf), size(buf)))
+}
+
+func (imports) EHLOSet(op int, line string) int {
+	return int(hostEHLOSet(int32(op), str(line), size(line)))
+}
+
+func (imports) Snapshot(format int, buf []byte) int {
+	return int(hostSnapshot(int32(format), ptr(buf), size(buf)))
+}
+
+func (imports) Secret(name string, buf []byte) int {
+	return int(hostSecret(str(name), size(name), ptr(buf), size(buf)))
+}
+
+func (imports) Metric(kind int, name string, val int64) int {
+	return int(hostMetric(int32(kind), str(name), size(name), val))
+}
+
+func (imports) Random(buf []byte) int { return int(hostRandom(ptr(buf), size(buf))) }
 
 func (imports) Config(buf []byte) int { return int(hostConfig(ptr(buf), size(buf))) }
 

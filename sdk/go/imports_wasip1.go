@@ -112,13 +112,13 @@ func hostBucket(np unsafe.Pointer, nn int32) int32
 func hostRateTake(bucket int32, kp unsafe.Pointer, kn int32, cost int32, out unsafe.Pointer) int32
 
 //go:wasmimport postroad_v1 dns
-func hostDns(rrtype int32, np unsafe.Pointer, nn int32, b unsafe.Pointer, c int32) int32
+func hostDNS(rrtype int32, np unsafe.Pointer, nn int32, b unsafe.Pointer, c int32) int32
 
 //go:wasmimport postroad_v1 http
-func hostHttp(p unsafe.Pointer, n int32, b unsafe.Pointer, c int32) int32
+func hostHTTP(p unsafe.Pointer, n int32, b unsafe.Pointer, c int32) int32
 
 //go:wasmimport postroad_v1 http_read
-func hostHttpRead(h int32, off int64, b unsafe.Pointer, c int32) int32
+func hostHTTPRead(h int32, off int64, b unsafe.Pointer, c int32) int32
 
 //go:wasmimport postroad_v1 config
 func hostConfig(b unsafe.Pointer, c int32) int32
@@ -142,10 +142,10 @@ func hostNow() int64
 func hostRandom(b unsafe.Pointer, c int32) int32
 
 //go:wasmimport postroad_v1 http_header
-func hostHttpHeader(h int32, np unsafe.Pointer, nn int32, b unsafe.Pointer, c int32) int32
+func hostHTTPHeader(h int32, np unsafe.Pointer, nn int32, b unsafe.Pointer, c int32) int32
 
 //go:wasmimport postroad_v1 ehlo_set
-func hostEhloSet(op unsafe.Pointer, p unsafe.Pointer, n int32) int32
+func hostEHLOSet(op int32, p unsafe.Pointer, n int32) int32
 
 //go:wasmimport postroad_v1 snapshot
 func hostSnapshot(fmt int32, b unsafe.Pointer, c int32) int32

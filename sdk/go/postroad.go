@@ -33,11 +33,26 @@ import (
 // Phase is a moment at which a plugin is called.
 type Phase int32
 
-// The phases.
+// The phases, in the order of a message's way; sdk/abi/spec.md says what is known
+// in each.
 const (
-	Mail    Phase = abi.PhaseMail    // after MAIL FROM
-	Rcpt    Phase = abi.PhaseRcpt    // after each RCPT TO; Hook.Arg is the recipient's index
-	Message Phase = abi.PhaseMessage // at the end of data; the whole message is readable
+	Connect    Phase = abi.PhaseConnect    // before the banner
+	TLS        Phase = abi.PhaseTLS        // after STARTTLS or implicit TLS
+	Helo       Phase = abi.PhaseHelo       // after EHLO or HELO
+	Auth       Phase = abi.PhaseAuth       // after a successful AUTH
+	Mail       Phase = abi.PhaseMail       // after MAIL FROM
+	Rcpt       Phase = abi.PhaseRcpt       // after each RCPT TO; Hook.Arg is the recipient's index
+	Data       Phase = abi.PhaseData       // after DATA, before 354
+	Headers    Phase = abi.PhaseHeaders    // the header section is complete
+	Body       Phase = abi.PhaseBody       // a chunk of the body arrived; Hook.Arg is its length
+	Message    Phase = abi.PhaseMessage    // at the end of data; the whole message is readable
+	Queued     Phase = abi.PhaseQueued     // after the durable enqueue
+	Route      Phase = abi.PhaseRoute      // before a next hop is chosen; Hook.Arg is the recipient's index
+	Predeliver Phase = abi.PhasePredeliver // before a delivery attempt; Hook.Arg is its number
+	Result     Phase = abi.PhaseResult     // after a delivery attempt; Hook.Arg is its number
+	Bounce     Phase = abi.PhaseBounce     // before a report is built; Hook.Arg is the recipient's index
+	Tick       Phase = abi.PhaseTick       // at an interval, without a message
+	Reset      Phase = abi.PhaseReset      // the transaction is over; the verdict is ignored
 )
 
 // Phases is a set of phases. Ask only for those that have something to do: the

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postroad-mail/postroad/sdk/abi"
 	"github.com/postroad-mail/postroad/sdk/go"
@@ -199,6 +200,124 @@ func TestStateOfTheHost(t *testing.T) {
 	}
 	if v, _ := h.Meta(postroad.WithMessage, "a"); v != "1" {
 		t.Errorf("own note %q", v)
+	}
+}
+
+func TestPartsAreRead(t *testing.T) {
+	h := message(&fake.Host{Parts: []map[int]string{{abi.PartType: "text/plain"}}, Contents: []string{"one\r\ntwo\r\n"}})
+	all, err := io.ReadAll(h.PartReader(0, postroad.DecodedPart))
+	if string(all) != "one\r\ntwo\r\n" || err != nil {
+		t.Errorf("part %q, %v", all, err)
+	}
+	p := make([]byte, 4)
+	if n, err := h.ReadPartAt(0, postroad.TextPart, p, 5); n != 4 || err != nil || string(p) != "two\r" {
+		t.Errorf("read %q, %v", p[:n], err)
+	}
+	if _, err := h.ReadPartAt(1, postroad.RawPart, p, 0); !errors.Is(err, abi.ErrNotFound) {
+		t.Errorf("a part that is not there: %v", err)
+	}
+}
+
+func TestScoresQueueAndNewMessages(t *testing.T) {
+	host := &fake.Host{Recipients: []fake.Recipient{{Address: "a@x.test"}, {Address: "b@x.test"}}}
+	h := message(host)
+	child, err := h.Split(1)
+	if child != 1 || err != nil {
+		t.Fatal(child, err)
+	}
+	for _, err := range []error{
+		h.AddScore("A", 1500), h.AddScore("B", -500), h.Use(child), h.Use(postroad.Parent), h.SetPriority(-7), h.SetReport(false),
+		h.SetNotBefore(time.UnixMilli(1234)), h.SetExpires(time.Time{}),
+		h.Emit(postroad.Emission{Recipients: []string{"a@x.test", "b@x.test"}, Header: "Subject: x\r\n", BodyOfMessage: true}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, ok := h.GetInt(abi.FieldScore); n != 1000 || !ok {
+		t.Errorf("score %d", n)
+	}
+	want := map[int]int64{abi.QueuePriority: -7, abi.QueueDSN: 0, abi.QueueNotBefore: 1234, abi.QueueExpires: 0}
+	if !reflect.DeepEqual(host.Queue, want) || !reflect.DeepEqual(host.Children, [][]int{{1}}) {
+		t.Errorf("queue %v, children %v", host.Queue, host.Children)
+	}
+	if got := host.Emission(0, abi.EmitRecipient); !reflect.DeepEqual(got, []string{"a@x.test", "b@x.test"}) || len(host.Emission(0, abi.EmitSender)) != 0 {
+		t.Errorf("emitted for %v", got)
+	}
+	if err := h.Use(2); !errors.Is(err, abi.ErrNotFound) {
+		t.Errorf("a child that is not there: %v", err)
+	}
+}
+
+func TestQuestions(t *testing.T) {
+	host := &fake.Host{
+		Zone: map[string][]fake.Record{"x.test/15": {{TTL: 60, Data: "mx.x.test", Preference: 10}}},
+		Answer: func(r fake.Request) fake.Response {
+			return fake.Response{Status: 201, Body: r.Method + r.Body, Header: map[string]string{"X-A": "b"}}
+		},
+		Secrets: map[string]string{"key": "hush"}, EHLO: []string{"CHUNKING", "SIZE 100"}, Randomness: 7,
+	}
+	h := postroad.NewHook(host, postroad.Helo, 0)
+	a, err := h.Lookup(postroad.TypeMX, "X.test")
+	if err != nil || len(a.Records) != 1 || a.Records[0] != (postroad.Record{TTL: time.Minute, Data: "mx.x.test", Preference: 10}) {
+		t.Errorf("answer %+v, %v", a, err)
+	}
+	if a, err := h.Lookup(postroad.TypeA, "none.test"); err != nil || len(a.Records) != 0 {
+		t.Errorf("a name that does not exist: %+v, %v", a, err)
+	}
+	r, err := h.Do(postroad.Request{Method: "POST", URL: "https://x/", Body: "hi"})
+	if err != nil || r.Status != 201 || r.Size != 6 {
+		t.Fatalf("response %+v, %v", r, err)
+	}
+	body, err := io.ReadAll(r.Body())
+	field, _ := r.Header("x-a")
+	none, noErr := r.Header("X-B")
+	if string(body) != "POSThi" || err != nil || field != "b" || none != "" || noErr != nil {
+		t.Errorf("body %q, %v, header %q and %q, %v", body, err, field, none, noErr)
+	}
+	if err := h.Send(postroad.Request{URL: "https://y/"}); err != nil || len(host.Sent) != 2 || !host.Sent[1].AtCommit {
+		t.Errorf("sent %+v, %v", host.Sent, err)
+	}
+	if s, err := h.Secret("key"); s != "hush" || err != nil {
+		t.Errorf("secret %q, %v", s, err)
+	}
+	if _, err := h.Secret("other"); !errors.Is(err, abi.ErrDenied) {
+		t.Errorf("secret without a grant: %v", err)
+	}
+	for _, err := range []error{h.RemoveEHLO("chunking"), h.AddEHLO("X-NEW 1"), h.Count("n", 2, "a=b"), h.Count("n", 3, "a=b"), h.SetGauge("g", -1), h.Observe("o", 4)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !reflect.DeepEqual(host.EHLO, []string{"SIZE 100", "X-NEW 1"}) || host.Metrics["n;a=b"] != 5 || host.Metrics["g"] != -1 {
+		t.Errorf("EHLO %v, metrics %v", host.EHLO, host.Metrics)
+	}
+	p := make([]byte, 3)
+	if err := h.Random(p); err != nil || !reflect.DeepEqual(p, []byte{7, 7, 7}) {
+		t.Errorf("random %v, %v", p, err)
+	}
+}
+
+func TestSnapshotOfTheFake(t *testing.T) {
+	host := &fake.Host{
+		Stage: "s", Sender: "ann@example.org", Text: map[int]string{abi.FieldClientIP: "192.0.2.1"}, Int: map[int]int64{abi.FieldClientPort: 25},
+		Recipients: []fake.Recipient{{Address: "gone@x.test", Removed: true}, {Address: "b@x.test", Original: "B@x.test"}},
+		Header:     []fake.Field{{Name: "A", Value: "b"}}, Scores: map[string]int{"S": -5},
+	}
+	s, err := message(host).Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip, _ := s.Get(abi.FieldClientIP)
+	port, _ := s.GetInt(abi.FieldClientPort)
+	if ip != "192.0.2.1" || port != 25 || len(s.Recipients) != 1 || s.Recipients[0].Index != 1 || s.Header[0] != "A: b\r\n" || s.Symbols[0].Milli != -5 {
+		t.Errorf("snapshot %+v", s)
+	}
+	if a, _ := s.Recipients[0].Get(abi.FieldOriginalRcpt); a != "B@x.test" {
+		t.Errorf("original %q", a)
+	}
+	if b, err := message(host).SnapshotJSON(); err != nil || !strings.Contains(string(b), `"client_ip":"192.0.2.1"`) {
+		t.Errorf("JSON %s, %v", b, err)
 	}
 }
 

@@ -29,18 +29,21 @@ func renderGoImports(s *spec) ([]byte, error) {
 			continue
 		}
 		var ps []string
-		for _, p := range f.Params {
-			ps = append(ps, p.Name+" "+p.goType())
+		for i, p := range f.Params {
+			ps = append(ps, p.Name+" "+f.goType(i))
 		}
 		fmt.Fprintf(&b, "\n//go:wasmimport %s %s\nfunc host%s(%s) %s\n", s.Module, f.Name, camel(f.Name), strings.Join(ps, ", "), goResult(f.Result))
 	}
 	return format.Source(b.Bytes())
 }
 
-// goType returns a parameter's type in a Go guest. Pointers have the names that
-// abi.json gives to pointers.
-func (p param) goType() string {
-	if slices.Contains([]string{"b", "p", "kp", "vp", "np", "op", "out"}, p.Name) {
+// goType returns the type of parameter i in a Go guest. Pointers have the names
+// that abi.json gives to pointers; a name of two letters is one of a pair.
+func (f function) goType(i int) string {
+	p := f.Params[i]
+	paired := i+1 < len(f.Params) && f.Params[i+1].Name == p.Name[:1]+"n"
+	switch {
+	case p.Name == "b", p.Name == "p", p.Name == "out", slices.Contains([]string{"kp", "vp", "np", "op"}, p.Name) && paired:
 		return "unsafe.Pointer"
 	}
 	return goResult(p.Type)

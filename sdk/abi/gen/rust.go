@@ -51,25 +51,56 @@ func rustConst(b *bytes.Buffer, name string, n int, doc string) {
 	fmt.Fprintf(b, "/// %s\npub const %s: i32 = %d;\n", doc, name, n)
 }
 
+// rustImports writes the imports of a module, and what stands in for them
+// outside of one, where there is no host: every call is "not supported".
 func rustImports(b *bytes.Buffer, s *spec) {
 	fmt.Fprintf(b, "\n#[cfg(target_arch = \"wasm32\")]\n#[link(wasm_import_module = %q)]\nextern \"C\" {\n", s.Module)
 	for _, f := range s.Functions {
 		if f.Served {
-			fmt.Fprintf(b, "    pub fn %s;\n", f.rust())
+			fmt.Fprintf(b, "    pub fn %s;\n", f.rust("%s"))
+		}
+	}
+	b.WriteString("}\n\n#[cfg(not(target_arch = \"wasm32\"))]\npub use native::*;\n\n#[cfg(not(target_arch = \"wasm32\"))]\n#[allow(clippy::too_many_arguments)]\nmod native {\n")
+	for _, f := range s.Functions {
+		if f.Served {
+			fmt.Fprintf(b, "    pub unsafe fn %s {\n%s    }\n", f.rust("_%s"), f.unsupported())
 		}
 	}
 	b.WriteString("}\n")
 }
 
-// rust returns the function's declaration.
-func (f function) rust() string {
+// rust returns the function's declaration; name is the form of its parameters.
+func (f function) rust(name string) string {
 	var ps []string
 	for _, p := range f.Params {
-		ps = append(ps, p.Name+": "+p.Type)
+		ps = append(ps, fmt.Sprintf(name, p.Name)+": "+p.Type)
 	}
-	decl := f.Name + "(" + strings.Join(ps, ", ") + ")"
+	decl := rustName(f.Name) + "(" + strings.Join(ps, ", ") + ")"
 	if f.Result != "" {
 		decl += " -> " + f.Result
 	}
 	return decl
+}
+
+// rustName is a name as an identifier; a keyword of Rust is a raw one.
+func rustName(name string) string {
+	if name == "use" {
+		return "r#use"
+	}
+	return name
+}
+
+// unsupported is the body of a function where there is no host.
+func (f function) unsupported() string {
+	switch {
+	case f.Result == "":
+		return ""
+	case f.Name == "get_int":
+		return "        super::ABSENT\n"
+	case f.Name == "now":
+		return "        0\n"
+	case f.Result == "i64":
+		return "        super::ERR_UNSUPPORTED as i64\n"
+	}
+	return "        super::ERR_UNSUPPORTED\n"
 }

@@ -146,7 +146,7 @@ func camel(name string) string {
 	var b strings.Builder
 	for _, w := range strings.Split(name, "_") {
 		switch w {
-		case "io", "id", "tls", "kv":
+		case "io", "id", "tls", "kv", "dns", "http", "ehlo":
 			b.WriteString(strings.ToUpper(w))
 		default:
 			b.WriteString(strings.ToUpper(w[:1]) + w[1:])

@@ -32,17 +32,33 @@ type Host struct {
 	Recipients []Recipient      // by index
 	Header     []Field          // in order
 	Body       string           // as the hook reads it
+	Chunk      string           // of phase body
 	Parts      []map[int]string // fields of the MIME parts by number
+	Contents   []string         // of the MIME parts by index, the same in every view
 	Notes      [2]map[string]string
 	Stores     map[string]map[string][]byte
 	Buckets    map[string]int // tokens left, whatever the key
 	Clock      time.Time
+	EHLO       []string               // the list that EHLO answers with
+	Secrets    map[string]string      // by name
+	Zone       map[string][]Record    // what the DNS has, by "name/type": "example.org/15"
+	Answer     func(Request) Response // to HTTP requests; nil: they are denied
+	Randomness byte                   // every random octet
 
 	NewBody  []byte         // what was written; nil when nothing was
 	Routes   map[int]string // by recipient index, -1 = all; "name" or "host:port"
 	Response string         // "550 5.7.1 text" as Reply set it
 	Verdicts map[int]string // by recipient index: "2 550 5.7.1 text"
 	Logged   []string
+	Scores   map[string]int   // thousandths by symbol
+	Queue    map[int]int64    // options of the queue by key
+	Emitted  [][]byte         // new messages as TLV
+	Sent     []Request        // HTTP requests, at once and at the commit
+	Metrics  map[string]int64 // last value, or sum of a counter, by name with labels
+	Children [][]int          // recipients that Split moved, by handle from 1 on
+	Using    int              // the envelope in use; the fake edits one and the same
+
+	answers []Response // by handle
 
 	ids     []int // of the header fields
 	nextID  int
@@ -59,6 +75,27 @@ type Recipient struct {
 
 // Field is a header field.
 type Field struct{ Name, Value string }
+
+// Record is one record of the fake's DNS.
+type Record struct {
+	TTL        uint32 // seconds
+	Data       string
+	Preference int // of an MX; 0 elsewhere
+}
+
+// Request is an HTTP request of the plugin's.
+type Request struct {
+	Method, URL, Body string
+	Header            []string
+	AtCommit          bool
+}
+
+// Response is the fake's answer to a Request.
+type Response struct {
+	Status int
+	Header map[string]string // by name as the plugin asks for it, in any case
+	Body   string
+}
 
 // put copies v into buf when it fits and returns its length.
 func put[T string | []byte](buf []byte, v T) int {
@@ -105,6 +142,8 @@ func (h *Host) live(idx int) bool {
 // GetInt implements postroad.Host.
 func (h *Host) GetInt(field, _ int) int64 {
 	switch field {
+	case abi.FieldScore:
+		return h.score()
 	case abi.FieldRcptCount:
 		return int64(len(h.Recipients))
 	case abi.FieldHeaderCount:
@@ -175,8 +214,11 @@ func (h *Host) SenderSet(address string) int {
 
 // message returns a view of the message.
 func (h *Host) message(view int) string {
-	if view == abi.ViewBody {
+	switch view {
+	case abi.ViewBody:
 		return h.Body
+	case abi.ViewChunk:
+		return h.Chunk
 	}
 	var b strings.Builder
 	for _, f := range h.Header {
@@ -189,12 +231,14 @@ func (h *Host) message(view int) string {
 func (h *Host) MsgSize(view int) int64 { return int64(len(h.message(view))) }
 
 // MsgRead implements postroad.Host.
-func (h *Host) MsgRead(view int, off int64, buf []byte) int {
-	m := h.message(view)
-	if off < 0 || off >= int64(len(m)) {
+func (h *Host) MsgRead(view int, off int64, buf []byte) int { return from(h.message(view), off, buf) }
+
+// from copies text from an offset on.
+func from(text string, off int64, buf []byte) int {
+	if off < 0 || off >= int64(len(text)) {
 		return 0
 	}
-	return copy(buf, m[off:])
+	return copy(buf, text[off:])
 }
 
 // BodyWrite implements postroad.Host.
@@ -215,13 +259,41 @@ func (h *Host) PartCount() int { return len(h.Parts) }
 // PartGet implements postroad.Host.
 func (h *Host) PartGet(i, field int, buf []byte) int {
 	if i < 0 || i >= len(h.Parts) {
-		return int(abi.ErrBadArgument)
+		return int(abi.ErrNotFound)
 	}
 	v, ok := h.Parts[i][field]
 	if !ok {
 		return int(abi.ErrNotFound)
 	}
 	return put(buf, v)
+}
+
+// PartRead implements postroad.Host.
+func (h *Host) PartRead(i, view int, off int64, buf []byte) int {
+	switch {
+	case i < 0 || i >= len(h.Contents):
+		return int(abi.ErrNotFound)
+	case view < abi.PartRaw || view > abi.PartTextUTF8:
+		return int(abi.ErrUnsupported)
+	}
+	return from(h.Contents[i], off, buf)
+}
+
+// Secret implements postroad.Host.
+func (h *Host) Secret(name string, buf []byte) int {
+	v, ok := h.Secrets[name]
+	if !ok {
+		return int(abi.ErrDenied)
+	}
+	return put(buf, v)
+}
+
+// Random implements postroad.Host.
+func (h *Host) Random(buf []byte) int {
+	for i := range buf {
+		buf[i] = h.Randomness
+	}
+	return len(buf)
 }
 
 // Config implements postroad.Host.

@@ -41,7 +41,8 @@ func (h *Host) MetaSet(scope int, key, value string) int {
 
 // RouteSet implements postroad.Host.
 func (h *Host) RouteSet(idx int, tlv []byte) int {
-	if len(tlv) < 6 || int(binary.LittleEndian.Uint32(tlv[2:])) != len(tlv)-6 {
+	entries, ok := parse(tlv)
+	if !ok || len(entries) != 1 {
 		return int(abi.ErrBadArgument)
 	}
 	if idx >= 0 && !h.live(idx) {
@@ -50,7 +51,7 @@ func (h *Host) RouteSet(idx int, tlv []byte) int {
 	if h.Routes == nil {
 		h.Routes = map[int]string{}
 	}
-	h.Routes[idx] = string(tlv[6:])
+	h.Routes[idx] = entries[0].value
 	return 0
 }
 

@@ -342,7 +342,7 @@ extern "C" {
     pub fn meta_set(scope: i32, kp: i32, kn: i32, vp: i32, vn: i32) -> i32;
     pub fn score(p: i32, n: i32, milli: i32) -> i32;
     pub fn split(p: i32, count: i32) -> i32;
-    pub fn use(handle: i32) -> i32;
+    pub fn r#use(handle: i32) -> i32;
     pub fn route_set(idx: i32, p: i32, n: i32) -> i32;
     pub fn queue_set(key: i32, val: i64) -> i32;
     pub fn emit(p: i32, n: i32) -> i32;
@@ -367,4 +367,155 @@ extern "C" {
     pub fn http_header(h: i32, np: i32, nn: i32, b: i32, c: i32) -> i32;
     pub fn ehlo_set(op: i32, p: i32, n: i32) -> i32;
     pub fn snapshot(fmt: i32, b: i32, c: i32) -> i32;
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::*;
+
+#[cfg(not(target_arch = "wasm32"))]
+#[allow(clippy::too_many_arguments)]
+mod native {
+    pub unsafe fn get(_field: i32, _idx: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn get_int(_field: i32, _idx: i32) -> i64 {
+        super::ABSENT
+    }
+    pub unsafe fn reply(_code: i32, _enh: i32, _p: i32, _n: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn rcpt_verdict(_idx: i32, _verdict: i32, _code: i32, _enh: i32, _p: i32, _n: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn hdr_find(_p: i32, _n: i32, _after: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn hdr_get(_id: i32, _part: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn hdr_add(_pos: i32, _np: i32, _nn: i32, _vp: i32, _vn: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn hdr_set(_id: i32, _p: i32, _n: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn hdr_del(_id: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn rcpt_add(_p: i32, _n: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn rcpt_set(_idx: i32, _p: i32, _n: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn rcpt_del(_idx: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn sender_set(_p: i32, _n: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn msg_size(_view: i32) -> i64 {
+        super::ERR_UNSUPPORTED as i64
+    }
+    pub unsafe fn msg_read(_view: i32, _off: i64, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn body_write(_p: i32, _n: i32, _flags: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn part_count() -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn part_get(_i: i32, _field: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn part_read(_i: i32, _view: i32, _off: i64, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn meta_get(_scope: i32, _kp: i32, _kn: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn meta_set(_scope: i32, _kp: i32, _kn: i32, _vp: i32, _vn: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn score(_p: i32, _n: i32, _milli: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn split(_p: i32, _count: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn r#use(_handle: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn route_set(_idx: i32, _p: i32, _n: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn queue_set(_key: i32, _val: i64) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn emit(_p: i32, _n: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn store(_np: i32, _nn: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn kv_get(_s: i32, _kp: i32, _kn: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn kv_put(_s: i32, _kp: i32, _kn: i32, _vp: i32, _vn: i32, _ttl_ms: i64, _flags: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn kv_del(_s: i32, _kp: i32, _kn: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn kv_add(_s: i32, _kp: i32, _kn: i32, _delta: i64, _ttl_ms: i64, _out: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn kv_cas(_s: i32, _kp: i32, _kn: i32, _op: i32, _on: i32, _vp: i32, _vn: i32, _ttl_ms: i64) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn bucket(_np: i32, _nn: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn rate_take(_bucket: i32, _kp: i32, _kn: i32, _cost: i32, _out: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn dns(_rrtype: i32, _np: i32, _nn: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn http(_p: i32, _n: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn http_read(_h: i32, _off: i64, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn config(_b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn secret(_np: i32, _nn: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn log(_level: i32, _p: i32, _n: i32) {
+    }
+    pub unsafe fn log_on(_level: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn metric(_kind: i32, _np: i32, _nn: i32, _val: i64) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn now() -> i64 {
+        0
+    }
+    pub unsafe fn random(_b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn http_header(_h: i32, _np: i32, _nn: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn ehlo_set(_op: i32, _p: i32, _n: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn snapshot(_fmt: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
 }

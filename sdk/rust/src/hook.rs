@@ -26,13 +26,15 @@ pub enum Place {
     After(HeaderId),
 }
 
-/// A view of the committed message.
+/// A view of the committed message, or of what has arrived of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
     /// Header section, empty line and body.
     Message = abi::VIEW_MESSAGE as isize,
     /// The body alone.
     Body = abi::VIEW_BODY as isize,
+    /// What arrived, in phase body.
+    Chunk = abi::VIEW_CHUNK as isize,
 }
 
 /// How long a note lives.
@@ -62,6 +64,8 @@ pub enum Field {
     SessionId = abi::FIELD_SESSION_ID as isize,
     MessageId = abi::FIELD_MESSAGE_ID as isize,
     Stage = abi::FIELD_STAGE as isize,
+    Protocol = abi::FIELD_PROTOCOL as isize,
+    AuthMechanism = abi::FIELD_AUTH_MECHANISM as isize,
     ClientIp = abi::FIELD_CLIENT_IP as isize,
     Rdns = abi::FIELD_RDNS as isize,
     Helo = abi::FIELD_HELO as isize,
@@ -72,22 +76,8 @@ pub enum Field {
     Listener = abi::FIELD_LISTENER as isize,
     SenderParams = abi::FIELD_SENDER_PARAMS as isize,
     OriginalSender = abi::FIELD_ORIGINAL_SENDER as isize,
+    NextHop = abi::FIELD_NEXT_HOP as isize,
     HostVersion = abi::FIELD_HOST_VERSION as isize,
-}
-
-/// Fields of a MIME part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum PartField {
-    Type = abi::PART_TYPE as isize,
-    Parent = abi::PART_PARENT as isize,
-    Depth = abi::PART_DEPTH as isize,
-    Filename = abi::PART_FILENAME as isize,
-    ContentId = abi::PART_CONTENT_ID as isize,
-    Size = abi::PART_SIZE as isize,
-    Sha256 = abi::PART_SHA256 as isize,
-    Charset = abi::PART_CHARSET as isize,
-    Encoding = abi::PART_ENCODING as isize,
 }
 
 impl Hook {
@@ -107,7 +97,12 @@ impl Hook {
 
     /// An integer field of [`abi`], `None` when it is absent.
     pub fn get_int(&self, field: i32) -> Option<i64> {
-        match unsafe { sys::get_int(field, 0) } {
+        self.get_int_at(field, 0)
+    }
+
+    /// An integer field of a recipient, `None` when it is absent.
+    pub fn get_int_at(&self, field: i32, idx: usize) -> Option<i64> {
+        match unsafe { sys::get_int(field, idx as i32) } {
             abi::ABSENT => None,
             n => Some(n),
         }
@@ -285,17 +280,6 @@ impl Hook {
         Ok(())
     }
 
-    /// The number of MIME parts; part 0 is the whole message.
-    pub fn part_count(&self) -> Result<usize> {
-        check(unsafe { sys::part_count() })
-    }
-
-    /// A field of a MIME part, `None` when it is absent.
-    pub fn part(&self, i: usize, field: PartField) -> Result<Option<String>> {
-        let (i, f) = (i as i32, field as i32);
-        Ok(optional(sys::read(|b, c| unsafe { sys::part_get(i, f, b, c) }))?.map(lossy))
-    }
-
     /// A note by its full name `stage.key`, or an own one by its key.
     pub fn meta(&self, scope: Scope, key: &str) -> Result<Option<String>> {
         let (s, k) = (scope as i32, key.as_bytes());
@@ -307,26 +291,6 @@ impl Hook {
     pub fn set_meta(&self, scope: Scope, key: &str, value: &str) -> Result<()> {
         let (k, v) = (key.as_bytes(), value.as_bytes());
         check(unsafe { sys::meta_set(scope as i32, ptr(k), len(k), ptr(v), len(v)) })?;
-        Ok(())
-    }
-
-    /// Chooses a route by its name, for all recipients when `idx` is `None`.
-    pub fn set_route(&self, idx: Option<usize>, route: &str) -> Result<()> {
-        self.route(idx, abi::ROUTE_NAME, route)
-    }
-
-    /// Chooses a next hop `host:port`, for all recipients when `idx` is `None`.
-    pub fn set_next_hop(&self, idx: Option<usize>, next_hop: &str) -> Result<()> {
-        self.route(idx, abi::ROUTE_NEXT_HOP, next_hop)
-    }
-
-    fn route(&self, idx: Option<usize>, tag: i32, value: &str) -> Result<()> {
-        let mut tlv = Vec::with_capacity(6 + value.len());
-        tlv.extend_from_slice(&(tag as u16).to_le_bytes());
-        tlv.extend_from_slice(&(value.len() as u32).to_le_bytes());
-        tlv.extend_from_slice(value.as_bytes());
-        let idx = idx.map_or(-1, |i| i as i32);
-        check(unsafe { sys::route_set(idx, ptr(&tlv), len(&tlv)) })?;
         Ok(())
     }
 }

@@ -30,20 +30,31 @@
 #![deny(missing_docs)]
 
 pub mod abi;
+mod ask;
+mod envelope;
 pub mod glob;
 pub mod header;
 mod hook;
 pub mod json;
 pub mod net;
+mod part;
 mod plugin;
 mod shared;
+mod snapshot;
 mod sys;
+pub mod tlv;
+#[cfg(test)]
+mod vectors;
 
-pub use hook::{Field, HeaderId, Hook, PartField, Place, Reply, Scope, View};
+pub use ask::{rrtype, Answer, Record, Request, Response};
+pub use envelope::{Branch, Emission};
+pub use hook::{Field, HeaderId, Hook, Place, Reply, Scope, View};
 pub use json::Value;
+pub use part::{PartField, PartView};
 pub use plugin::{Phase, Phases, Plugin, Verdict};
 pub use shared::{Bucket, Store, Taken};
-pub use sys::{config, log, log_on, now_ms, Level};
+pub use snapshot::{Recipient, Snapshot};
+pub use sys::{config, log, log_on, now_ms, random, secret, Level};
 
 #[doc(hidden)]
 pub use plugin::{init, on};
@@ -67,6 +78,8 @@ impl Error {
     pub const WRONG_PHASE: Error = Error(abi::ERR_WRONG_PHASE);
     /// A limit or quota is used up.
     pub const LIMIT: Error = Error(abi::ERR_LIMIT);
+    /// This host does not know the field, part, view or feature.
+    pub const UNSUPPORTED: Error = Error(abi::ERR_UNSUPPORTED);
     /// The value is not the expected one, or the key exists.
     pub const CONFLICT: Error = Error(abi::ERR_CONFLICT);
 

@@ -3,15 +3,16 @@
 //! The edge to the host: raw imports, reads into buffers that grow, and the
 //! functions that need no hook.
 
-use crate::{abi, check, json, Result};
+use crate::{abi, check, json, Error, Result};
 
 /// Raw host functions. Outside a WebAssembly module there is no host: every
 /// call is "not supported", so that the logic of a plugin can be tested
 /// natively.
-#[cfg(target_arch = "wasm32")]
-pub(crate) use crate::abi::*;
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) use native::*;
+pub(crate) use crate::abi::{
+    bucket, body_write, dns, ehlo_set, emit, get, get_int, hdr_add, hdr_del, hdr_find, hdr_get, hdr_set, http, http_header, http_read, kv_add,
+    kv_cas, kv_del, kv_get, kv_put, meta_get, meta_set, metric, msg_read, msg_size, part_count, part_get, part_read, queue_set, r#use as host_use,
+    rate_take, rcpt_add, rcpt_del, rcpt_set, rcpt_verdict, reply, route_set, score, sender_set, snapshot, split, store,
+};
 
 /// How much a first read has room for: most fields and values are shorter, so
 /// one call of the host is enough.
@@ -61,74 +62,43 @@ pub enum Level {
 /// Writes a line to the relay's log; session id and stage are added there.
 pub fn log(level: Level, text: &str) {
     let t = text.as_bytes();
-    unsafe { host_log(level as i32, ptr(t), len(t)) }
+    unsafe { abi::log(level as i32, ptr(t), len(t)) }
 }
 
 /// Reports whether lines of that level are kept. Ask before making a long one.
 pub fn log_on(level: Level) -> bool {
-    unsafe { host_log_on(level as i32) == 1 }
+    unsafe { abi::log_on(level as i32) == 1 }
 }
 
 /// Returns milliseconds since 1970-01-01 UTC. Tests can freeze it.
 pub fn now_ms() -> i64 {
-    unsafe { now() }
+    unsafe { abi::now() }
+}
+
+/// Returns the value of a granted secret. Do not log it.
+pub fn secret(name: &str) -> Result<Vec<u8>> {
+    let n = name.as_bytes();
+    read(|b, c| unsafe { abi::secret(ptr(n), len(n), b, c) })
+}
+
+/// Fills a buffer with random octets. Tests can freeze them.
+pub fn random(to: &mut [u8]) -> Result<()> {
+    let mut done = 0;
+    while done < to.len() {
+        let rest = &mut to[done..];
+        match check(unsafe { abi::random(rest.as_mut_ptr() as i32, rest.len() as i32) })? {
+            0 => return Err(Error(abi::ERR_IO)),
+            n => done += n,
+        }
+    }
+    Ok(())
 }
 
 /// Returns the stage's config block. An empty block is an empty object.
 pub fn config() -> std::result::Result<json::Value, String> {
-    let raw = read(|b, c| unsafe { host_config(b, c) }).map_err(|e| e.text().to_string())?;
+    let raw = read(|b, c| unsafe { abi::config(b, c) }).map_err(|e| e.text().to_string())?;
     if raw.is_empty() {
         return Ok(json::Value::Object(Vec::new()));
     }
     json::parse(&raw)
-}
-
-#[cfg(target_arch = "wasm32")]
-pub(crate) use crate::abi::{config as host_config, log as host_log, log_on as host_log_on};
-
-#[cfg(not(target_arch = "wasm32"))]
-#[allow(clippy::too_many_arguments)]
-mod native {
-    use crate::abi;
-
-    macro_rules! absent {
-        ($($name:ident($($p:ident: $t:ty),*) -> $r:ty = $v:expr;)*) => {
-            $(pub(crate) unsafe fn $name($($p: $t),*) -> $r { $(let _ = $p;)* $v })*
-        };
-    }
-    absent! {
-        get(a: i32, b: i32, c: i32, d: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        get_int(a: i32, b: i32) -> i64 = abi::ABSENT;
-        reply(a: i32, b: i32, c: i32, d: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        rcpt_verdict(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        hdr_find(a: i32, b: i32, c: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        hdr_get(a: i32, b: i32, c: i32, d: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        hdr_add(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        hdr_set(a: i32, b: i32, c: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        hdr_del(a: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        rcpt_add(a: i32, b: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        rcpt_set(a: i32, b: i32, c: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        rcpt_del(a: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        sender_set(a: i32, b: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        msg_size(a: i32) -> i64 = abi::ERR_UNSUPPORTED as i64;
-        msg_read(a: i32, b: i64, c: i32, d: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        body_write(a: i32, b: i32, c: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        part_count() -> i32 = abi::ERR_UNSUPPORTED;
-        part_get(a: i32, b: i32, c: i32, d: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        meta_get(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        meta_set(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        route_set(a: i32, b: i32, c: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        store(a: i32, b: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        kv_get(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        kv_put(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        kv_del(a: i32, b: i32, c: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        kv_add(a: i32, b: i32, c: i32, d: i64, e: i64, f: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        kv_cas(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i64) -> i32 = abi::ERR_UNSUPPORTED;
-        bucket(a: i32, b: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        rate_take(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        host_config(a: i32, b: i32) -> i32 = abi::ERR_UNSUPPORTED;
-        host_log(a: i32, b: i32, c: i32) -> () = ();
-        host_log_on(a: i32) -> i32 = 0;
-        now() -> i64 = 0;
-    }
 }
