@@ -4,7 +4,6 @@ package wasmhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/tetratelabs/wazero/api"
@@ -17,10 +16,12 @@ type imports struct {
 	functions map[string]*function    // of the ABI, as far as they are served
 	known     map[string]abi.Function // of the ABI, reserved ones too
 	wasi      map[string]*wasiFunction
+
+	operations map[string]func(*instance, *op) error // of a command's answer
 }
 
 func newImports() *imports {
-	im := &imports{functions: functions(), known: make(map[string]abi.Function), wasi: wasiFunctions()}
+	im := &imports{functions: functions(), known: make(map[string]abi.Function), wasi: wasiFunctions(), operations: operations()}
 	for _, f := range abi.Functions() {
 		im.known[f.Name] = f
 	}
@@ -39,13 +40,15 @@ func (im *imports) inspect(wasm []byte) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
-	if err := checkExports(o); err != nil {
+	kind, err := kindOf(o)
+	if err != nil {
 		return Manifest{}, err
 	}
 	m, err := parseManifest(o.manifest)
 	if err != nil {
 		return Manifest{}, err
 	}
+	m.Kind = kind
 	for _, e := range o.imports {
 		if err := im.check(e, &m); err != nil {
 			return Manifest{}, err
@@ -54,18 +57,19 @@ func (im *imports) inspect(wasm []byte) (Manifest, error) {
 	return m, nil
 }
 
-// checkExports tells whether a module is a plugin by what it exports.
-func checkExports(o *outline) error {
+// kindOf tells what kind of plugin a module is by what it exports.
+func kindOf(o *outline) (string, error) {
+	kind, needs := KindReactor, []exportEntry{{"memory", kindMemory}, {"pr_init", kindFunc}, {"pr_on", kindFunc}}
 	if !o.exported("pr_on", kindFunc) && o.exported("_start", kindFunc) {
-		return errors.New("it is a command (it exports _start, not pr_on), and this host runs reactors only; " +
-			"build a library instead (Go: -buildmode=c-shared; Rust: crate-type cdylib; C: -mexec-model=reactor)")
+		kind, needs = KindCommand, needs[:1]
 	}
-	for _, need := range []exportEntry{{"memory", kindMemory}, {"pr_init", kindFunc}, {"pr_on", kindFunc}} {
+	for _, need := range needs {
 		if !o.exported(need.name, need.kind) {
-			return fmt.Errorf("it does not export the %s %s; a plugin exports memory, pr_init and pr_on, as the SDKs do", kindNames[need.kind], need.name)
+			return "", fmt.Errorf("it does not export the %s %s; a plugin exports memory, pr_init and pr_on, as the SDKs do, or is a command, with memory and _start",
+				kindNames[need.kind], need.name)
 		}
 	}
-	return nil
+	return kind, nil
 }
 
 // check refuses an import that cannot be linked, by name.

@@ -41,6 +41,7 @@ type instance struct {
 	scratch []byte   // for host functions
 
 	// Of the running call:
+	program *program       // of a command
 	hook    *pipeline.Hook // nil while the instance starts or ends
 	pending overlay
 	used    usage
@@ -104,6 +105,9 @@ func newInstance(s *Stage) (*instance, mail.PhaseSet, error) {
 	if err := i.instantiate(); err != nil {
 		i.memory.release()
 		return nil, 0, fmt.Errorf("it cannot start: %w", err)
+	}
+	if s.code.manifest.Kind == KindCommand { // its one function runs per hook
+		return i, 0, nil
 	}
 	phases, err := i.init()
 	if err == nil && s.limits.Isolation == IsolationRestore {
@@ -192,6 +196,9 @@ func (i *instance) run(h *pipeline.Hook, limit time.Duration) (mail.Verdict, err
 	i.begin(h, h.Envelope().ID, limit)
 	defer i.end()
 	i.calls++
+	if i.on == nil {
+		return i.runCommand(h)
+	}
 	i.stack[0], i.stack[1] = api.EncodeI32(int32(h.Phase())), api.EncodeI32(int32(h.Arg()))
 	if err := i.call(i.on, "pr_on("+h.Phase().String()+")", i.stage.limits.fuel(h.Phase(), octets(h)), i.stack[:]); err != nil {
 		return mail.Continue, err

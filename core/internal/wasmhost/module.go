@@ -170,6 +170,7 @@ func (c *code) checkTypes() error {
 		{"pr_on", []api.ValueType{i32, i32}, []api.ValueType{i32}},
 		{"pr_close", nil, nil},
 		{"_initialize", nil, nil},
+		{"_start", nil, nil},
 	} {
 		def := c.compiled.ExportedFunctions()[e.name]
 		if def != nil && !sameType(def, e.params, e.results) {

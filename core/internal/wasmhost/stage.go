@@ -25,6 +25,7 @@ type StageOptions struct {
 	Phases  mail.PhaseSet // those it is called in at most; 0 means all that it asks for
 	Grant   Grant
 	Limits  Limits
+	Mode    string            // of a command: ModeJSON or ModeFilter
 	Stores  map[string]Store  // by name; used as far as the grant goes
 	Buckets map[string]Bucket // by name; used as far as the grant goes
 	Secrets map[string]string // by name; used as far as the grant goes
@@ -38,6 +39,8 @@ type StageOptions struct {
 // Stage runs one plugin with one configuration. It implements pipeline.Stage.
 type Stage struct {
 	name        string
+	plugin      string // its name in pipeline.hcl
+	mode        string
 	host        *Host
 	code        *code
 	config      []byte
@@ -65,7 +68,7 @@ type Stage struct {
 // An error is one sentence about the module, or the *Fault of its start; the
 // caller says which stage it is. The stage must be closed.
 func (m *Module) NewStage(ctx context.Context, o StageOptions) (*Stage, error) {
-	s, err := newStage(m.code, o)
+	s, err := newStage(m, o)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +91,8 @@ func (m *Module) NewStage(ctx context.Context, o StageOptions) (*Stage, error) {
 	return s, nil
 }
 
-func newStage(c *code, o StageOptions) (*Stage, error) {
+func newStage(m *Module, o StageOptions) (*Stage, error) {
+	c := m.code
 	limits, err := o.Limits.withDefaults()
 	if err != nil {
 		return nil, err
@@ -106,7 +110,7 @@ func newStage(c *code, o StageOptions) (*Stage, error) {
 		return nil, err
 	}
 	s := &Stage{
-		name: o.Name, host: c.host, code: c, config: o.Config, grant: grant, powers: grant.powers(), limits: limits,
+		name: o.Name, plugin: m.name, mode: o.Mode, host: c.host, code: c, config: o.Config, grant: grant, powers: grant.powers(), limits: limits,
 		stores: maps.Clone(o.Stores), buckets: maps.Clone(o.Buckets), logger: o.Logger, pool: newPool(limits.Instances),
 		secrets: maps.Clone(o.Secrets), dns: o.DNS, http: o.HTTP, metrics: o.Metrics, emit: o.Emit,
 	}
@@ -119,7 +123,7 @@ func newStage(c *code, o StageOptions) (*Stage, error) {
 	if s.logger == nil {
 		s.logger = c.host.logger.With("stage", o.Name)
 	}
-	return s, nil
+	return s, s.checkKind(o.Limits.Isolation)
 }
 
 // granted returns what a stage may touch: what its manifest wants and the
@@ -140,6 +144,9 @@ func granted(m *Manifest, g Grant) (Grant, error) {
 // subscribe takes the phases that the first instance asked for, narrowed to
 // those that the operator allows.
 func (s *Stage) subscribe(phases, allowed mail.PhaseSet) error {
+	if s.code.manifest.Kind == KindCommand {
+		return s.subscribeCommand(allowed)
+	}
 	if extra := phases &^ abi.ServedPhases; extra != 0 {
 		return fmt.Errorf("pr_init asks for phases by the bits %#x, which this host does not call; it calls %s", uint64(extra), servedPhases())
 	}

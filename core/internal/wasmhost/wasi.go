@@ -11,8 +11,9 @@ import (
 )
 
 // wasiModule is WASI preview 1. Guests get clocks, random octets, standard
-// output and error (which go to the log), empty arguments and environment, and
-// proc_exit. Everything else answers ENOSYS: there are no files and no network.
+// output and error (which go to the log), an empty environment, and proc_exit;
+// commands also arguments, standard input, and an output of their own.
+// Everything else answers ENOSYS: there are no files and no network.
 const wasiModule = "wasi_snapshot_preview1"
 
 // Errors of WASI preview 1.
@@ -20,6 +21,7 @@ const (
 	wasiOK     = 0
 	wasiBadF   = 8
 	wasiInval  = 28
+	wasiIO     = 29
 	wasiNoSys  = 52
 	wasiNotSup = 58
 )
@@ -61,13 +63,14 @@ func (f *wasiFunction) types() (params, results []api.ValueType) {
 
 func wasiFunctions() map[string]*wasiFunction {
 	return map[string]*wasiFunction{
-		"args_get":          {params: "ii", run: wasiNothing},
-		"args_sizes_get":    {params: "ii", run: wasiNoSizes},
+		"args_get":          {params: "ii", run: wasiArgs},
+		"args_sizes_get":    {params: "ii", run: wasiArgSizes},
 		"environ_get":       {params: "ii", run: wasiNothing},
 		"environ_sizes_get": {params: "ii", run: wasiNoSizes},
 		"clock_res_get":     {params: "ii", run: wasiClockRes},
 		"clock_time_get":    {params: "iIi", run: wasiClockTime},
 		"random_get":        {params: "ii", run: wasiRandom},
+		"fd_read":           {params: "iiii", run: wasiRead},
 		"fd_write":          {params: "iiii", run: wasiWrite},
 		"fd_fdstat_get":     {params: "ii", run: wasiFdstat},
 		"fd_prestat_get":    {params: "ii", run: wasiBadFile}, // ends the search for folders of Go's and wasi-libc's start
@@ -87,7 +90,6 @@ func wasiFunctions() map[string]*wasiFunction {
 		"fd_pread":                {params: "iiiIi"},
 		"fd_prestat_dir_name":     {params: "iii"},
 		"fd_pwrite":               {params: "iiiIi"},
-		"fd_read":                 {params: "iiii"},
 		"fd_readdir":              {params: "iiiIi"},
 		"fd_renumber":             {params: "ii"},
 		"fd_seek":                 {params: "iIii"},
@@ -115,7 +117,7 @@ func wasiNothing(*instance, []uint64) uint32 { return wasiOK }
 
 func wasiBadFile(*instance, []uint64) uint32 { return wasiBadF }
 
-// wasiNoSizes: no arguments and no environment, in no octets.
+// wasiNoSizes: no environment, in no octets.
 func wasiNoSizes(i *instance, s []uint64) uint32 {
 	i.putU32(s[0], 0)
 	i.putU32(s[1], 0)
@@ -174,13 +176,86 @@ func wasiWrite(i *instance, s []uint64) uint32 {
 	}
 	vectors, total := i.view(s[1], uint64(n)*8), 0
 	for ; len(vectors) > 0; vectors = vectors[8:] {
-		p := i.view(uint64(binary.LittleEndian.Uint32(vectors)), uint64(binary.LittleEndian.Uint32(vectors[4:])))
+		p := i.vector(vectors)
 		i.meter.charge(int64(len(p)))
-		i.out.write(p)
+		i.write(arg(s[0]), p)
 		total += len(p)
 	}
 	i.putU32(s[3], uint32(total))
 	return wasiOK
+}
+
+// vector returns the buffer that an iovec describes.
+func (i *instance) vector(iovec []byte) []byte {
+	return i.view(uint64(binary.LittleEndian.Uint32(iovec)), uint64(binary.LittleEndian.Uint32(iovec[4:])))
+}
+
+// write takes octets of standard output or error.
+func (i *instance) write(fd int, p []byte) {
+	if fd != 1 || i.program == nil {
+		i.out.write(p)
+		return
+	}
+	if err := i.program.out.write(p); err != nil {
+		i.program.failed = err
+		panic(errOutput)
+	}
+}
+
+// wasiRead(fd, iovs, n, read): standard input, which only a command has.
+func wasiRead(i *instance, s []uint64) uint32 {
+	if arg(s[0]) != 0 {
+		return wasiBadF
+	}
+	n := arg(s[2])
+	if n < 0 || n > maxVectors {
+		return wasiInval
+	}
+	vectors, total := i.view(s[1], uint64(n)*8), 0
+	for ; len(vectors) > 0 && i.program != nil; vectors = vectors[8:] {
+		p := i.vector(vectors)
+		p = p[:min(len(p), maxReadChunk)]
+		i.meter.charge(int64(len(p)) / octetsPerUnit)
+		got, err := i.program.read(p)
+		if err != nil {
+			i.stage.logger.Error("message could not be read for a command", "id", i.out.id, "error", err)
+			return wasiIO
+		}
+		if total += got; got < len(p) {
+			break
+		}
+	}
+	i.putU32(s[3], uint32(total))
+	return wasiOK
+}
+
+// wasiArgSizes(count, octets): of the arguments, each with a NUL behind it.
+func wasiArgSizes(i *instance, s []uint64) uint32 {
+	octets := 0
+	for _, a := range i.args() {
+		octets += len(a) + 1
+	}
+	i.putU32(s[0], uint32(len(i.args())))
+	i.putU32(s[1], uint32(octets))
+	return wasiOK
+}
+
+// wasiArgs(pointers, octets): the arguments.
+func wasiArgs(i *instance, s []uint64) uint32 {
+	p, b := s[0], s[1]
+	for _, a := range i.args() {
+		i.putU32(p, uint32(b))
+		copy(i.view(b, uint64(len(a)+1)), a+"\x00")
+		p, b = p+4, b+uint64(len(a)+1)
+	}
+	return wasiOK
+}
+
+func (i *instance) args() []string {
+	if i.program == nil {
+		return nil
+	}
+	return i.program.args
 }
 
 // wasiFdstat(fd, out): 0 to 2 are character devices, others are not there.
@@ -197,6 +272,9 @@ func wasiFdstat(i *instance, s []uint64) uint32 {
 // wasiExit(code) ends the guest.
 func wasiExit(i *instance, s []uint64) uint32 {
 	i.exited = true
+	if i.program != nil {
+		i.program.code = arg(s[0])
+	}
 	panic(exitError(arg(s[0])))
 }
 

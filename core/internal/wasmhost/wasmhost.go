@@ -10,6 +10,13 @@
 // starts a first instance as proof. A Stage is a pipeline.Stage: it leases an
 // instance from its pool for one call, and puts it back or throws it away.
 //
+// Instances live as long as the stage's isolation says: leased for one call from
+// a pool (call), for a transaction (message) or a connection (session), put back
+// to what they were after each call (restore), or made anew (fresh). What has no
+// connection, as mail that a program submits, has its instance for the
+// transaction; what has neither, as phase tick, for the call. A command, which is
+// a program with standard input and output, is started for each call.
+//
 // What a guest can do: call the host functions of sdk/abi as far as its grant
 // goes, and the few of WASI preview 1 that language runtimes cannot start
 // without. What it cannot: run beyond its fuel, deadline, call depth or memory,
