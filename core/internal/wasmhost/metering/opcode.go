@@ -106,9 +106,9 @@ func (op opcode) String() string {
 // opcode reads an instruction and demands that it is a known one. A fault is at
 // its first octet.
 //
-// A number behind a prefix must not be padded: engines differ in how they read
-// it (wazero takes one octet behind 0xfd), so that what is an operand for one is
-// code for the other, and code that is not seen here would not be charged.
+// The number behind 0xfd must not be padded: wazero takes one octet for it, so
+// that what is an operand here would be code there, and code that is not seen
+// here is not charged.
 func (m *module) opcode(r *reader) opcode {
 	start := r.pos
 	first, n := r.byte(), uint32(0)
@@ -122,7 +122,7 @@ func (m *module) opcode(r *reader) opcode {
 	switch {
 	case r.err != nil:
 		return 0
-	case isPrefix(first) && r.pos-start != 1+sizeU32(n):
+	case first == 0xfd && r.pos-start != 1+sizeU32(n):
 		r.refuse(start, number(first, n)+" (its number is padded)")
 	case n > 0xff || !op.known():
 		r.refuse(start, number(first, n)+feature(first, n))
