@@ -34,11 +34,12 @@ func (r *Relay) Stages() []StageState {
 }
 
 func (g *generation) stageState(pipeline string, s *config.Stage) StageState {
-	st := StageState{Pipeline: pipeline, Stage: s.Name, Plugin: s.Plugin, Code: g.codeOf(s.Plugin), State: stateLive}
+	st := StageState{Pipeline: pipeline, Stage: s.Name, Plugin: s.Plugin, Code: g.codeOf(s.Plugin), Signer: g.signerOf(s.Plugin), State: stateLive}
 	if s.Candidate == nil {
 		return st
 	}
 	st.Candidate, st.CandidateCode, st.Mode = s.Candidate.Plugin, g.codeOf(s.Candidate.Plugin), s.Candidate.Mode
+	st.CandidateSigner = g.signerOf(s.Candidate.Plugin)
 	if r := g.rollouts[stageKey(pipeline, s.Name)]; r != nil {
 		st.State = r.Mode()
 		st.Compared, st.Differed, st.Failed = r.compared.Load(), r.differed.Load(), r.failed.Load()
@@ -55,6 +56,16 @@ func (g *generation) codeOf(plugin string) string {
 	}
 	if p := g.plugin(plugin); p != nil {
 		return p.Source
+	}
+	return ""
+}
+
+// signerOf returns the id of the key whose signature of a plugin was checked.
+func (g *generation) signerOf(plugin string) string {
+	for _, c := range g.code {
+		if c.Plugin == plugin {
+			return c.Signer
+		}
 	}
 	return ""
 }

@@ -47,7 +47,7 @@ func printStages(out io.Writer, stages []control.StageState) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "PIPELINE\tSTAGE\tPLUGIN\tCODE\tCANDIDATE\tCODE\tMODE\tSTATE\tCOMPARED\tDIFFERED\tFAILED")
 	for _, st := range stages {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", st.Pipeline, st.Stage, st.Plugin, shortCode(st.Code), candidateColumns(st))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", st.Pipeline, st.Stage, st.Plugin, codeColumn(st.Code, st.Signer), candidateColumns(st))
 	}
 	return w.Flush()
 }
@@ -56,7 +56,15 @@ func candidateColumns(st control.StageState) string {
 	if st.Candidate == "" {
 		return "-\t-\t-\t" + st.State + "\t-\t-\t-"
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%d\t%d", st.Candidate, shortCode(st.CandidateCode), st.Mode, st.State, st.Compared, st.Differed, st.Failed)
+	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%d\t%d", st.Candidate, codeColumn(st.CandidateCode, st.CandidateSigner), st.Mode, st.State, st.Compared, st.Differed, st.Failed)
+}
+
+// codeColumn is the code, with the key that signed it.
+func codeColumn(code, signer string) string {
+	if signer == "" {
+		return shortCode(code)
+	}
+	return shortCode(code) + " signed by " + signer
 }
 
 // shortCode is enough of a hash to tell versions apart.

@@ -6,17 +6,19 @@ import "time"
 
 // StageState is one stage of the running configuration, with its candidate.
 type StageState struct {
-	Pipeline      string
-	Stage         string
-	Plugin        string
-	Code          string // "sha256:…" of the module, or "native:NAME"
-	Candidate     string `json:",omitempty"` // plugin; empty: the stage has none, and what follows says nothing
-	CandidateCode string `json:",omitempty"`
-	Mode          string `json:",omitempty"` // shadow or canary, as pipeline.hcl says
-	State         string // live: as pipeline.hcl says; promoted: the candidate is called; off: it is not
-	Compared      int64  // calls of the candidate since this state of the block was loaded
-	Differed      int64  // those that decided differently
-	Failed        int64  // those that failed
+	Pipeline        string
+	Stage           string
+	Plugin          string
+	Code            string // "sha256:…" of the module, or "native:NAME"
+	Signer          string `json:",omitempty"` // id of the minisign key whose signature of the code was checked
+	Candidate       string `json:",omitempty"` // plugin; empty: the stage has none, and what follows says nothing
+	CandidateCode   string `json:",omitempty"`
+	CandidateSigner string `json:",omitempty"`
+	Mode            string `json:",omitempty"` // shadow or canary, as pipeline.hcl says
+	State           string // live: as pipeline.hcl says; promoted: the candidate is called; off: it is not
+	Compared        int64  // calls of the candidate since this state of the block was loaded
+	Differed        int64  // those that decided differently
+	Failed          int64  // those that failed
 }
 
 // StageAction is something done to the candidate of a stage.

@@ -198,6 +198,11 @@ func TestASignedPluginFromADockerRegistry(t *testing.T) {
 	}
 	first := startRelay(t, config, login, data)
 	eventually(t, "the log does not tell of the registry", logs(first, "from=registry", "made by the test"))
+	list := exec.Command(os.Getenv(binaryVar), "-c", config, "stage", "list")
+	list.Env = append(os.Environ(), data)
+	if out, err := outputOf(t, list); err != nil || !strings.Contains(out, digest.FromBytes(wasm).Encoded()[:12]+" signed by ") {
+		t.Errorf("%v\n%s", err, out)
+	}
 	first.end()
 	r.stop()
 	second := startRelay(t, config, data)

@@ -5,6 +5,8 @@ package relay_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -13,12 +15,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/jedisct1/go-minisign"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
@@ -72,6 +76,37 @@ func (s *shop) push(t *testing.T, wasm []byte, annotations map[string]string) st
 	return "oci:" + repo.Reference.Registry + "/" + repo.Reference.Repository + "@" + m.Digest.String()
 }
 
+// signer is a key pair of minisign made for this test.
+type signer struct{ key minisign.PrivateKey }
+
+func newSigner(t *testing.T) *signer {
+	t.Helper()
+	_, secret, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &signer{minisign.PrivateKey{SignatureAlgorithm: [2]byte{'E', 'd'}, KeyId: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}}}
+	copy(s.key.SecretKey[:], secret)
+	return s
+}
+
+const signerID = "0807060504030201"
+
+// public is the key's text.
+func (s *signer) public() string {
+	p := s.key.PublicKey()
+	return base64.StdEncoding.EncodeToString(slices.Concat(p.SignatureAlgorithm[:], p.KeyId[:], p.PublicKey[:]))
+}
+
+func (s *signer) sign(t *testing.T, wasm []byte) string {
+	t.Helper()
+	sig, err := s.key.Sign(wasm, minisign.SignOptions{TrustedComment: "rewrite 1.0", Hashed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(sig.Encode())
+}
+
 func builtin(t *testing.T, name string) []byte {
 	t.Helper()
 	wasm, ok := plugins.Builtin(name)
@@ -104,9 +139,10 @@ func rewriting(source, more string) string {
 // TestAPluginFromARegistry: it is pulled when the configuration is loaded and at
 // no other time, and once it was there a restart needs no registry.
 func TestAPluginFromARegistry(t *testing.T) {
-	s := newShop(t)
+	s, author := newShop(t), newSigner(t)
 	g := &rig{t: t, sink: newSink(t), clock: relay.NewFakeClock(time.Now()), ended: make(chan error, 1)}
-	o := g.options(rewriting(s.push(t, builtin(t, "rewrite"), nil), ""), nil)
+	src := s.push(t, builtin(t, "rewrite"), map[string]string{"dev.postroad.minisig": author.sign(t, builtin(t, "rewrite"))})
+	o := g.options(rewriting(src, fmt.Sprintf("public_key = %q", author.public())), nil)
 	var said bytes.Buffer
 	o.InMemory, o.LogOutput = false, &said
 	start := func() {
@@ -124,6 +160,9 @@ func TestAPluginFromARegistry(t *testing.T) {
 	}
 	start()
 	asked := s.asked.Load()
+	if got := g.r.Stages(); len(got) != 1 || got[0].Signer != signerID {
+		t.Errorf("stages %+v", got)
+	}
 	send(1)
 	if err := g.r.Reload(context.Background()); err != nil {
 		t.Error(err)
@@ -137,7 +176,7 @@ func TestAPluginFromARegistry(t *testing.T) {
 	start()
 	send(3)
 	g.end()
-	for _, want := range []string{"plugin loaded", "from=registry", "from=cache"} {
+	for _, want := range []string{"plugin loaded", "from=registry", "from=cache", "signer=" + signerID, "rewrite 1.0"} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("no %q in the log\n%s", want, said.String())
 		}
