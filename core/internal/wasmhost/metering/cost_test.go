@@ -74,6 +74,10 @@ func costs() []cost {
 		{"grow", []uint64{0}, 1001, false},
 		{"grow", []uint64{3}, 13_289, false},
 		{"table", []uint64{4}, 107, false},
+		{"init", []uint64{48}, 106, false},
+		{"copytable", []uint64{3}, 106, false},
+		{"filltable", []uint64{0}, 103, false},
+		{"filltable", []uint64{4}, 107, false},
 		{"growtable", []uint64{10}, 112, false},
 		{"root", []uint64{math.Float64bits(9)}, 42, false},
 		{"pair", []uint64{1}, 5, false},
@@ -90,7 +94,7 @@ func TestBulkBeyondBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"fill", "copy", "grow", "table", "growtable"} {
+		for _, name := range []string{"fill", "copy", "init", "grow", "table", "copytable", "filltable", "growtable"} {
 			_, s, err := g.call(metering.NewState(1000, 10), name, math.MaxUint32)
 			if err == nil || s.Cause() != metering.CauseFuel {
 				t.Errorf("%s: %s: cause %v: %v", engine, name, s.Cause(), err)

@@ -23,6 +23,10 @@ func FuzzRewrite(f *testing.F) {
 	for _, wasm := range seeds(f) {
 		f.Add(wasm)
 	}
+	for _, wasm := range attacks() {
+		f.Add([]byte(wasm))
+	}
+	f.Add([]byte(padded()))
 	f.Fuzz(checkRewrite)
 }
 
@@ -112,7 +116,7 @@ func compareCall(t *testing.T, ctx context.Context, p, m api.Module, name string
 			args = append(args, 0)
 		}
 	}
-	setState(m, metering.NewState(100_000, 100))
+	setState(m, metering.State{Slice: 50, Total: 100_000, Depth: 100}) // the helper is called early
 	b, errB := m.ExportedFunction(name).Call(ctx, args...)
 	if s := readState(m); s.Cause() != metering.CauseGuest {
 		return false

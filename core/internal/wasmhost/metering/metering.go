@@ -1,53 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metering rewrites a WebAssembly module, before it is compiled, so
-// that it can be run for a stranger: every instruction is paid for from a
-// budget, the call depth is limited, a running call can be killed from another
-// goroutine, and a long call gives way to Go's scheduler and garbage collector.
-//
-// # What is added
-//
-// The rewritten module has four more globals, exported under reserved names
-// (NameSlice, NameTotal, NameKill, NameDepth), one more function, the helper,
-// and counting code in front of the guest's own. Things are only ever appended,
-// so that no index the guest uses changes its meaning, and no import is added.
-//
-//   - slice (i64) is counted down at the start of every straight-line block by
-//     the exact cost of the block. At function entries, at loop headers and at
-//     bulk operations it is tested: below zero, the helper is called.
-//   - The helper refills slice from total (i64), at most SliceUnits at a time,
-//     and leaves the native code once (by growing the memory by zero pages), so
-//     that Go can stop the world. It traps when total is empty or kill (i32) is
-//     not zero.
-//   - depth (i32) is counted down at the entry of every function that calls
-//     others, by the weight of its frame, and up again when the function
-//     returns. Below zero, the function traps.
-//
-// # What the host does
-//
-// Before each call the host sets the four globals from NewState, after it reads
-// them back and asks State.Cause why a call trapped. What the module does while
-// it is instantiated (its start section) is paid from Options.StartFuel, for
-// nobody can set a global before that. Setting kill is allowed at any time, from
-// any goroutine; nobody but the host writes it.
-//
-// # How exact it is
-//
-// A guest burns no more than its budget, its last straight-line block (a function
-// body at most) and, by charge only, the one bulk operation that it could not pay
-// for and that did not run. The same guest with the same input burns the same on
-// any machine. Fuel is not time: memory that misses the cache costs nothing extra,
-// so that a deadline, by kill, belongs to every call.
-//
-// # What is refused
-//
-// A module is refused, with an *Error, rather than guessed at: unknown
-// instructions and sections, shared memories, 64-bit memories, more than one
-// memory, tail calls, exceptions, garbage-collected types, trailing bytes,
-// counts beyond the limits of limits.go. Every index is checked against the
-// counts of the original, so that a module cannot reach what is appended; types
-// are not checked here. The host validates the original with its engine first;
-// Strip gives it the form in which that is safe to do.
 package metering
 
 // Version changes whenever the same module would be rewritten differently. It

@@ -89,21 +89,27 @@ func everything(body string) string {
 		section(10, "\x01"+sized("\x01\x01\x7f"+body+"\x0b")) + section(11, "\x01\x01\x00")
 }
 
+// padded is a module that hides an endless loop in what looks like the constant
+// of a v128.const.
+func padded() string {
+	const hidden = "\x0b\x03\x40\x0c\x00\x0b\x02\x40" // end loop br 0 end block
+	return code("\x02\x40\x41\x01\x0d\x00\x00\xfd\x8c\x00" + hidden + strings.Repeat("\x01", 8) + "\x0b")
+}
+
 // TestPadded: behind 0xfd the engine takes one octet where the specification has
 // an integer of any width, so that what would be the constant of a v128.const
-// here is code there: an endless loop that nobody counts. Such a module is
-// refused.
+// here is code there that nobody counts. Such a module is refused.
 func TestPadded(t *testing.T) {
-	const hidden = "\x0b\x03\x40\x0c\x00\x0b\x02\x40" // end loop br 0 end block
-	loop := "\x02\x40\x41\x01\x0d\x00\x00\xfd\x8c\x00" + hidden + strings.Repeat("\x01", 8) + "\x0b"
-	if err := compile(t, []byte(code(loop))); err != nil {
+	if err := compile(t, []byte(padded())); err != nil {
 		t.Fatalf("the attack is none: %v", err)
 	}
-	for name, body := range map[string]string{
-		"hidden loop": loop, "v128.const": "\xfd\x8c\x80\x00" + strings.Repeat("\x00", 16) + "\x1a",
-		"i8x16.eq": "\x00\xfd\xa3\x80\x00\x00", "v128.not": "\x00\xfd\xcd\x00\x00",
+	for name, wasm := range map[string]string{
+		"hidden loop": padded(),
+		"v128.const":  code("\xfd\x8c\x80\x00" + strings.Repeat("\x00", 16) + "\x1a"),
+		"i8x16.eq":    code("\x00\xfd\xa3\x80\x00\x00"),
+		"v128.not":    code("\x00\xfd\xcd\x00\x00"),
 	} {
-		_, err := metering.Rewrite([]byte(code(body)), metering.Options{})
+		_, err := metering.Rewrite([]byte(wasm), metering.Options{})
 		if !errors.Is(err, metering.ErrUnsupported) || !strings.Contains(err.Error(), "padded") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -61,13 +61,13 @@ func compile(t testing.TB, wasm []byte) error {
 	return err
 }
 
-// TestOutOfRange: every index that becomes valid by what is appended is refused,
-// for it would reach the counters or the helper.
-func TestOutOfRange(t *testing.T) {
+// attacks are modules with an index out of range that becomes valid by what is
+// appended, where it would reach the counters or the helper.
+func attacks() map[string]string {
 	exports := func(kind, index string) string {
 		return before + section(7, "\x01\x01x"+kind+index) + code("")[len(before):]
 	}
-	for name, wasm := range map[string]string{
+	return map[string]string{
 		"global.set slice":        code("\x42\x00\x24\x01"),
 		"global.get total":        code("\x23\x02\x1a"),
 		"global.get kill, padded": code("\x23\x83\x80\x80\x80\x00\x1a"),
@@ -100,7 +100,12 @@ func TestOutOfRange(t *testing.T) {
 		"body ends early":         code("\x0b\x0b"),
 		"body ends late":          code("\x02\x40"),
 		"else at the top":         code("\x05"),
-	} {
+	}
+}
+
+// TestOutOfRange: the attacks are refused.
+func TestOutOfRange(t *testing.T) {
+	for name, wasm := range attacks() {
 		refused(t, name, wasm, metering.ErrMalformed)
 	}
 }

@@ -7,6 +7,7 @@
   (table $t 4 100 funcref)
   (elem $e func $straight $straight $straight $straight)
   (type $v (func))
+  (data $d "forty-eight octets that memory.init copies somewhere")
   (func $straight (export "straight") (result i32)
     (i32.add (i32.const 1) (i32.const 2)))          ;; 3
   (func (export "nothing"))                         ;; 0
@@ -43,6 +44,12 @@
     (memory.grow (local.get 0)))                    ;; 1001 + n*4096
   (func (export "table") (param i32)
     (table.init $t $e (i32.const 0) (i32.const 0) (local.get 0))) ;; 103 + n
+  (func (export "init") (param i32)
+    (memory.init $d (i32.const 0) (i32.const 0) (local.get 0))) ;; 103 + n/16
+  (func (export "copytable") (param i32)
+    (table.copy $t $t (i32.const 0) (i32.const 0) (local.get 0))) ;; 103 + n
+  (func (export "filltable") (param i32)
+    (table.fill $t (i32.const 0) (ref.null func) (local.get 0))) ;; 103 + n
   (func (export "growtable") (param i32) (result i32)
     (table.grow $t (ref.null func) (local.get 0)))  ;; 102 + n
   (func (export "root") (param f64) (result f64)
