@@ -41,7 +41,7 @@ func (d *door) at(g *generation) (*config.Listener, *pipeline.Pipeline) {
 	if l == nil {
 		return nil, nil
 	}
-	if pl := g.pipelines[l.Pipeline]; pl != nil {
+	if pl := g.pipeline(l.Pipeline); pl != nil {
 		return l, pl
 	}
 	return l, d.r.noStages
@@ -54,12 +54,12 @@ type beginner interface {
 }
 
 // begin begins a transaction with generation g, which the caller keeps in use
-// until the transaction is closed.
-func (d *door) begin(ctx context.Context, g *generation, b beginner, c *mail.Client, from mail.Address, p smtpin.MailParams) (*transaction, *mail.Reply) {
+// until the transaction is closed. b is of the pipeline pl.
+func (d *door) begin(ctx context.Context, g *generation, pl *pipeline.Pipeline, b beginner, c *mail.Client, from mail.Address, p smtpin.MailParams) (*transaction, *mail.Reply) {
 	if err := d.r.room(p.Size); err != nil {
 		return nil, mail.ReplyOf(err)
 	}
-	l, pl := d.at(g)
+	l, _ := d.at(g)
 	t := &transaction{r: d.r, g: g, l: l, pl: pl, client: c, trusted: mayRelay(l, c.Addr.Addr())}
 	t.tx = b.Begin(&mail.Envelope{
 		ID: d.r.newID(), Sender: from, OriginalSender: from, Client: *c, Received: d.r.clock.Now(),

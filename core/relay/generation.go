@@ -23,8 +23,9 @@ type generation struct {
 	config    *config.Config
 	routing   *routing
 	listeners map[string]*config.Listener
-	pipelines map[string]*pipeline.Pipeline
+	chains    map[string]*chain     // by pipeline
 	rollouts  map[string]*rollout   // of the stages with a candidate, by stageKey
+	breakers  map[string]bool       // names of those in use
 	captures  map[string]*capturing // by pipeline, of those that capture
 	code      []PluginCode          // of the plugins that are WebAssembly
 	closers   []func() error        // stages, then modules
@@ -40,7 +41,11 @@ type parts struct {
 	host     *wasmhost.Host
 	store    func(*config.Store) wasmhost.Store
 	buckets  *bucketSet
-	rollouts *rollouts
+	rollouts *rollouts          // nil: candidates do what pipeline.hcl says
+	breakers *pipeline.Breakers // by stage and code
+	poison   *pipeline.Poison   // nil: a message may fail for ever
+	broken   func(stage string, open bool)
+	clock    Clock
 	newBody  func() pipeline.BodyWriter
 	observer pipeline.Observer
 	captures *captureSet // nil: nothing is captured
@@ -52,7 +57,7 @@ type parts struct {
 func build(ctx context.Context, c *config.Config, src *loading, p parts) (_ *generation, err error) {
 	g := &generation{
 		config: c, routing: newRouting(c), listeners: map[string]*config.Listener{},
-		pipelines: map[string]*pipeline.Pipeline{}, rollouts: map[string]*rollout{}, captures: map[string]*capturing{}, closed: make(chan struct{}),
+		chains: map[string]*chain{}, rollouts: map[string]*rollout{}, captures: map[string]*capturing{}, breakers: map[string]bool{}, closed: make(chan struct{}),
 	}
 	defer func() {
 		if err != nil {
@@ -101,19 +106,72 @@ func (g *generation) addPipeline(ctx context.Context, c *config.Pipeline, module
 	if g.captures[c.Name], err = p.captures.get(c); err != nil {
 		return err
 	}
-	o := pipeline.Options{Name: c.Name, Dry: p.dry, NewBody: p.newBody, MaxBody: g.maxBody(c.Name), MaxHeader: g.maxHeader(c.Name), Observer: p.observer}
+	o := pipeline.Options{
+		Name: c.Name, Dry: p.dry, NewBody: p.newBody, MaxBody: g.maxBody(c.Name), MaxHeader: g.maxHeader(c.Name), Observer: p.observer,
+		Comparer: comparer{g.rollouts, p.clock}, Poison: p.poison, Now: p.clock.Now, OnBreaker: p.broken,
+	}
+	steps := make([]chainStep, len(c.Stages))
 	for i := range c.Stages {
-		s, err := g.stage(ctx, &c.Stages[i], modules, src, p)
-		if err != nil {
-			return fmt.Errorf("%s: stage %q: %w", c.Stages[i].Pos, c.Stages[i].Name, err)
-		}
-		o.Steps = append(o.Steps, s)
-		if key := stageKey(c.Name, c.Stages[i].Name); c.Stages[i].Candidate != nil {
-			g.rollouts[key] = p.rollouts.of(key, &c.Stages[i])
+		if err := g.place(ctx, &steps[i], c.Name, &c.Stages[i], modules, src, p); err != nil {
+			return err
 		}
 	}
-	g.pipelines[c.Name] = pipeline.New(o)
+	g.chains[c.Name] = newChain(o, steps)
 	return nil
+}
+
+// pipeline returns a pipeline as it runs now, nil when there is none.
+func (g *generation) pipeline(name string) *pipeline.Pipeline {
+	if c := g.chains[name]; c != nil {
+		return c.pipeline()
+	}
+	return nil
+}
+
+// place makes one stage of a pipeline and its candidate.
+func (g *generation) place(ctx context.Context, at *chainStep, in string, c *config.Stage, modules map[string]*wasmhost.Module, src *loading, p parts) (err error) {
+	s := &at.step
+	s.Name, s.OnError, s.Always = c.Name, pipeline.OnError(c.OnError), c.Always
+	if c.When != nil {
+		s.When = c.When
+	}
+	if s.Stage, s.Code, err = g.stage(ctx, stageOf{c.Name, c.Plugin, c.Config}, modules, src, p); err != nil {
+		return fmt.Errorf("%s: stage %q: %w", c.Pos, c.Name, err)
+	}
+	key := stageKey(in, c.Name)
+	s.Breaker = g.breaker(key, s.Code, c.Breaker, p)
+	if c.Candidate == nil {
+		return nil
+	}
+	if s.Candidate, err = g.candidate(ctx, c, modules, src, p); err != nil {
+		return fmt.Errorf("%s: candidate of stage %q: %w", c.Candidate.Pos, c.Name, err)
+	}
+	at.rollout = p.rollouts.of(key, c)
+	at.promoted = g.breaker(key, s.Candidate.Code, c.Breaker, p)
+	g.rollouts[key] = at.rollout
+	return nil
+}
+
+func (g *generation) candidate(ctx context.Context, c *config.Stage, modules map[string]*wasmhost.Module, src *loading, p parts) (*pipeline.Candidate, error) {
+	n := c.Candidate
+	out := &pipeline.Candidate{Mode: pipeline.Mode(n.Mode), Share: n.Share}
+	if n.When != nil {
+		out.When = n.When
+	}
+	var err error
+	out.Stage, out.Code, err = g.stage(ctx, stageOf{c.Name, n.Plugin, n.Config}, modules, src, p)
+	return out, err
+}
+
+// breaker returns the breaker of a stage and the code that it runs. It outlives
+// generations.
+func (g *generation) breaker(key, code string, o config.Breaker, p parts) *pipeline.Breaker {
+	if p.breakers == nil {
+		return nil
+	}
+	name := key + " " + code
+	g.breakers[name] = true
+	return p.breakers.Get(name, pipeline.BreakerOptions{Failures: o.Failures, Probe: o.Probe})
 }
 
 // maxBody returns the largest message that a listener of the pipeline takes.
@@ -142,27 +200,29 @@ func (g *generation) maxHeader(name string) int64 {
 	return most + roomForStages
 }
 
-func (g *generation) stage(ctx context.Context, c *config.Stage, modules map[string]*wasmhost.Module, src *loading, p parts) (pipeline.Step, error) {
-	step := pipeline.Step{Name: c.Name, OnError: pipeline.OnError(c.OnError), Always: c.Always}
-	if c.When != nil {
-		step.When = c.When
-	}
-	plugin := g.plugin(c.Plugin)
+// stageOf is what a stage is made of: its name, and plugin and config of itself
+// or of its candidate.
+type stageOf struct {
+	name, plugin string
+	config       []byte
+}
+
+// stage makes a stage, and says which code it runs.
+func (g *generation) stage(ctx context.Context, c stageOf, modules map[string]*wasmhost.Module, src *loading, p parts) (pipeline.Stage, string, error) {
+	plugin := g.plugin(c.plugin)
 	if plugin == nil {
-		return step, fmt.Errorf("no plugin %q", c.Plugin)
+		return nil, "", fmt.Errorf("no plugin %q", c.plugin)
 	}
 	if newStage, ok := src.native(plugin); ok {
-		s, err := src.newNative(plugin, newStage, c.Config)
-		step.Stage, step.Code = s, plugin.Source
-		return step, err
+		s, err := src.newNative(plugin, newStage, c.config)
+		return s, plugin.Source, err
 	}
 	s, err := modules[plugin.Name].NewStage(ctx, g.stageOptions(c, plugin, p))
 	if err != nil {
-		return step, err
+		return nil, "", err
 	}
-	step.Stage, step.Code = s, "sha256:"+modules[plugin.Name].SHA256()
 	g.closers = append([]func() error{s.Close}, g.closers...)
-	return step, nil
+	return s, "sha256:" + modules[plugin.Name].SHA256(), nil
 }
 
 // phases returns the set of the phases that the configuration names; none means
@@ -177,9 +237,9 @@ func phases(names []string) mail.PhaseSet {
 	return set
 }
 
-func (g *generation) stageOptions(c *config.Stage, plugin *config.Plugin, p parts) wasmhost.StageOptions {
+func (g *generation) stageOptions(c stageOf, plugin *config.Plugin, p parts) wasmhost.StageOptions {
 	o := wasmhost.StageOptions{
-		Name: c.Name, Config: c.Config, Phases: phases(plugin.Phases), Logger: p.log.Named("stage").With("stage", c.Name),
+		Name: c.name, Config: c.config, Phases: phases(plugin.Phases), Logger: p.log.Named("stage").With("stage", c.name, "plugin", plugin.Name),
 		Grant: wasmhost.Grant(plugin.Grant), Secrets: plugin.Secrets,
 		Limits: wasmhost.Limits{Memory: plugin.Limits.Memory, Deadline: plugin.Limits.Deadline,
 			MessageDeadline: plugin.Limits.MessageDeadline, Fuel: plugin.Limits.Fuel, MessageFuel: plugin.Limits.MessageFuel,

@@ -61,6 +61,16 @@ func (o stageObserver) StageDone(e *mail.Envelope, stage string, p mail.Phase, v
 	}
 }
 
+// broken tells of a breaker.
+func (o stageObserver) broken(stage string, open bool) {
+	o.r.metrics.StageBroken(stage, open)
+	if open {
+		o.r.log.Error("stage is broken: on_error is applied without calling it, until a probe succeeds", "stage", stage)
+		return
+	}
+	o.r.log.Info("stage works again", "stage", stage)
+}
+
 // causeOf is the cause of a stage's failure as metrics and logs spell it.
 func causeOf(err error) string {
 	var f *wasmhost.Fault

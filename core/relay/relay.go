@@ -92,6 +92,8 @@ type Relay struct {
 	host     *wasmhost.Host
 	buckets  *bucketSet
 	rollouts *rollouts
+	breakers pipeline.Breakers
+	poison   *pipeline.Poison
 	captures *captureSet
 	metrics  *admin.Metrics
 	noStages *pipeline.Pipeline // of listeners without a pipeline
@@ -123,7 +125,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	if r.clock == nil {
 		r.clock = clock.System{}
 	}
-	r.buckets = newBucketSet(r.clock)
+	r.buckets, r.poison = newBucketSet(r.clock), pipeline.NewPoison()
 	r.stopping, r.hurry = context.WithCancel(context.Background())
 	r.ending, r.endLoads = context.WithCancel(context.Background())
 	code := r.src.begin()
@@ -201,6 +203,7 @@ func newLogger(o Options, c *config.Config) hclog.Logger {
 func (r *Relay) parts() parts {
 	return parts{
 		host: r.host, store: r.liveStore, buckets: r.buckets, rollouts: r.rollouts, log: r.log, observer: stageObserver{r},
+		breakers: &r.breakers, poison: r.poison, broken: stageObserver{r}.broken, clock: r.clock,
 		newBody: r.newBody, captures: r.captures,
 	}
 }

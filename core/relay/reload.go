@@ -59,6 +59,7 @@ func (r *Relay) swap(ctx context.Context, c *config.Config, code *loading) error
 		e.sched.Reload()
 	}
 	old.end()
+	r.breakers.Keep(g.breakers)
 	r.warnRoutes(old.config, g)
 	code.end(g, r.log)
 	r.log.Info("configuration reloaded", "file", c.File)

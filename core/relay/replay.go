@@ -153,7 +153,7 @@ func openRehearsal(ctx context.Context, o Options) (_ *rehearsal, err error) {
 	}
 	p := r.parts()
 	p.host, p.dry, p.newBody = h.host, true, func() pipeline.BodyWriter { return &memoryBody{} }
-	p.store = h.store
+	p.store, p.breakers, p.rollouts = h.store, nil, nil
 	if h.gen, err = build(ctx, c, code, p); err != nil {
 		return nil, &kinded{ErrConfig, err}
 	}
@@ -191,7 +191,7 @@ func (h *rehearsal) close(ctx context.Context) error {
 
 // run takes a message through its pipeline and returns what is decided.
 func (h *rehearsal) run(ctx context.Context, m *capture.Message) []string {
-	pl := h.gen.pipelines[m.Pipeline]
+	pl := h.gen.pipeline(m.Pipeline)
 	if pl == nil {
 		return []string{fmt.Sprintf("there is no pipeline %q", m.Pipeline)}
 	}

@@ -47,12 +47,10 @@ func newRollout(key, hash, state string) *rollout {
 	return r
 }
 
-// Mode returns the state: live, promoted or off. A candidate asks it for each
-// message.
+// Mode returns the state: live, promoted or off.
 func (r *rollout) Mode() string { return *r.state.Load() }
 
-// note counts one call of the candidate. A difference of zero means that both
-// decided alike.
+// note counts one call of the candidate; nil means that both decided alike.
 func (r *rollout) note(d *control.Difference, failed bool) {
 	r.compared.Add(1)
 	if failed {
@@ -80,14 +78,14 @@ const (
 func bounded(d control.Difference) control.Difference {
 	for _, side := range []*control.Decided{&d.Live, &d.Candidate} {
 		side.Reply, side.Error = cut(side.Reply), cut(side.Error)
-		edits := side.Edits
-		if len(edits) > maxDifferenceEdits {
-			edits = append(slices.Clone(edits[:maxDifferenceEdits]), fmt.Sprintf("and %d more", len(edits)-maxDifferenceEdits))
-		}
-		side.Edits = make([]string, len(edits))
-		for i := range edits {
-			side.Edits[i] = cut(edits[i])
-		}
+	}
+	all := d.Edits
+	d.Edits = nil
+	for _, e := range all[:min(len(all), maxDifferenceEdits)] {
+		d.Edits = append(d.Edits, cut(e))
+	}
+	if more := len(all) - maxDifferenceEdits; more > 0 {
+		d.Edits = append(d.Edits, fmt.Sprintf("and %d more", more))
 	}
 	return d
 }
@@ -139,7 +137,11 @@ func openRollouts(file string, clock Clock, log hclog.Logger) (*rollouts, error)
 
 // of returns the rollout of a stage with a candidate: the one that runs when the
 // stage is still the same, else a new one. A new one counts from adopt on.
+// Without rollouts it does what pipeline.hcl says.
 func (rs *rollouts) of(key string, s *config.Stage) *rollout {
+	if rs == nil {
+		return newRollout(key, s.Hash, stateLive)
+	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if r := rs.byKey[key]; r != nil && r.hash == s.Hash {
@@ -181,8 +183,8 @@ func (rs *rollouts) save(o overrides) error {
 	return writeOverrides(rs.file, o)
 }
 
-// set decides about a candidate. It returns after the decision was synced; it
-// holds for every call that begins then.
+// set decides about a candidate. It returns after the decision was synced. The
+// chain that the stage is in is to be composed anew.
 func (rs *rollouts) set(key, state string) error {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

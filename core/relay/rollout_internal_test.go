@@ -110,16 +110,16 @@ func TestDifferencesAreBounded(t *testing.T) {
 		edits = append(edits, long)
 	}
 	for i := range 3 * maxDifferences {
-		r.note(&control.Difference{ID: fmt.Sprint(i), Live: control.Decided{Reply: long, Edits: edits}}, i%2 == 0)
+		r.note(&control.Difference{ID: fmt.Sprint(i), Live: control.Decided{Reply: long}, Edits: edits}, i%2 == 0)
 	}
 	r.note(nil, false)
 	ds := r.differences()
 	if len(ds) != maxDifferences || ds[0].ID != "200" || ds[99].ID != "299" {
 		t.Fatalf("%d differences from %s to %s", len(ds), ds[0].ID, ds[len(ds)-1].ID)
 	}
-	d := ds[99].Live
-	if len(d.Reply) > maxDifferenceText+3 || len(d.Edits) != maxDifferenceEdits+1 || len(d.Edits[0]) > maxDifferenceText+3 || d.Edits[maxDifferenceEdits] != "and 980 more" {
-		t.Errorf("%d octets of reply, %d edits", len(d.Reply), len(d.Edits))
+	d := ds[99]
+	if len(d.Live.Reply) > maxDifferenceText+3 || len(d.Edits) != maxDifferenceEdits+1 || len(d.Edits[0]) > maxDifferenceText+3 || d.Edits[maxDifferenceEdits] != "and 980 more" {
+		t.Errorf("%d octets of reply, %d edits", len(d.Live.Reply), len(d.Edits))
 	}
 	if r.compared.Load() != 301 || r.differed.Load() != 300 || r.failed.Load() != 150 {
 		t.Errorf("counted %d, %d, %d", r.compared.Load(), r.differed.Load(), r.failed.Load())

@@ -19,7 +19,8 @@ type session struct {
 	d      *door
 	g      *generation // in use by this session
 	client *mail.Client
-	stages *pipeline.Session
+	pl     *pipeline.Pipeline
+	stages *pipeline.Session // of pl
 
 	refusals int // so far
 }
@@ -32,7 +33,7 @@ func (d *door) Open(ctx context.Context, c *mail.Client) (smtpin.Session, *mail.
 		g.done()
 		return nil, listenerGone()
 	}
-	s := &session{d: d, g: g, client: c, stages: pl.Session(c)}
+	s := &session{d: d, g: g, client: c, pl: pl, stages: pl.Session(c)}
 	if r := s.asked(refusedConnect, s.stages.Connect(ctx)); r != nil {
 		s.Close()
 		return nil, r
@@ -60,7 +61,7 @@ func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailPara
 	if !s.follow() {
 		return nil, listenerGone()
 	}
-	t, r := s.d.begin(ctx, s.g, s.stages, s.client, from, p)
+	t, r := s.d.begin(ctx, s.g, s.pl, s.stages, s.client, from, p)
 	if r != nil {
 		return nil, r
 	}
@@ -72,6 +73,7 @@ func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailPara
 // whether there is still such a listener.
 func (s *session) follow() bool {
 	if s.d.r.gen.Load() == s.g {
+		s.decided()
 		return true
 	}
 	g := s.d.r.acquire()
@@ -82,8 +84,20 @@ func (s *session) follow() bool {
 	}
 	stages := s.stages.On(pl)
 	s.Close()
-	s.g, s.stages = g, stages
+	s.g, s.pl, s.stages = g, pl, stages
 	return true
+}
+
+// decided goes on with the pipeline as it is now: the operator may have promoted
+// a candidate, or rolled one back.
+func (s *session) decided() {
+	_, pl := s.d.at(s.g)
+	if pl == s.pl {
+		return
+	}
+	stages := s.stages.On(pl)
+	s.stages.Close()
+	s.pl, s.stages = pl, stages
 }
 
 // Close ends the session.

@@ -86,6 +86,8 @@ func (r *Relay) RollBackStage(name string) (StageState, error) { return r.setSta
 func (r *Relay) ResetStage(name string) (StageState, error) { return r.setStage(name, stateLive) }
 
 func (r *Relay) setStage(name, state string) (StageState, error) {
+	r.reloadMu.Lock()
+	defer r.reloadMu.Unlock()
 	s, err := r.findStage(name)
 	if err != nil {
 		return s, err
@@ -93,6 +95,7 @@ func (r *Relay) setStage(name, state string) (StageState, error) {
 	if err := r.rollouts.set(stageKey(s.Pipeline, s.Stage), state); err != nil {
 		return s, err
 	}
+	r.gen.Load().chains[s.Pipeline].compose()
 	return r.findStage(stageKey(s.Pipeline, s.Stage))
 }
 

@@ -47,7 +47,7 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (id string, err error)
 	d := &door{r: r, listener: s.Listener}
 	client := &mail.Client{Protocol: "local", Listener: s.Listener, SessionID: r.newID(), Notes: map[string]string{}}
 	_, pl := d.at(g)
-	t, reply := d.begin(ctx, g, pl, client, sender, smtpin.MailParams{SMTPUTF8: utf8, EightBit: true})
+	t, reply := d.begin(ctx, g, pl, pl, client, sender, smtpin.MailParams{SMTPUTF8: utf8, EightBit: true})
 	if reply != nil {
 		return "", reply
 	}

@@ -152,22 +152,24 @@ func printDifferences(w io.Writer, ds []control.Difference) {
 		fmt.Fprintf(w, "%s  %s  phase %s, %s\n", d.At.UTC().Format(time.RFC3339), d.ID, d.Phase, d.Mode)
 		printDecided(w, "stage", d.Live)
 		printDecided(w, "candidate", d.Candidate)
+		for _, e := range d.Edits {
+			fmt.Fprintf(w, "  %s\n", oneLine(e))
+		}
 	}
 }
 
 // printDecided prints one side. Its texts are a guest's.
 func printDecided(w io.Writer, who string, d control.Decided) {
 	text := d.Verdict
-	if d.Reply != "" {
-		text += ": " + d.Reply
-	}
-	if d.Error != "" {
+	switch {
+	case d.Error != "":
 		text = "failed: " + d.Error
+	case d.Reply != "":
+		text += ": " + d.Reply
+	case text == "":
+		text = "not called"
 	}
 	fmt.Fprintf(w, "  %-9s  %s\n", who, oneLine(text))
-	for _, e := range d.Edits {
-		fmt.Fprintf(w, "  %-9s    %s\n", "", oneLine(e))
-	}
 }
 
 func oneLine(s string) string { return strings.ReplaceAll(harmless(s), "\n", " ") }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-smtp"
+
 	"github.com/postroad-mail/postroad/core/internal/control"
 	"github.com/postroad-mail/postroad/core/relay"
 )
@@ -101,6 +103,71 @@ func TestStageCommands(t *testing.T) {
 	}
 }
 
+// A shadow is compared and changes nothing; promoted it decides from the next
+// message on, in sessions that are open too; rolled back it is not called.
+func TestACandidateFromShadowToStageAndBack(t *testing.T) {
+	file := writeConfig(t, rolloutConfig())
+	r, end := runs(t, file)
+	defer end()
+	client, err := smtp.Dial(r.Addr("in").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	send := func() string { // returns the reply to MAIL or to the message
+		t.Helper()
+		err := client.SendMail("a@spam.test", []string{"b@home.test"}, strings.NewReader("Subject: x\r\n\r\nx\r\n"))
+		if err == nil {
+			return "250"
+		}
+		client.Reset() //nolint:errcheck // the next MAIL tells
+		return err.Error()
+	}
+	stage := func(args ...string) string {
+		t.Helper()
+		out, errs, code := call("", append([]string{"-c", file, "stage"}, args...)...)
+		if code != 0 {
+			t.Fatalf("%v: %d %s%s", args, code, out, errs)
+		}
+		return out
+	}
+	counts := func() (compared, differed, failed int64) {
+		t.Helper()
+		s := stages(t, file)[1]
+		return s.Compared, s.Differed, s.Failed
+	}
+
+	if reply := send(); reply != "250" {
+		t.Fatalf("with a shadow: %s", reply)
+	}
+	n, differed, failed := counts()
+	if n == 0 || differed == 0 || failed != 0 {
+		t.Errorf("compared %d, differed %d, failed %d", n, differed, failed)
+	}
+	if out := stage("diff", "filter"); !strings.Contains(out, "shadow") || !strings.Contains(out, "stage      not called") || !strings.Contains(out, "candidate  reject: 550") {
+		t.Errorf("diff: %s", out)
+	}
+
+	stage("promote", "filter")
+	if reply := send(); !strings.Contains(reply, "550") {
+		t.Errorf("promoted: %s", reply)
+	}
+	stage("rollback", "filter")
+	if reply := send(); reply != "250" {
+		t.Errorf("rolled back: %s", reply)
+	}
+	if again, _, _ := counts(); again != n {
+		t.Errorf("compared %d, after it was promoted and rolled back %d", n, again)
+	}
+	stage("reset", "filter")
+	if reply := send(); reply != "250" {
+		t.Errorf("reset: %s", reply)
+	}
+	if again, _, _ := counts(); again != 2*n {
+		t.Errorf("compared %d after one more message, want %d", again, 2*n)
+	}
+}
+
 // An override outlives the relay, and the stage's block in pipeline.hcl ends it.
 func TestAnOverrideLastsUntilTheStageChanges(t *testing.T) {
 	file := writeConfig(t, rolloutConfig())
@@ -183,11 +250,12 @@ func TestDifferencesArePrintedHarmlessly(t *testing.T) {
 	var out bytes.Buffer
 	printDifferences(&out, []control.Difference{{
 		At: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), ID: "01A", Phase: "message", Mode: "shadow",
-		Live:      control.Decided{Verdict: "continue", Edits: []string{"add header X: a\nb\x1b[2J"}},
+		Live:      control.Decided{Verdict: "continue"},
 		Candidate: control.Decided{Verdict: "reject", Reply: "550 5.7.1 no\a"},
+		Edits:     []string{"only live: header_add X a\nb\x1b[2J"},
 	}, {ID: "01B", Candidate: control.Decided{Error: "trap: unreachable"}}})
 	text := out.String()
-	for _, want := range []string{"2030-01-02T03:04:05Z  01A  phase message, shadow", "stage      continue", "add header X: a b", "candidate  reject: 550 5.7.1 no", "failed: trap"} {
+	for _, want := range []string{"2030-01-02T03:04:05Z  01A  phase message, shadow", "stage      continue", "only live: header_add X a b", "stage      not called", "candidate  reject: 550 5.7.1 no", "failed: trap"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}

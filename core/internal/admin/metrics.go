@@ -24,6 +24,7 @@ type Metrics struct {
 	verdicts    *prometheus.CounterVec
 	stageTime   *prometheus.HistogramVec
 	failures    *prometheus.CounterVec
+	broken      *prometheus.GaugeVec
 	outcomes    *prometheus.CounterVec
 	attempts    *prometheus.CounterVec
 	faults      *prometheus.CounterVec
@@ -45,6 +46,7 @@ func NewMetrics() *Metrics {
 	m.verdicts = m.counter("postroad_stage_verdicts_total", "Verdicts of stages.", "stage", "phase", "verdict")
 	m.stageTime = m.histogram("postroad_stage_seconds", "Time that a call of a stage took.", "stage", "phase")
 	m.failures = m.counter("postroad_plugin_failures_total", "Calls of stages that failed, by cause.", "stage", "cause")
+	m.broken = m.gauge("postroad_stage_broken", "1 while a stage is not called because it failed too often.", "stage")
 	m.outcomes = m.counter("postroad_deliveries_total", "Recipients settled by an attempt, by status.", "route", "status")
 	m.attempts = m.counter("postroad_delivery_attempts_total", "Delivery attempts: one transaction with one next hop.", "route")
 	m.faults = m.counter("postroad_faults_total", "Faults on our side that were contained, by room.", "room")
@@ -99,6 +101,15 @@ func (m *Metrics) StageDone(stage string, p mail.Phase, v mail.Verdict, took tim
 		return
 	}
 	m.verdicts.WithLabelValues(stage, p.String(), v.String()).Inc()
+}
+
+// StageBroken tells that the breaker of a stage opened or closed.
+func (m *Metrics) StageBroken(stage string, open bool) {
+	v := 0.0
+	if open {
+		v = 1
+	}
+	m.broken.WithLabelValues(stage).Set(v)
 }
 
 // Attempt counts one transaction with a next hop of route.

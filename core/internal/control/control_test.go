@@ -35,7 +35,7 @@ func (f *fake) SetStage(_ context.Context, a StageAction) (StageState, error) {
 	return StageState{Stage: a.Stage, State: a.Verb}, nil
 }
 func (f *fake) Differences(_ context.Context, stage string) ([]Difference, error) {
-	return []Difference{{ID: stage, Live: Decided{Verdict: "continue", Edits: []string{"x"}}}}, nil
+	return []Difference{{ID: stage, Live: Decided{Verdict: "continue"}, Edits: []string{"x"}}}, nil
 }
 
 func TestClientAndServer(t *testing.T) {
@@ -76,7 +76,7 @@ func TestClientAndServer(t *testing.T) {
 	if st, err := c.SetStage(ctx, StageAction{Verb: "promote", Stage: "in/filter"}); err != nil || st.Stage != "in/filter" || st.State != "promote" {
 		t.Errorf("stage %+v, %v", st, err)
 	}
-	if ds, err := c.Differences(ctx, "in/filter"); err != nil || len(ds) != 1 || ds[0].ID != "in/filter" || len(ds[0].Live.Edits) != 1 {
+	if ds, err := c.Differences(ctx, "in/filter"); err != nil || len(ds) != 1 || ds[0].ID != "in/filter" || len(ds[0].Edits) != 1 {
 		t.Errorf("differences %+v, %v", ds, err)
 	}
 	if err := s.Shutdown(ctx); err != nil {

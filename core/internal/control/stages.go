@@ -27,20 +27,21 @@ type StageAction struct {
 	Stage string // "pipeline/stage", or the stage's name where it is unique
 }
 
-// Difference is a call in which a stage and its candidate decided differently.
+// Difference is a call in which a stage and its candidate decided differently,
+// or the candidate failed.
 type Difference struct {
 	At        time.Time
-	ID        string // of the message
+	ID        string // of the message; empty before there is one
 	Phase     string
 	Mode      string // shadow or canary
 	Live      Decided
 	Candidate Decided
+	Edits     []string `json:",omitempty"` // that only one of the two made, one line each
 }
 
-// Decided is what one of the two decided.
+// Decided is what one of the two decided; empty when it was not called.
 type Decided struct {
-	Verdict string   `json:",omitempty"`
-	Reply   string   `json:",omitempty"` // SMTP reply, when it set one
-	Error   string   `json:",omitempty"` // it failed
-	Edits   []string `json:",omitempty"` // those that the other did not make
+	Verdict string `json:",omitempty"`
+	Reply   string `json:",omitempty"` // SMTP reply, when it set one
+	Error   string `json:",omitempty"` // it failed
 }
