@@ -53,6 +53,9 @@ func (im *imports) inspect(wasm []byte) (Manifest, error) {
 		if err := im.check(e, &m); err != nil {
 			return Manifest{}, err
 		}
+		if e.module == abi.Module {
+			m.Imports = append(m.Imports, e.name)
+		}
 	}
 	return m, nil
 }
@@ -86,6 +89,19 @@ func (im *imports) check(e importEntry, m *Manifest) error {
 		return fmt.Errorf("it imports %s.%s, which is not a function of WASI preview 1", e.module, e.name)
 	}
 	return nil
+}
+
+// beyond returns those host functions among names that a stage with these powers
+// may not use, with the grant that each needs.
+func (im *imports) beyond(names []string, powers power) []string {
+	var out []string
+	for _, name := range names {
+		f := im.known[name]
+		if need := needs(f.Grant); need != 0 && need&powers == 0 {
+			out = append(out, name+" ("+f.Grant+")")
+		}
+	}
+	return out
 }
 
 func (im *imports) checkFunction(name string, m *Manifest) error {

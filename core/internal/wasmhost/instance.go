@@ -142,7 +142,8 @@ func (i *instance) instantiate() error {
 // init runs what a guest runs once.
 func (i *instance) init() (mail.PhaseSet, error) {
 	i.begin(nil, "", i.stage.limits.MessageDeadline)
-	defer i.end()
+	i.out.starts = true
+	defer func() { i.out.starts = false; i.end() }()
 	for _, name := range []string{startName, "_initialize"} {
 		if f := i.mod.ExportedFunction(name); f != nil {
 			if err := i.call(f, name, initFuel, i.stack[:0]); err != nil {

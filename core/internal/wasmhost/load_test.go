@@ -312,3 +312,30 @@ func FuzzTLV(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatPrInitLoggedIsInTheError: the guest knows best what is wrong.
+func TestWhatPrInitLoggedIsInTheError(t *testing.T) {
+	_, err := load(t, newHost(t, Options{}), "hostile/error_logged.wasm").NewStage(context.Background(), StageOptions{Name: "s"})
+	if want := "pr_init returned -3 (bad argument); it wrote: key `delay` is missing; give a duration"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
+	}
+}
+
+// TestStrictImports: what is imported and not granted is an error or a warning,
+// which name it.
+func TestStrictImports(t *testing.T) {
+	logger, sink := newLog(hclog.Warn)
+	m := load(t, newHost(t, Options{Logger: logger}), "guests/fields.wasm")
+	const what = "hdr_find (read headers), hdr_get (read headers)"
+	if _, err := m.NewStage(context.Background(), StageOptions{Name: "s", Strict: true}); err == nil || !strings.Contains(err.Error(), "it imports "+what+", and is not granted that") {
+		t.Errorf("strict: %v", err)
+	}
+	newTestStage(t, m, StageOptions{})
+	if !strings.Contains(sink.String(), what) {
+		t.Errorf("no warning: %s", sink)
+	}
+	newTestStage(t, m, StageOptions{Strict: true, Grant: everything()})
+	if n := strings.Count(sink.String(), "\n"); n != 1 {
+		t.Errorf("%d warnings: %s", n, sink)
+	}
+}

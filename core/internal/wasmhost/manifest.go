@@ -30,6 +30,7 @@ type Manifest struct {
 	Optional []string        `json:"optional_imports"` // host functions it can do without
 	Config   json.RawMessage `json:"config"`           // schema of its config block
 	Present  bool            `json:"-"`                // the module has a manifest
+	Imports  []string        `json:"-"`                // host functions of the ABI that it imports
 	Kind     string          `json:"-"`                // KindReactor or KindCommand, by the module's exports
 }
 

@@ -17,6 +17,7 @@ type output struct {
 	quiet  bool   // the hook is dry: nothing above debug
 	line   []byte // standard output or error up to the line's end
 	last   []byte // the first such lines of the call, to explain a fault
+	starts bool   // the instance starts: lines that are logged explain too
 	lines  int
 	octets int
 }
@@ -51,6 +52,9 @@ func (o *output) say(level hclog.Level, text []byte) {
 		o.logger.Warn("plugin logs too much, the rest of this call is left out", "id", o.id)
 		return
 	}
+	if o.starts {
+		o.remember(text)
+	}
 	if o.logger.GetLevel() <= level {
 		o.logger.Log(level, "plugin says", "id", o.id, "text", clean(text))
 	}
@@ -75,19 +79,28 @@ func (o *output) write(p []byte) {
 
 func (o *output) flush() {
 	o.say(hclog.Info, o.line)
-	if len(bytes.TrimSpace(o.line)) > 0 && !bytes.HasPrefix(o.line, []byte("\t")) && len(o.last) < 300 {
-		o.last = append(append(o.last, ' '), o.line...)
+	if !o.starts {
+		o.remember(o.line)
 	}
 	o.line = o.line[:0]
 }
 
+// remember keeps a line for the detail of a fault; those of a stack trace are
+// left out.
+func (o *output) remember(line []byte) {
+	if len(bytes.TrimSpace(line)) > 0 && !bytes.HasPrefix(line, []byte("\t")) && len(o.last) < 300 {
+		o.last = append(append(o.last, ' '), line...)
+	}
+}
+
 // tail returns the first lines that the guest wrote to standard output or error
-// in this call: those of a panic, as a rule.
+// in this call: those of a panic, as a rule. While it starts, those that it
+// logged are among them.
 func (o *output) tail() string {
 	if len(o.last) == 0 {
 		return ""
 	}
-	return "it wrote: " + clean(o.last)
+	return "it wrote:" + clean(o.last)
 }
 
 // clean makes text one line of valid UTF-8 without control characters.

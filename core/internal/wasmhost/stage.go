@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ type StageOptions struct {
 	Grant   Grant
 	Limits  Limits
 	Mode    string            // of a command: ModeJSON or ModeFilter
+	Strict  bool              // refuse imports outside of the grant, which otherwise answer "denied"
 	Stores  map[string]Store  // by name; used as far as the grant goes
 	Buckets map[string]Bucket // by name; used as far as the grant goes
 	Secrets map[string]string // by name; used as far as the grant goes
@@ -123,6 +125,9 @@ func newStage(m *Module, o StageOptions) (*Stage, error) {
 	if s.logger == nil {
 		s.logger = c.host.logger.With("stage", o.Name)
 	}
+	if err := s.checkImports(o.Strict); err != nil {
+		return nil, err
+	}
 	return s, s.checkKind(o.Limits.Isolation)
 }
 
@@ -139,6 +144,22 @@ func granted(m *Manifest, g Grant) (Grant, error) {
 		return Grant{}, fmt.Errorf("it needs more than it is granted; if you trust it with that, add to its plugin block:\n%s", lack.hcl())
 	}
 	return g.narrow(m.Wants), nil
+}
+
+// checkImports says which host functions are imported and not granted: a call
+// would be denied. SDKs import more than a plugin uses, so it is an error only
+// when the operator wants it so.
+func (s *Stage) checkImports(strict bool) error {
+	beyond := s.host.imports.beyond(s.code.manifest.Imports, s.powers)
+	switch list := strings.Join(beyond, ", "); {
+	case len(beyond) == 0:
+		return nil
+	case strict:
+		return fmt.Errorf("it imports %s, and is not granted that; grant it, build the plugin without, or take strict_imports out", list)
+	default:
+		s.logger.Warn("plugin imports functions that it is not granted, and will be denied", "functions", list)
+		return nil
+	}
 }
 
 // subscribe takes the phases that the first instance asked for, narrowed to
