@@ -61,6 +61,9 @@ type NewStage func(config []byte) (Stage, error)
 type Message interface {
 	// StageName returns the stage's name in pipeline.hcl.
 	StageName() string
+	// Dry reports that nothing but edits may happen: the message is of the past,
+	// or the stage is on trial beside another.
+	Dry() bool
 	// Envelope returns the envelope, to be read only. Recipients keep their
 	// index; those that are removed, or that `when` did not select, are not
 	// Visible. In the phases of the session it holds the client alone.
@@ -76,12 +79,25 @@ type Message interface {
 	Size(view int) (int64, error)
 	ReadMessage(view int, p []byte, off int64) (int, error)
 	ReadPart(i, view int, p []byte, off int64) (int, error)
+	// MIME returns the tree of parts in the order of the message, which is part
+	// 0, parents first.
+	MIME() ([]Part, error)
 	// Chunk returns the chunk of phase body, to be read only, and ChunkOffset
 	// where it starts in the body.
 	Chunk() []byte
 	ChunkOffset() int64
+	// Password returns the password of the AUTH at hand, where the mechanism
+	// shows one, in phase auth. It must not be kept.
+	Password() ([]byte, bool)
+	// EHLO returns the list that EHLO answers with, to be read only, in phase
+	// helo.
+	EHLO() []string
 	// Delivery tells of the attempt, nil outside the phases of delivery.
 	Delivery() *Delivery
+	// Slot returns where the stage keeps a value between its calls of one
+	// message or attempt (scope 0) or of one connection (scope 1); nil where
+	// there is no such thing. The value's End is called when that is over.
+	Slot(scope int) *Slot
 	// Meta reads a note of this stage, or with "stage.key" of any; SetMeta
 	// writes one of this stage. Scope 0 is the message, 1 the session.
 	Meta(scope int, key string) (string, bool)
@@ -143,12 +159,46 @@ type Delivery struct {
 	Last     map[int]mail.Outcome // of the attempt before, by recipient index
 }
 
+// Slot is where a stage keeps a value between its calls. One goroutine at a time
+// uses it.
+type Slot = pipeline.Slot
+
+// Part is one node of a MIME tree (RFC 2045).
+type Part struct {
+	Type      string // media type in lower case, "text/plain" where it cannot be read
+	Parent    int    // index of the parent, -1 for the message
+	Depth     int    // 0 for the message
+	Filename  string // decoded, without folders; empty if none
+	ContentID string // without angle brackets
+	Charset   string // in lower case, empty if none is given
+	Encoding  string // Content-Transfer-Encoding in lower case, "7bit" by default
+	Size      int64  // octets of the content, transfer encoding undone; 0 for a part that has parts
+}
+
 // message is a hook as a Message.
 type message struct{ *pipeline.Hook }
 
 // Emit implements Message.
 func (m message) Emit(e Emission) error {
 	return m.Hook.Emit(pipeline.Emission{Sender: e.Sender, Recipients: e.Recipients, Header: e.Header, Body: e.Body, OfMessage: e.OfMessage})
+}
+
+// MIME implements Message.
+func (m message) MIME() ([]Part, error) {
+	tree, err := m.Parts()
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]Part, tree.Len())
+	for i := range parts {
+		p, _ := tree.Part(i)
+		size, err := tree.Size(i)
+		if err != nil {
+			return nil, err
+		}
+		parts[i] = Part{p.Type, p.Parent, p.Depth, p.Filename, p.ContentID, p.Charset, p.Encoding, size}
+	}
+	return parts, nil
 }
 
 // Delivery implements Message.
