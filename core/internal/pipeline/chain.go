@@ -32,7 +32,7 @@ type extras struct {
 }
 
 // decide runs the stages in their order: the first final verdict ends the chain,
-// others stick.
+// others stick, and so does a reply without any.
 func (p *Pipeline) decide(ctx context.Context, c *chain) fate {
 	var sticky fate
 	for i := range p.o.Steps {
@@ -46,7 +46,7 @@ func (p *Pipeline) decide(ctx context.Context, c *chain) fate {
 			return sticky
 		case f.verdict.Final():
 			return f
-		case f.verdict != mail.Continue:
+		case f.verdict != mail.Continue || f.reply != nil && sticky.verdict == mail.Continue:
 			sticky = f
 		}
 	}

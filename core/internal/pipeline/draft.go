@@ -76,7 +76,8 @@ func (h *Hook) checkSplit(rcpts []int) error {
 	if len(rcpts) == 0 || len(rcpts) > len(h.env.Recipients) {
 		return abi.ErrBadArgument
 	}
-	if len(h.drafts) > maxChildren || h.room >= 0 && len(h.drafts) > h.room {
+	children := max(len(h.drafts)-1, 0)
+	if children >= maxChildren || h.room >= 0 && children >= h.room {
 		return abi.ErrLimit
 	}
 	seen := make([]bool, len(h.env.Recipients))

@@ -57,8 +57,11 @@ func (h *Hook) checkEmission(e *Emission) error {
 	if len(e.Recipients) > maxEmittedRcpt {
 		return abi.ErrLimit
 	}
-	for _, a := range append([]mail.Address{e.Sender}, e.Recipients...) {
-		if _, err := mail.ParseAddress(string(a), true); err != nil && a != e.Sender || err != nil && !a.IsNull() {
+	if _, err := mail.ParseAddress(string(e.Sender), true); err != nil && !e.Sender.IsNull() {
+		return abi.ErrBadArgument
+	}
+	for _, a := range e.Recipients {
+		if _, err := mail.ParseAddress(string(a), true); err != nil {
 			return abi.ErrBadArgument
 		}
 	}

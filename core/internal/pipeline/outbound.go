@@ -57,7 +57,7 @@ func (p *Pipeline) Outbound(env *mail.Envelope, header mail.Header, body mail.Bo
 // RouteDecision is what the stages say of a recipient's way.
 type RouteDecision struct {
 	Verdict mail.Verdict // Continue, Reject (failed), Tempfail (another try), Discard or Defer (hold)
-	Reply   *mail.Reply  // of a reject or a tempfail, and what a Defer's stage said; else nil
+	Reply   *mail.Reply  // of a reject or a tempfail; else what the stage said, or nil
 	Route   string       // name of the route that a stage chose, now or before; empty: routing decides
 	NextHop string       // raw next hop that a stage chose; empty: the route decides
 	Stage   string       // that decided
@@ -114,7 +114,7 @@ type BounceDecision struct {
 	Suppress bool        // no report on this recipient
 	Reply    *mail.Reply // to be told in the report in place of the outcome's; nil: that one
 	Header   []byte      // header fields for the report, lines ending in CRLF
-	Stage    string      // that suppressed it
+	Stage    string      // that decided
 }
 
 // Bounce runs the stages of phase bounce for a recipient that has failed, before

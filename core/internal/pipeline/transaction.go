@@ -21,6 +21,7 @@ type Transaction struct {
 	sticky   fate // of the phases before RCPT, for all recipients: a failed stage's quarantine
 	headed   bool // the header section is there
 	feeds    []feed
+	closed   bool
 	over     *mail.Reply // the phases data, headers or body refused the message
 	out      []Emission
 	bodies   []releaser // every body made on the way
@@ -112,9 +113,12 @@ func (t *Transaction) Emitted() []Emission {
 
 // Close ends the transaction, whatever became of it: the stages of phase reset
 // are called, what stages keep for the transaction ends, and every body that the
-// result did not hand over is dropped.
+// result did not hand over is dropped. It may be called again.
 func (t *Transaction) Close() {
-	t.reset()
+	if !t.closed {
+		t.closed = true
+		t.reset()
+	}
 	t.life.end()
 	for _, b := range t.bodies {
 		if !t.kept[b] {
