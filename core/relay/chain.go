@@ -65,6 +65,7 @@ func (s *chainStep) decided() pipeline.Step {
 type comparer struct {
 	rollouts map[string]*rollout // by stageKey
 	clock    Clock
+	told     func(x *pipeline.Comparison, result string, differences []string) // nil: nobody
 }
 
 // Compared implements pipeline.Comparer.
@@ -75,6 +76,9 @@ func (c comparer) Compared(x *pipeline.Comparison) {
 	}
 	failed := x.Candidate.Err != nil
 	differences := x.Differences()
+	if c.told != nil {
+		c.told(x, resultOf(failed, differences), slices.Clone(differences))
+	}
 	if len(differences) == 0 {
 		r.note(nil, failed)
 		return
@@ -83,6 +87,17 @@ func (c comparer) Compared(x *pipeline.Comparison) {
 		At: c.clock.Now(), ID: x.ID, Phase: x.Phase.String(), Mode: string(x.Mode),
 		Live: decided(&x.Live), Candidate: decided(&x.Candidate), Edits: editsOf(differences),
 	}, failed)
+}
+
+// resultOf says how a candidate did, as metrics and logs spell it.
+func resultOf(failed bool, differences []string) string {
+	switch {
+	case failed:
+		return "failed"
+	case len(differences) > 0:
+		return "differs"
+	}
+	return "same"
 }
 
 func decided(t *pipeline.Trial) control.Decided {

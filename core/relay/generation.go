@@ -43,7 +43,8 @@ type parts struct {
 	buckets  *bucketSet
 	rollouts *rollouts          // nil: candidates do what pipeline.hcl says
 	breakers *pipeline.Breakers // by stage and code
-	poison   *pipeline.Poison   // nil: a message may fail for ever
+	compared func(x *pipeline.Comparison, result string, differences []string)
+	poison   *pipeline.Poison // nil: a message may fail for ever
 	broken   func(stage string, open bool)
 	clock    Clock
 	newBody  func() pipeline.BodyWriter
@@ -108,7 +109,7 @@ func (g *generation) addPipeline(ctx context.Context, c *config.Pipeline, module
 	}
 	o := pipeline.Options{
 		Name: c.Name, Dry: p.dry, NewBody: p.newBody, MaxBody: g.maxBody(c.Name), MaxHeader: g.maxHeader(c.Name), Observer: p.observer,
-		Comparer: comparer{g.rollouts, p.clock}, Poison: p.poison, Now: p.clock.Now, OnBreaker: p.broken,
+		Comparer: comparer{g.rollouts, p.clock, p.compared}, Poison: p.poison, Now: p.clock.Now, OnBreaker: p.broken,
 	}
 	steps := make([]chainStep, len(c.Stages))
 	for i := range c.Stages {

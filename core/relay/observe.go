@@ -4,6 +4,7 @@ package relay
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/admin"
@@ -52,12 +53,23 @@ func (o stageObserver) StageDone(e *mail.Envelope, stage string, p mail.Phase, v
 		kind, id = "session", e.Client.SessionID
 	}
 	switch {
+	case causeOf(err) == "breaker": // that it is broken was said once
+		o.r.log.Debug("stage is not called", kind, id, "stage", stage, "phase", p)
 	case err != nil:
 		o.r.log.Error("stage failed", kind, id, "stage", stage, "phase", p, "cause", causeOf(err), "error", err)
 	case v != mail.Continue:
 		o.r.log.Info("stage decided", kind, id, "stage", stage, "phase", p, "verdict", v, "took", took)
 	case o.r.log.IsDebug():
 		o.r.log.Debug("stage passed", kind, id, "stage", stage, "phase", p, "took", took)
+	}
+}
+
+// compared tells what a candidate did beside its stage.
+func (o stageObserver) compared(x *pipeline.Comparison, result string, differences []string) {
+	o.r.metrics.CandidateDone(x.Stage, string(x.Mode), result)
+	if result != "same" {
+		o.r.log.Info("candidate "+result, "id", x.ID, "pipeline", x.Pipeline, "stage", x.Stage, "mode", x.Mode, "phase", x.Phase,
+			"candidate", x.Candidate.Code, "differences", cut(strings.Join(differences, "; ")))
 	}
 }
 
@@ -73,15 +85,21 @@ func (o stageObserver) broken(stage string, open bool) {
 
 // causeOf is the cause of a stage's failure as metrics and logs spell it.
 func causeOf(err error) string {
-	var f *wasmhost.Fault
+	var f pipeline.Faulter
 	switch {
 	case err == nil:
 		return ""
 	case errors.As(err, &f):
-		return f.Cause
+		return f.FaultCause()
 	}
 	return "error"
 }
+
+// PluginCall implements wasmhost.Observer.
+func (o stageObserver) PluginCall(c wasmhost.Call) { o.r.metrics.PluginCall(c.Stage, c.Fuel, c.Memory) }
+
+// PluginInstances implements wasmhost.Observer.
+func (o stageObserver) PluginInstances(stage string, n int) { o.r.metrics.PluginInstances(stage, n) }
 
 type queueObserver struct{ r *Relay }
 

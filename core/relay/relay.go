@@ -148,7 +148,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	if !o.InMemory {
 		r.captures = newCaptureSet(captureDir(c.Server.DataDir), r.clock)
 	}
-	if r.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: r.cacheDir(c), Logger: r.log.Named("plugin"), Clock: r.clock}); err != nil {
+	if r.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: r.cacheDir(c), Logger: r.log.Named("plugin"), Clock: r.clock, Observer: stageObserver{r}}); err != nil {
 		return nil, err
 	}
 	if r.rollouts, err = openRollouts(r.overridesFile(c), r.clock, r.log.Named("stage")); err != nil {
@@ -203,7 +203,7 @@ func newLogger(o Options, c *config.Config) hclog.Logger {
 func (r *Relay) parts() parts {
 	return parts{
 		host: r.host, store: r.liveStore, buckets: r.buckets, rollouts: r.rollouts, log: r.log, observer: stageObserver{r},
-		breakers: &r.breakers, poison: r.poison, broken: stageObserver{r}.broken, clock: r.clock,
+		breakers: &r.breakers, poison: r.poison, broken: stageObserver{r}.broken, compared: stageObserver{r}.compared, clock: r.clock,
 		newBody: r.newBody, captures: r.captures,
 	}
 }

@@ -153,7 +153,7 @@ func openRehearsal(ctx context.Context, o Options) (_ *rehearsal, err error) {
 	}
 	p := r.parts()
 	p.host, p.dry, p.newBody = h.host, true, func() pipeline.BodyWriter { return &memoryBody{} }
-	p.store, p.breakers, p.rollouts = h.store, nil, nil
+	p.store, p.breakers, p.rollouts, p.poison = h.store, nil, nil, nil
 	if h.gen, err = build(ctx, c, code, p); err != nil {
 		return nil, &kinded{ErrConfig, err}
 	}

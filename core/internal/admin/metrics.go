@@ -28,6 +28,10 @@ type Metrics struct {
 	outcomes    *prometheus.CounterVec
 	attempts    *prometheus.CounterVec
 	faults      *prometheus.CounterVec
+	candidates  *prometheus.CounterVec
+	fuel        *prometheus.CounterVec
+	instances   *prometheus.GaugeVec
+	memory      *prometheus.GaugeVec
 	plugins     *pluginMetrics
 }
 
@@ -50,6 +54,10 @@ func NewMetrics() *Metrics {
 	m.outcomes = m.counter("postroad_deliveries_total", "Recipients settled by an attempt, by status.", "route", "status")
 	m.attempts = m.counter("postroad_delivery_attempts_total", "Delivery attempts: one transaction with one next hop.", "route")
 	m.faults = m.counter("postroad_faults_total", "Faults on our side that were contained, by room.", "room")
+	m.candidates = m.counter("postroad_candidate_calls_total", "Calls of stages' candidates, by what they did beside the live stage: same, differs, failed.", "stage", "mode", "result")
+	m.fuel = m.counter("postroad_plugin_fuel_total", "Units of fuel that plugins have burnt.", "stage")
+	m.instances = m.gauge("postroad_plugin_instances", "Instances of plugins that live now.", "stage")
+	m.memory = m.gauge("postroad_plugin_memory_bytes", "Linear memory of the instance that was called last.", "stage")
 	m.plugins = newPluginMetrics()
 	m.reg.MustRegister(m.plugins, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -110,6 +118,23 @@ func (m *Metrics) StageBroken(stage string, open bool) {
 		v = 1
 	}
 	m.broken.WithLabelValues(stage).Set(v)
+}
+
+// CandidateDone counts one call of a stage's candidate.
+func (m *Metrics) CandidateDone(stage, mode, result string) {
+	m.candidates.WithLabelValues(stage, mode, result).Inc()
+}
+
+// PluginCall counts what a call of a plugin has cost: fuel in units, and the
+// octets of its instance's memory afterwards.
+func (m *Metrics) PluginCall(stage string, fuel, memory int64) {
+	m.fuel.WithLabelValues(stage).Add(float64(max(fuel, 0)))
+	m.memory.WithLabelValues(stage).Set(float64(memory))
+}
+
+// PluginInstances tells how many instances of a stage's plugin live.
+func (m *Metrics) PluginInstances(stage string, n int) {
+	m.instances.WithLabelValues(stage).Set(float64(n))
 }
 
 // Attempt counts one transaction with a next hop of route.

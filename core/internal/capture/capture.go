@@ -243,8 +243,8 @@ func (b *Box) prune(keep int) error {
 	return nil
 }
 
-// Each calls f with every message of a folder, oldest first, until f returns an
-// error. A file that cannot be read is an error of its own: damaged ones are
+// Each calls f with every message of a folder, oldest first (to the millisecond),
+// until f returns an error. A file that cannot be read is an error of its own: damaged ones are
 // named, not passed over.
 func Each(dir string, f func(*Message) error) error {
 	files, err := list(dir)

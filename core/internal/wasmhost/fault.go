@@ -38,6 +38,9 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("plugin of stage %s failed: %s: %s", f.Stage, f.Cause, f.Detail)
 }
 
+// FaultCause returns Cause, for rooms that know no plugins.
+func (f *Fault) FaultCause() string { return f.Cause }
+
 // detail makes one line of at most 1,000 octets of what is known.
 func detail(parts ...string) string {
 	var kept []string
