@@ -56,9 +56,8 @@ func (r *Relay) openEngine(c *config.Config) (_ *engine, err error) {
 	e.stores = kv.NewStores(kv.Config{Clock: r.clock, Logger: r.log.Named("kv"), Range: func(name string) kv.Engine {
 		return e.store.Range("k" + name + "\x00")
 	}})
-	o2, err := r.deliveryOptions(c, e)
-	e.sched = delivery.New(o2)
-	return e, err
+	e.sched = delivery.New(r.deliveryOptions(c, e))
+	return e, nil
 }
 
 // diskKind tells a directory that another process holds from a bad disk.
@@ -69,8 +68,7 @@ func diskKind(err error) error {
 	return &kinded{ErrDisk, err}
 }
 
-func (r *Relay) deliveryOptions(c *config.Config, e *engine) (delivery.Options, error) {
-	dns, err := r.resolver(c)
+func (r *Relay) deliveryOptions(c *config.Config, e *engine) delivery.Options {
 	log := r.log.Named("delivery")
 	hang := time.Duration(0) // delivery's own default
 	if r.o.Clock != nil {
@@ -83,12 +81,12 @@ func (r *Relay) deliveryOptions(c *config.Config, e *engine) (delivery.Options, 
 			return route, ok
 		},
 		RouteOf:  func(rcpt mail.Recipient) string { return r.gen.Load().routing.routeOf(rcpt) },
-		Resolver: deliveryResolver{dns},
+		Resolver: deliveryResolver{r.dns},
 		SMTP:     deliverySMTP{smtp.New(smtp.Options{Hostname: c.Server.Hostname, Logger: log, Dial: r.o.Dial})},
 		Maildir:  deliveryMaildir{maildir.New(maildir.Options{Hostname: c.Server.Hostname, Clock: r.clock})},
 		Reporter: reporter{r}, AttemptLimit: hang,
 		Clock: r.clock, Logger: log, Observer: deliveryObserver{r}, Hostname: c.Server.Hostname,
-	}, err
+	}
 }
 
 func (r *Relay) resolver(c *config.Config) (Resolver, error) {

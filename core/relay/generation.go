@@ -48,6 +48,9 @@ type parts struct {
 	broken   func(stage string, open bool)
 	clock    Clock
 	newBody  func() pipeline.BodyWriter
+	dns      wasmhost.Resolver
+	http     wasmhost.HTTPClient
+	metrics  wasmhost.Metrics
 	observer pipeline.Observer
 	captures *captureSet // nil: nothing is captured
 	dry      bool        // for a replay
@@ -241,7 +244,8 @@ func phases(names []string) mail.PhaseSet {
 func (g *generation) stageOptions(c stageOf, plugin *config.Plugin, p parts) wasmhost.StageOptions {
 	o := wasmhost.StageOptions{
 		Name: c.name, Config: c.config, Phases: phases(plugin.Phases), Logger: p.log.Named("stage").With("stage", c.name, "plugin", plugin.Name),
-		Grant: wasmhost.Grant(plugin.Grant), Secrets: plugin.Secrets,
+		Grant: wasmhost.Grant(plugin.Grant), Secrets: plugin.Secrets, Strict: plugin.Strict,
+		DNS: p.dns, HTTP: p.http, Metrics: p.metrics,
 		Limits: wasmhost.Limits{Memory: plugin.Limits.Memory, Deadline: plugin.Limits.Deadline,
 			MessageDeadline: plugin.Limits.MessageDeadline, Fuel: plugin.Limits.Fuel, MessageFuel: plugin.Limits.MessageFuel,
 			Depth: plugin.Limits.Depth, Instances: plugin.Limits.Instances, Isolation: plugin.Limits.Isolation},

@@ -34,6 +34,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/admin"
 	"github.com/postroad-mail/postroad/core/internal/clock"
 	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/outhttp"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/store"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
@@ -94,6 +95,8 @@ type Relay struct {
 	rollouts *rollouts
 	breakers pipeline.Breakers
 	poison   *pipeline.Poison
+	dns      Resolver
+	outside  *outhttp.Client // HTTP requests of plugins
 	captures *captureSet
 	metrics  *admin.Metrics
 	noStages *pipeline.Pipeline // of listeners without a pipeline
@@ -140,6 +143,10 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 			err = errors.Join(err, r.Close())
 		}
 	}()
+	if r.dns, err = r.resolver(c); err != nil {
+		return nil, err
+	}
+	r.outside = newOutside(r.dns, r.log)
 	e, err := r.openEngine(c)
 	if err != nil {
 		return nil, err
@@ -205,6 +212,7 @@ func (r *Relay) parts() parts {
 		host: r.host, store: r.liveStore, buckets: r.buckets, rollouts: r.rollouts, log: r.log, observer: stageObserver{r},
 		breakers: &r.breakers, poison: r.poison, broken: stageObserver{r}.broken, compared: stageObserver{r}.compared, clock: r.clock,
 		newBody: r.newBody, captures: r.captures,
+		dns: stageDNS(r.dns), http: stageHTTP{r.outside}, metrics: r.metrics,
 	}
 }
 

@@ -142,6 +142,9 @@ func (r *Relay) close(ctx context.Context) error {
 		g.end()
 		<-g.closed
 	}
+	if r.outside != nil {
+		r.outside.Close(ctx)
+	}
 	if r.host != nil {
 		errs = append(errs, r.host.Close(ctx))
 	}
