@@ -97,3 +97,25 @@ func TestSubmittedLinesEndInCRLF(t *testing.T) {
 		}
 	}
 }
+
+// A store in memory lives as long as the relay does, whatever is reloaded.
+func TestAStoreInMemory(t *testing.T) {
+	text := append(listens("in"), "store \"quick\" {\n engine = \"memory\"\n}\n"...)
+	r := openInMemory(t, text)
+	defer r.Close()
+	s := r.liveStore(&r.gen.Load().config.Stores[0])
+	if ok, err := s.Put([]byte("k"), []byte("v"), 0, false); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if err := r.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok, err := r.liveStore(&r.gen.Load().config.Stores[0]).Get([]byte("k")); err != nil || !ok || string(v) != "v" {
+		t.Errorf("%q, %v, %v", v, ok, err)
+	}
+	r.o.Config = listens("in")
+	r.o.Config = append(r.o.Config, "store \"quick\" {\n engine = \"pebble\"\n}\n"...)
+	if err := r.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), `store "quick" cannot change its engine from "memory"`) {
+		t.Errorf("got %v", err)
+	}
+}
