@@ -214,19 +214,23 @@ func FuzzOffer(f *testing.F) {
 }
 
 // FuzzSession throws anything at a session: it must end, close what it opened,
-// and take no message but a sound one.
+// and take no message but a sound one. mode says what the backend refuses.
 func FuzzSession(f *testing.F) {
-	f.Add([]byte(open+"DATA\r\nx\r\n.\r\nQUIT\r\n"), 9)
-	f.Add([]byte(open+"BDAT 3\r\nx\r\nBDAT 0 LAST\r\nRSET\r\n"+open+"BDAT 1\r\n\r"), 1)
-	f.Add([]byte("EHLO x\r\nSTARTTLS\r\nMAIL FROM:<datapanic@x>\r\nRCPT TO:<b@c>\r\nDATA\r\n"), 100)
-	f.Fuzz(func(t *testing.T, p []byte, n int) {
-		b := &backend{}
+	f.Add([]byte(open+"DATA\r\nx\r\n.\r\nQUIT\r\n"), 9, uint8(0))
+	f.Add([]byte(open+"BDAT 3\r\nx\r\nBDAT 0 LAST\r\nRSET\r\n"+open+"BDAT 1\r\n\r"), 1, uint8(1))
+	f.Add([]byte("EHLO x\r\nSTARTTLS\r\nMAIL FROM:<datapanic@x>\r\nRCPT TO:<b@c>\r\nDATA\r\n"), 100, uint8(2))
+	f.Add([]byte("EHLO x\r\nBDAT 1\r\n\rNOOP\r\nQUIT\r\n"), 100, uint8(4))
+	f.Fuzz(func(t *testing.T, p []byte, n int, mode uint8) {
+		b := moody(mode)
 		out := run(t, Options{Backend: b}, asStrings(pieces(p, n))...)
 		if b.mails != b.closes || b.datas > b.mails {
 			t.Fatalf("%d Mail, %d Data, %d Close", b.mails, b.datas, b.closes)
 		}
-		if b.opens != 1 || b.lefts != 1 {
-			t.Fatalf("%d sessions, %d Close", b.opens, b.lefts)
+		if want := 1 - int(mode>>2&1); b.opens != want || b.lefts != want {
+			t.Fatalf("%d sessions, %d Close, want %d", b.opens, b.lefts, want)
+		}
+		if len(b.messages) > b.readies-b.unready {
+			t.Fatalf("%d messages, %d Ready of which %d refused", len(b.messages), b.readies, b.unready)
 		}
 		if out != "" && (strings.ContainsAny(strings.ReplaceAll(out, "\r\n", ""), "\r\n\x00") || !strings.HasSuffix(out, "\r\n")) {
 			t.Fatalf("reply %q", out)
@@ -238,6 +242,26 @@ func FuzzSession(f *testing.F) {
 			}
 		}
 	})
+}
+
+// moody is a backend that refuses every other Ready (bit 0), takes things off
+// the EHLO list (bit 1) or refuses the connection (bit 2).
+func moody(mode uint8) *backend {
+	b := &backend{}
+	b.onReady = func() *mail.Reply {
+		if b.readies++; mode&1 == 0 || b.readies%2 == 0 {
+			return nil
+		}
+		b.unready++
+		return mail.NewReply(450, mail.Enhanced{4, 7, 1}, "not now")
+	}
+	if mode&2 != 0 {
+		b.prepare("helo -CHUNKING -SMTPUTF8 -SIZE")
+	}
+	if mode&4 != 0 {
+		b.prepare("open 550 5.7.1 no")
+	}
+	return b
 }
 
 func asStrings(p [][]byte) (s []string) {

@@ -47,6 +47,8 @@ type backend struct {
 	onTLS    *mail.Reply
 	onHelo   func(list []string) []string
 	onReady  func() *mail.Reply
+	readies  int // calls of onReady, and how many it refused, where it counts them
+	unready  int
 	entered  chan struct{} // if set: told when Data begins
 	release  chan struct{} // if set: Data waits for it
 }
