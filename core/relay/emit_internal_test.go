@@ -25,15 +25,19 @@ func (echo) Message(_ context.Context, m Message) (mail.Verdict, error) {
 	return mail.Continue, m.Emit(Emission{Recipients: []mail.Address{"c@x.test"}, Header: []byte("Subject: echo\r\n")})
 }
 
-func openWithEcho(t *testing.T) *Relay {
-	t.Helper()
-	hcl := strings.Replace(string(listens("in")), `{ address = "127.0.0.1:0" }`, "{\n address = \"127.0.0.1:0\"\n pipeline = pipeline.p\n}", 1) + `
+// withEcho is a configuration with the native stage "echo".
+func withEcho() []byte {
+	return []byte(strings.Replace(string(listens("in")), `{ address = "127.0.0.1:0" }`, "{\n address = \"127.0.0.1:0\"\n pipeline = pipeline.p\n}", 1) + `
 plugin "echo" { source = "native:echo" }
 pipeline "p" {
   stage "echo" { plugin = plugin.echo }
 }
-`
-	r, err := Open(context.Background(), Options{Config: []byte(hcl), ConfigFile: "test.hcl", InMemory: true, DataDir: t.TempDir(), LogOutput: t.Output(),
+`)
+}
+
+func openWithEcho(t *testing.T) *Relay {
+	t.Helper()
+	r, err := Open(context.Background(), Options{Config: withEcho(), ConfigFile: "test.hcl", InMemory: true, DataDir: t.TempDir(), LogOutput: t.Output(),
 		Stages: map[string]NewStage{"echo": func([]byte) (Stage, error) { return echo{}, nil }}})
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ type session struct {
 	wire
 	server  *Server
 	client  mail.Client
-	backend Session  // nil before Open and after Close
+	backend Session  // nil before Open
 	offer   *offer   // what the client may use
 	opened  bool     // the Backend was asked
 	away    *refusal // the reply to each command, once the client has been sent away

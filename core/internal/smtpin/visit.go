@@ -73,9 +73,7 @@ func (s *session) closeBackend() {
 	s.Reset()
 	var err error
 	defer s.rescue(&err)
-	b := s.backend
-	s.backend = nil
-	if b != nil {
-		b.Close()
+	if s.backend != nil {
+		s.backend.Close()
 	}
 }
