@@ -126,4 +126,5 @@ func (t *Transaction) Queued(ctx context.Context, m *Message) {
 	}
 	b := &branch{env: m.Envelope, header: m.Header, body: m.Body}
 	t.p.decide(ctx, &chain{phase: mail.PhaseQueued, about: -1, b: b, lives: t.lives, out: &t.out})
+	t.queued = append(t.queued, b.marks...)
 }

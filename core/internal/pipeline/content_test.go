@@ -144,6 +144,7 @@ func TestQueuedAndReset(t *testing.T) {
 		Step{Name: "a", Stage: script{mail.PhaseQueued: fails, mail.PhaseReset: fails}},
 		Step{Name: "b", Stage: script{mail.PhaseQueued: tell, mail.PhaseReset: tell}},
 		Step{Name: "for others", Stage: script{mail.PhaseMessage: tell, mail.PhaseReset: tell}, When: domainIs("z.test")},
+		Step{Name: "saw nothing", Stage: script{mail.PhaseReset: tell}},
 		Step{Name: "called", Stage: script{mail.PhaseMessage: tell, mail.PhaseReset: tell}, When: domainIs("b.test")},
 	)
 	tx := f.begin(p, "x@b.test")

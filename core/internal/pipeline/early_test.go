@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
 // earlyStage is a native stage of one early phase.
@@ -57,5 +58,26 @@ func TestRefusedRecipientsLeaveNothingBehind(t *testing.T) {
 	}
 	if rs := tx.Envelope().Recipients; len(rs) != 1 || rs[0].Address != "good@x.test" || rs[0].Removed {
 		t.Errorf("recipients %+v, want good@x.test alone", rs)
+	}
+}
+
+// A stage that is asked about one recipient routes that one alone.
+func TestARouteAtRcptIsForTheRecipientAtHand(t *testing.T) {
+	var f fixture
+	s := earlyStage{mail.PhaseRcpt, func(h *Hook) (mail.Verdict, error) {
+		if h.Arg() == 0 {
+			return mail.Continue, nil
+		}
+		if err := h.SetRoute(0, "mx", ""); !errors.Is(err, abi.ErrWrongPhase) {
+			t.Errorf("another recipient: %v", err)
+		}
+		return mail.Continue, h.SetRoute(-1, "mx", "")
+	}}
+	tx := f.begin(f.pipeline(Step{Name: "s", Stage: s}))
+	for _, a := range []mail.Address{"a@x.test", "b@x.test"} {
+		tx.Rcpt(context.Background(), mail.Recipient{Address: a})
+	}
+	if rs := tx.Envelope().Recipients; rs[0].Route != "" || rs[1].Route != "mx" {
+		t.Errorf("recipients %+v", rs)
 	}
 }

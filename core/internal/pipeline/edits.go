@@ -269,16 +269,17 @@ func (h *Hook) SetSender(a mail.Address) error {
 }
 
 // SetRoute chooses a route by name, or a raw next hop "host:port", for the
-// recipient with index idx, or for all visible ones when idx is -1. In phase
-// route that is the hook's own recipient alone.
+// recipient with index idx, or for all visible ones when idx is -1. In the phases
+// rcpt and route that is the hook's own recipient alone.
 func (h *Hook) SetRoute(idx int, route, nextHop string) error {
 	if !routes(h.phase) {
 		return abi.ErrWrongPhase
 	}
-	if h.phase == mail.PhaseRoute && idx == -1 {
+	own := h.phase == mail.PhaseRcpt || h.phase == mail.PhaseRoute
+	if own && idx == -1 {
 		idx = h.arg
 	}
-	if h.phase == mail.PhaseRoute && idx >= 0 && idx != h.arg {
+	if own && idx >= 0 && idx != h.arg {
 		return abi.ErrWrongPhase
 	}
 	if idx >= 0 && !h.Visible(idx) {

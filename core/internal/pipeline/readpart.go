@@ -19,9 +19,11 @@ import (
 // ReadPart copies octets of MIME part i from off on into p and returns their
 // number, 0 at the end, in the phases message and predeliver. view is
 // abi.PartRaw, the part as it stands in the message with its header section;
-// abi.PartDecoded, its content with the transfer encoding undone; or
-// abi.PartTextUTF8, that of a text part as UTF-8, in which what its charset
-// cannot explain is U+FFFD. A transfer encoding that breaks off ends the part.
+// abi.PartDecoded, its content with the transfer encoding undone, nothing for a
+// part that has parts; or abi.PartTextUTF8, that of a text part as UTF-8, in
+// which what its charset cannot explain is U+FFFD. A charset that is unknown
+// counts as UTF-8, and a transfer encoding that breaks off ends the part: a
+// filter must not be blind where a mail reader is lenient.
 //
 // What is not a piece of the message as it stands is decoded at the first read
 // and spooled through Options.NewBody. One hook may spool four times
@@ -60,6 +62,9 @@ func (p *Parts) view(i, view int) (readerAt, error) {
 	case abi.PartRaw:
 		return p.section(part.src, part.start, part.end), nil
 	case abi.PartDecoded:
+		if !part.Leaf {
+			return p.section(part.src, part.end, part.end), nil
+		}
 		if !part.encoded() {
 			return p.section(part.src, part.content, part.end), nil
 		}

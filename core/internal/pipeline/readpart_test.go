@@ -71,7 +71,7 @@ aGVsbG8=
 epilogue
 `, `
 0 raw "Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ngr=FC=DFe=\r\nn\r\n--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n--b--\r\nepilogue\r\n"
-0 decoded "preamble\r\n--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ngr=FC=DFe=\r\nn\r\n--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n--b--\r\nepilogue\r\n"
+0 decoded ""
 0 text "not supported"
 1 raw "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ngr=FC=DFe=\r\nn"
 1 decoded "gr\xfc\xdfen"
@@ -93,10 +93,10 @@ x
 y
 `, `
 0 raw "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--a\r\n\r\ny\r\n"
-0 decoded "--a\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--a\r\n\r\ny\r\n"
+0 decoded ""
 0 text "not supported"
 1 raw "Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\nx"
-1 decoded "--b\r\n\r\nx"
+1 decoded ""
 1 text "not supported"
 2 raw "\r\nx"
 2 decoded "x"
@@ -119,7 +119,7 @@ U3ViamVjdDogeAoKaGlkZGVu
 `},
 		{"parts of a digest are messages", "Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: x\n\nhi\n--b--\n", `
 0 raw "Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nSubject: x\r\n\r\nhi\r\n--b--\r\n"
-0 decoded "--b\r\n\r\nSubject: x\r\n\r\nhi\r\n--b--\r\n"
+0 decoded ""
 0 text "not supported"
 1 raw "\r\nSubject: x\r\n\r\nhi"
 1 decoded "Subject: x\r\n\r\nhi"
@@ -130,7 +130,7 @@ U3ViamVjdDogeAoKaGlkZGVu
 `},
 		{"empty parts", "Content-Type: multipart/mixed; boundary=b\n\n--b\n--b\n\n--b\nX: y\n--b--\n", `
 0 raw "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n--b\r\n\r\n--b\r\nX: y\r\n--b--\r\n"
-0 decoded "--b\r\n--b\r\n\r\n--b\r\nX: y\r\n--b--\r\n"
+0 decoded ""
 0 text "not supported"
 1 raw ""
 1 decoded ""
@@ -156,7 +156,7 @@ aABpAA==
 --b--
 `, `
 0 raw "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html; charset=no-such-charset\r\n\r\n<p>\xff</p>\r\n--b\r\nContent-Type: text/plain; charset=utf-16le\r\nContent-Transfer-Encoding: base64\r\n\r\naABpAA==\r\n--b--\r\n"
-0 decoded "--b\r\nContent-Type: text/html; charset=no-such-charset\r\n\r\n<p>\xff</p>\r\n--b\r\nContent-Type: text/plain; charset=utf-16le\r\nContent-Transfer-Encoding: base64\r\n\r\naABpAA==\r\n--b--\r\n"
+0 decoded ""
 0 text "not supported"
 1 raw "Content-Type: text/html; charset=no-such-charset\r\n\r\n<p>\xff</p>"
 1 decoded "<p>\xff</p>"

@@ -14,8 +14,9 @@ import (
 type Transaction struct {
 	p        *Pipeline
 	root     *branch
-	first    branch    // what phase message began with
-	branches []*branch // of phase message
+	first    branch           // what phase message began with
+	queued   []mail.StageMark // the stages that were called in phase queued
+	branches []*branch        // of phase message
 	lives    lives
 	life     lifetime
 	sticky   fate // of the phases before RCPT, for all recipients: a failed stage's quarantine
@@ -128,17 +129,17 @@ func (t *Transaction) Close() {
 	t.bodies = nil
 }
 
-// reset calls the stages of phase reset that were called before, and those that
-// are for every message. Their verdicts and faults change nothing.
+// reset calls the stages of phase reset that saw a hook of the transaction. Their
+// verdicts and faults change nothing.
 func (t *Transaction) reset() {
 	if !t.p.Has(mail.PhaseReset) {
 		return
 	}
-	marks := t.Stages()
+	marks := append(t.queued, t.Stages()...)
 	for i := range t.p.o.Steps {
 		s := t.p.step(i, t.root)
 		called := slices.ContainsFunc(marks, func(m mail.StageMark) bool { return m.Stage == s.Name })
-		if s.wants(mail.PhaseReset) && (called || s.When == nil) {
+		if called && s.wants(mail.PhaseReset) {
 			h := newHook(t.p, &branch{env: t.root.env}, s, mail.PhaseReset, 0)
 			h.lives = t.lives
 			t.p.run(context.Background(), s, h)
