@@ -248,6 +248,16 @@ func senderParams(e *mail.Envelope) string {
 	return s[1:]
 }
 
+// takeSnapshot is snapshot(fmt, b, c): all that get tells at once.
+func takeSnapshot(i *instance, s []uint64) int64 {
+	data, e := i.snapshot(arg(s[0]))
+	if e != 0 {
+		return int64(e)
+	}
+	i.meter.charge(int64(len(data)) * chargePerOctet)
+	return i.put(s[1], s[2], data)
+}
+
 // number returns an integer field, or abi.Absent.
 func (i *instance) number(field, idx int) int64 {
 	if i.early(field) && field != abi.FieldClientPort {

@@ -222,11 +222,12 @@ func partRead(i *instance, s []uint64) int64 {
 	if n == 0 && view == abi.PartRaw && i.stage.powers&readHeaders == 0 {
 		return int64(abi.ErrDenied)
 	}
-	if _, err := i.tree(false); err != nil {
+	t, err := i.tree(false)
+	if err != nil {
 		return i.errno("part_read", err)
 	}
 	buf = buf[:min(len(buf), maxReadChunk)]
-	i.chargePart(n, view, int64(s[2]), int64(len(buf)))
+	i.chargePart(t, n, view, len(buf))
 	got, err := i.hook.ReadPart(n, view, buf, int64(s[2]))
 	if err != nil {
 		return i.errno("part_read", err)
@@ -234,22 +235,25 @@ func partRead(i *instance, s []uint64) int64 {
 	return int64(got)
 }
 
-// chargePart charges for reading a part. Decoding goes forward: who goes on
-// where it was pays for what it reads, who jumps pays from the part's start on.
-func (i *instance) chargePart(n, view int, off, octets int64) {
-	if view == abi.PartRaw || off < 0 {
-		i.meter.charge(octets / octetsPerUnit)
+// chargePart charges for reading a part: the first read of a view decodes all of
+// it, later ones copy.
+func (i *instance) chargePart(t *pipeline.Parts, n, view, octets int) {
+	i.meter.charge(int64(octets) / octetsPerUnit)
+	seen := partView{n, view}
+	if view == abi.PartRaw || i.used.decoded[seen] {
 		return
 	}
-	size, _ := i.hook.Size(abi.ViewMessage)
-	off = min(off, size)
-	from := i.used.readTo
-	if n != i.used.part || view != i.used.view || off < from {
-		from = 0
+	if i.used.decoded == nil {
+		i.used.decoded = make(map[partView]bool)
 	}
-	i.meter.charge((off - from + min(octets, size)) * chargePerOctet)
-	i.used.part, i.used.view, i.used.readTo = n, view, off+octets
+	if size, err := t.Size(n); err == nil {
+		i.used.decoded[seen] = true
+		i.meter.charge(size * chargePerOctet)
+	}
 }
+
+// partView is a view of a MIME part.
+type partView struct{ part, view int }
 
 func partText(p *pipeline.Part, field int) (string, abi.Errno) {
 	switch field {

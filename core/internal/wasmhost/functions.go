@@ -103,7 +103,7 @@ func implementations() map[string]body {
 		"bucket": bucketHandle, "rate_take": rateTake,
 		"score": score, "split": splitRecipients, "use": useEnvelope, "queue_set": queueSet, "ehlo_set": ehloSet, "emit": emit,
 		"dns": dnsLookup, "http": httpRequest, "http_read": httpRead, "http_header": httpHeader,
-		"secret": secret, "metric": metric,
+		"secret": secret, "metric": metric, "snapshot": takeSnapshot,
 		"config": config, "log": logLine, "log_on": logOn, "now": now, "random": random,
 	}
 }

@@ -52,10 +52,8 @@ type usage struct {
 	hostCalls, edits, editOctets, headerEdits, kvOps, kvOctets, bodies int
 	scores, metrics, lookups, requests, answerOctets                   int
 
-	parsed, hashed bool // the MIME tree, the digests of its parts
-
-	part, view int // that part_read read last
-	readTo     int64
+	parsed, hashed bool              // the MIME tree, the digests of its parts
+	decoded        map[partView]bool // views that part_read has decoded
 
 	answers []*HTTPResponse // by handle
 	sends   []HTTPRequest   // that wait for the commit
