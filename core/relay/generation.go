@@ -244,7 +244,7 @@ func phases(names []string) mail.PhaseSet {
 func (g *generation) stageOptions(c stageOf, plugin *config.Plugin, p parts) wasmhost.StageOptions {
 	o := wasmhost.StageOptions{
 		Name: c.name, Config: c.config, Phases: phases(plugin.Phases), Logger: p.log.Named("stage").With("stage", c.name, "plugin", plugin.Name),
-		Grant: wasmhost.Grant(plugin.Grant), Secrets: plugin.Secrets, Strict: plugin.Strict,
+		Grant: wasmhost.Grant(plugin.Grant), Secrets: plugin.Secrets, Mode: plugin.Mode, Strict: plugin.Strict,
 		DNS: p.dns, HTTP: p.http, Metrics: p.metrics,
 		Limits: wasmhost.Limits{Memory: plugin.Limits.Memory, Deadline: plugin.Limits.Deadline,
 			MessageDeadline: plugin.Limits.MessageDeadline, Fuel: plugin.Limits.Fuel, MessageFuel: plugin.Limits.MessageFuel,

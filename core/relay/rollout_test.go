@@ -40,8 +40,8 @@ func (s counted) Message(_ context.Context, m relay.Message) (mail.Verdict, erro
 	return mail.Continue, err
 }
 
-// rig is a relay with a stage "tag" whose block holds more, a plugin "old" and a
-// plugin "next".
+// rig is a relay with the plugins "old" and "next", and a stage "tag" of the
+// first whose block holds more.
 type rig struct {
 	*relay.Relay
 	t         *testing.T
@@ -50,10 +50,10 @@ type rig struct {
 
 func newRig(t *testing.T, more string) *rig {
 	t.Helper()
-	return newRigOf(t, "native:old", more)
+	return newRigOf(t, `source = "native:old"`, more)
 }
 
-func newRigOf(t *testing.T, source, more string) *rig {
+func newRigOf(t *testing.T, plugin, more string) *rig {
 	t.Helper()
 	g := &rig{t: t, old: counted{"old", new(atomic.Int64), new(atomic.Bool)}, next: counted{"next", new(atomic.Int64), new(atomic.Bool)}}
 	stage := func(s counted) relay.NewStage { return func([]byte) (relay.Stage, error) { return s, nil } }
@@ -66,7 +66,9 @@ listener "smtp" "in" {
   address  = "127.0.0.1:0"
   pipeline = pipeline.in
 }
-plugin "old" { source = "` + source + `" }
+plugin "old" {
+  ` + plugin + `
+}
 plugin "next" { source = "native:next" }
 pipeline "in" {
   stage "tag" {
@@ -189,7 +191,7 @@ func TestPoisonMailIsQuarantined(t *testing.T) {
 		t.Fatal(err)
 	}
 	for source, why := range map[string]string{"native:old": "out of order", guest: "depth"} {
-		g := newRigOf(t, source, "")
+		g := newRigOf(t, "source = \""+source+"\"", "")
 		g.old.fails.Store(true)
 		var taken []bool
 		for range 3 {
@@ -199,5 +201,26 @@ func TestPoisonMailIsQuarantined(t *testing.T) {
 		if err != nil || len(entries) != 1 || entries[0].State != "quarantined" || !strings.Contains(entries[0].Reason, "failed 3 times on this message") || !strings.Contains(entries[0].Reason, why) {
 			t.Errorf("%s: taken %v; queue %+v, %v", source, taken, entries, err)
 		}
+	}
+}
+
+// A command with mode = "filter" gets the message as it is and gives it back.
+func TestACommandAsAFilter(t *testing.T) {
+	guest, err := filepath.Abs("../internal/wasmhost/testdata/guests/cat.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := "source = \"" + guest + "\""
+	g := newRigOf(t, source+`
+  mode = "filter"
+  grant {
+    read  = ["headers", "body"]
+    write = ["headers", "body"]
+  }`, "")
+	if !g.submit() {
+		t.Error("the filter refused a message that it did not change")
+	}
+	if g := newRigOf(t, source, ""); g.submit() {
+		t.Error("a message was taken for a verdict in JSON")
 	}
 }
