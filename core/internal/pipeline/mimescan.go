@@ -25,23 +25,46 @@ const maxNested = 8
 type scan struct {
 	p      *Parts
 	src    int
-	pos    int64   // of the line at hand
-	eol    int     // octets of the line end before it
-	cr     bool    // what came before it ended in CR
-	open   []int   // the parts that have not ended, outermost first
-	bounds []bound // of the multiparts among them, outermost first
-	inHead bool    // in the header section of the innermost
+	pos    int64          // of the line at hand
+	eol    int            // octets of the line end before it
+	cr     bool           // what came before it ended in CR
+	open   []int          // the parts that have not ended, outermost first
+	bounds []bound        // of the multiparts among them, outermost first
+	byName map[string]int // number in bounds, of the outermost with that boundary
+	inHead bool           // in the header section of the innermost
 	head   []byte
 	err    error
 }
 
-// bound is the delimiter of an open multipart.
+// bound is an open multipart.
 type bound struct {
-	at     int // index in open
-	dashed []byte
+	at   int // index in open
+	name string
 }
 
 func newScan(p *Parts, src int) *scan { return &scan{p: p, src: src} }
+
+// bind opens a multipart with that boundary.
+func (s *scan) bind(boundary string) {
+	name := strings.TrimRight(boundary, " \t")
+	if s.byName == nil {
+		s.byName = map[string]int{}
+	}
+	if _, ok := s.byName[name]; !ok {
+		s.byName[name] = len(s.bounds)
+	}
+	s.bounds = append(s.bounds, bound{len(s.open) - 1, name})
+}
+
+// unbind closes the multiparts from number n on.
+func (s *scan) unbind(n int) {
+	for i := n; i < len(s.bounds); i++ {
+		if name := s.bounds[i].name; s.byName[name] == i {
+			delete(s.byName, name)
+		}
+	}
+	s.bounds = s.bounds[:n]
+}
 
 // run reads the source from pos to its end.
 func (s *scan) run() error {
@@ -90,8 +113,8 @@ func lineEnd(line []byte) int {
 
 // line takes a line, or a piece of one that is too long for any delimiter.
 func (s *scan) line(line []byte, atStart bool) {
-	if atStart && len(s.bounds) > 0 && line[0] == '-' {
-		if at, final, ok := s.delimiter(line); ok {
+	if rest, ok := bytes.CutPrefix(line, []byte("--")); ok && atStart && len(s.bounds) > 0 {
+		if at, final, ok := s.delimiter(rest); ok {
 			s.delimit(at, final, s.pos+int64(len(line)))
 			return
 		}
@@ -105,29 +128,29 @@ func (s *scan) line(line []byte, atStart bool) {
 	}
 }
 
-// delimiter tells which multipart a line is a delimiter of, the outermost first.
-func (s *scan) delimiter(line []byte) (at int, final, ok bool) {
-	for i := range s.bounds {
-		rest, ok := bytes.CutPrefix(line, s.bounds[i].dashed)
-		if !ok {
-			continue
-		}
-		rest, final := bytes.CutPrefix(rest, []byte("--"))
-		if len(bytes.Trim(rest, " \t\r\n")) == 0 {
-			return i, final, true
-		}
+// delimiter tells which multipart a line is a delimiter of, the outermost if
+// there are two. name is the line behind its dashes.
+func (s *scan) delimiter(name []byte) (at int, final, ok bool) {
+	name = bytes.TrimRight(name, " \t\r\n")
+	at, ok = s.byName[string(name)]
+	if name, final = bytes.CutSuffix(name, []byte("--")); !final {
+		return at, false, ok
 	}
-	return 0, false, false
+	last, isLast := s.byName[string(name)]
+	if isLast && (!ok || last < at) {
+		return last, true, true
+	}
+	return at, false, ok
 }
 
 // delimit ends what is open inside multipart number i of bounds, and begins its
 // next part behind the delimiter.
 func (s *scan) delimit(i int, final bool, next int64) {
 	at := s.bounds[i].at
-	s.bounds = s.bounds[:i+1]
+	s.unbind(i + 1)
 	s.closeFrom(at+1, max(s.pos-int64(s.eol), s.p.list[s.open[at]].content))
 	if final || len(s.p.list) >= maxParts {
-		s.bounds = s.bounds[:i] // what follows belongs to no part
+		s.unbind(i) // what follows belongs to no part
 		return
 	}
 	s.begin(s.open[at], next)
@@ -171,7 +194,7 @@ func (s *scan) describe(h *mail.Header, pos int64) {
 	s.p.list[idx] = p
 	switch {
 	case multi:
-		s.bounds = append(s.bounds, bound{len(s.open) - 1, []byte("--" + boundary)})
+		s.bind(boundary)
 	case room && p.isMessage() && !p.encoded():
 		s.begin(idx, pos)
 	}
@@ -187,7 +210,7 @@ func (s *scan) defaultType(parent int) string {
 
 // end ends all parts at pos.
 func (s *scan) end(pos int64) {
-	s.bounds = nil
+	s.unbind(0)
 	s.closeFrom(0, pos)
 }
 
@@ -209,7 +232,7 @@ func (s *scan) closeFrom(n int, pos int64) {
 	}
 	s.open = s.open[:n]
 	for len(s.bounds) > 0 && s.bounds[len(s.bounds)-1].at >= n {
-		s.bounds = s.bounds[:len(s.bounds)-1]
+		s.unbind(len(s.bounds) - 1)
 	}
 }
 

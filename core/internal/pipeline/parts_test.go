@@ -88,6 +88,33 @@ x
 		{"unknown charset", "Content-Type: text/plain; charset=nonsense\n\nx\n", "0<-1 text/plain 3\n"},
 		{"unknown encoding", "Content-Transfer-Encoding: rot13\n\nx\n", "0<-1 text/plain 3\n"},
 		{"folders in names", "Content-Type: a/b; name=\"..\\\\..\\\\c.exe\"\n\nx\n", "0<-1 a/b \"c.exe\" 3\n"},
+		{"the same boundary twice is the outer one's", `Content-Type: multipart/mixed; boundary=b
+
+--b
+Content-Type: multipart/alternative; boundary=b
+
+--b
+
+x
+--b--
+--b
+y
+`, "0<-1 multipart/mixed\n1<0 multipart/alternative\n2<0 text/plain 1\n"},
+		{"a boundary that looks like the end of another", `Content-Type: multipart/mixed; boundary=b--
+
+--b--
+Content-Type: multipart/alternative; boundary=b
+
+--b
+
+x
+--b--
+
+y
+--b----
+`, "0<-1 multipart/mixed\n1<0 multipart/alternative\n2<1 text/plain 1\n3<0 text/plain 1\n"},
+		{"space behind a delimiter", "Content-Type: multipart/mixed; boundary=b\n\n--b \t\n\nx\n--b-- \n", "0<-1 multipart/mixed\n1<0 text/plain 1\n"},
+		{"no boundary at all", "Content-Type: multipart/mixed\n\nx\n", "0<-1 multipart/mixed 3\n"},
 		{"boundary never comes", "Content-Type: multipart/mixed; boundary=b\n\nx\n", "0<-1 multipart/mixed\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
