@@ -36,3 +36,32 @@ func TestPostfixPeers(t *testing.T) {
 		}
 	}
 }
+
+// TestAddedPeers measures the same filter in every server that is installed;
+// HARAKA names the folder in which Haraka was installed, if it was.
+func TestAddedPeers(t *testing.T) {
+	o, b := newOverhead(t, 30)
+	o.haraka = os.Getenv("HARAKA")
+	var err error
+	if b.dir, err = os.MkdirTemp("", "postroad-bench-"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(b.dir) })
+	o.bench = b.options
+	all, err := o.addedPeers(t.Context(), repo(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers, notes, err := choose(all, nil)
+	if err != nil || len(peers) < 6 {
+		t.Fatalf("only %d servers: %v, %v", len(peers), notes, err)
+	}
+	r := newReport(t.Context(), b, repo(t), peers, notes)
+	r.cases = []benchCase{addedCase(30)}
+	if err := b.rounds(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.failures(); err != nil {
+		t.Error(err)
+	}
+}

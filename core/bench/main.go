@@ -7,6 +7,10 @@
 //	go run ./core/bench -out core/bench/results  # and into peers-YYYY-MM-DD.md
 //	go run ./core/bench -cases c20/reuse -peers postroad,postfix -runs 1
 //
+// and what running a guest costs (overhead.go):
+//
+//	go run ./core/bench overhead -out core/bench/results
+//
 // It needs Go alone. Where Postfix is installed and the command runs as root,
 // Postfix without and with a milter is measured too, with a configuration and a
 // queue of its own below a temporary folder, on loopback ports.
@@ -42,6 +46,9 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	if helper, ok := helpers()[first(args)]; ok {
 		return code(helper(ctx, args[1:], in, out), errs)
 	}
+	if first(args) == "overhead" {
+		return code(overheadCommand(ctx, args[1:], out, errs), errs)
+	}
 	o, err := parse(args, errs)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -68,7 +75,7 @@ func first(args []string) string {
 }
 
 func code(err error, errs io.Writer) int {
-	if err != nil {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(errs, "bench:", err)
 		return 1
 	}

@@ -16,10 +16,20 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+	"time"
 )
 
-//go:embed main.cf master.cf
+//go:embed main.cf master.cf addfield.py
 var postfixFiles embed.FS
+
+// milterKind is what filters for Postfix.
+type milterKind int
+
+const (
+	noMilter milterKind = iota
+	goMilter
+	pythonMilter
+)
 
 // postfix starts an installed Postfix with a configuration, queue and log of
 // its own; the installed ones are not touched.
@@ -79,7 +89,21 @@ func (postfix) setting(ctx context.Context, name string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-func (p postfix) starter(milter bool) func(context.Context, place) (*server, error) {
+// pythonMissing asks for pymilter as well.
+func (p postfix) pythonMissing() error {
+	if err := p.missing(); err != nil {
+		return err
+	}
+	if err := exec.Command(python, "-c", "import Milter").Run(); err != nil {
+		return errors.New("pymilter is not installed (on Debian: the package python3-milter)")
+	}
+	return nil
+}
+
+// python is the system's, for which packages install.
+const python = "/usr/bin/python3"
+
+func (p postfix) starter(milter milterKind) func(context.Context, place) (*server, error) {
 	return func(ctx context.Context, at place) (*server, error) { return p.start(ctx, at, milter) }
 }
 
@@ -89,7 +113,7 @@ type postfixConfig struct {
 	Sessions                                int
 }
 
-func (p postfix) start(ctx context.Context, at place, milter bool) (_ *server, err error) {
+func (p postfix) start(ctx context.Context, at place, milter milterKind) (_ *server, err error) {
 	s := &server{queued: func(context.Context) (int, error) { return postfixQueue(at.dir) }}
 	defer func() {
 		if err != nil {
@@ -103,8 +127,8 @@ func (p postfix) start(ctx context.Context, at place, milter bool) (_ *server, e
 	if c.NextHost, c.NextPort, err = net.SplitHostPort(at.nextHop); err != nil {
 		return nil, err
 	}
-	if milter {
-		if c.Milter, err = p.startMilter(s, at.dir); err != nil {
+	if milter != noMilter {
+		if c.Milter, err = p.startMilter(ctx, s, at.dir, milter); err != nil {
 			return nil, err
 		}
 	}
@@ -113,14 +137,50 @@ func (p postfix) start(ctx context.Context, at place, milter bool) (_ *server, e
 
 // startMilter starts the milter and returns its socket, which Postfix's own
 // user has to be able to open.
-func (p postfix) startMilter(s *server, dir string) (string, error) {
+func (p postfix) startMilter(ctx context.Context, s *server, dir string, kind milterKind) (string, error) {
 	socket := filepath.Join(dir, "milter.sock")
-	m, _, err := startHelper(p.self, filepath.Join(dir, "milter.log"), "milter", socket)
+	start := p.startGoMilter
+	if kind == pythonMilter {
+		start = startPythonMilter
+	}
+	m, err := start(ctx, dir, socket)
+	if m != nil {
+		s.processes = append(s.processes, m)
+	}
 	if err != nil {
 		return "", err
 	}
-	s.processes = append(s.processes, m)
 	return socket, os.Chmod(socket, 0o666)
+}
+
+func (p postfix) startGoMilter(_ context.Context, dir, socket string) (*process, error) {
+	m, _, err := startHelper(p.self, filepath.Join(dir, "milter.log"), "milter", socket)
+	return m, err
+}
+
+// startPythonMilter returns when the milter has made its socket.
+func startPythonMilter(ctx context.Context, dir, socket string) (*process, error) {
+	script, err := postfixFiles.ReadFile("addfield.py")
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "addfield.py")
+	if err := os.WriteFile(file, script, 0o644); err != nil {
+		return nil, err
+	}
+	m, err := startServer("pymilter", filepath.Join(dir, "milter.log"), nil, python, file, socket)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for ctx.Err() == nil && !m.ended() {
+		if _, err := os.Stat(socket); err == nil {
+			return m, nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return m, m.fault("made no socket")
 }
 
 func (p postfix) startMaster(ctx context.Context, s *server, c postfixConfig) error {

@@ -15,7 +15,10 @@ import (
 
 // postroad starts the real binary with a configuration of the module, as a user
 // runs it.
-type postroad struct{ binary, repo string }
+type postroad struct {
+	binary, repo string
+	env          []string // more for its configuration
+}
 
 func (p postroad) starter(config string) func(context.Context, place) (*server, error) {
 	return func(ctx context.Context, at place) (*server, error) { return p.start(ctx, at, config) }
@@ -32,6 +35,7 @@ func (p postroad) start(ctx context.Context, at place, config string) (*server, 
 	}
 	env := []string{"POSTROAD_LISTEN=" + addr, "POSTROAD_ADMIN=" + admin, "POSTROAD_SMARTHOST=" + at.nextHop,
 		"POSTROAD_DATA=" + filepath.Join(at.dir, "data"), "POSTROAD_HOSTNAME=postroad.example", "POSTROAD_RETRY=5m"}
+	env = append(env, p.env...)
 	run, err := startServer("postroad", filepath.Join(at.dir, "log"), env, p.binary, "run", "-c", filepath.Join(p.repo, config))
 	if err != nil {
 		return nil, err

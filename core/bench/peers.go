@@ -54,14 +54,14 @@ func peerNames() []string {
 
 // allPeers makes the peers; repo is the module's folder, binary postroad's.
 func allPeers(o options, repo string) []peer {
-	pr := postroad{o.binary, repo}
+	pr := postroad{binary: o.binary, repo: repo}
 	pf := postfix{o.self, o.dir}
 	return []peer{
 		{"postroad", "examples/smarthost.hcl: no stage", nothingMissing, pr.starter("examples/smarthost.hcl")},
 		{"postroad+1", "core/bench/filter.hcl: the plugin filter", nothingMissing, pr.starter("core/bench/filter.hcl")},
 		{"postroad+3", "examples/smarthost-filtered.hcl: ratelimit, filter, rewrite", nothingMissing, pr.starter("examples/smarthost-filtered.hcl")},
-		{"postfix", "relays to the next hop, no milter", pf.missing, pf.starter(false)},
-		{"postfix+milter", "with a milter that adds one header field at the end of the message", pf.missing, pf.starter(true)},
+		{"postfix", "relays to the next hop, no milter", pf.missing, pf.starter(noMilter)},
+		{"postfix+milter", "with a milter that adds one header field at the end of the message", pf.missing, pf.starter(goMilter)},
 		{"none", "load generator and next hop without a server: the ceiling of the tools", nothingMissing, startNone},
 	}
 }

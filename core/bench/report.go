@@ -141,7 +141,7 @@ func (c benchCase) unit() string {
 func (r *report) row(b *strings.Builder, c benchCase, p peer, samples []sample) {
 	fmt.Fprintf(b, "| %s |", p.name)
 	if why, n := r.failed(c, p); n > 0 {
-		fmt.Fprintf(b, " **failed** in %d of %d: %s |\n", n, len(samples), strings.NewReplacer("\n", " ", "|", "/").Replace(why))
+		fmt.Fprintf(b, " **failed** in %d of %d: %s |\n", n, len(samples), oneLine(why))
 		return
 	}
 	for _, m := range c.columns {
