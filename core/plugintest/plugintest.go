@@ -29,6 +29,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/bucket"
 	"github.com/postroad-mail/postroad/core/internal/clock"
 	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/fixture"
 	"github.com/postroad-mail/postroad/core/internal/kv"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
 )
@@ -39,6 +40,8 @@ type Setup struct {
 	Plugin string // what stands inside of the plugin block besides source: grant, limits
 	Blocks string // other blocks: store, bucket, route; a store's engine should be "memory"
 	JSON   []byte // the config as the guest reads it; replaces Config, and is not checked
+
+	serve *fixture.Fixture // what services know, nil for nothing
 }
 
 // Plugin is a loaded plugin with its configuration. It belongs to one test and
@@ -46,10 +49,10 @@ type Setup struct {
 type Plugin struct {
 	t       testing.TB
 	stage   *wasmhost.Stage
+	runner  *fixture.Runner
 	clock   *clock.Fake
 	log     *log
 	account account
-	session map[string]string
 }
 
 // start is what the clock shows at first.
@@ -77,7 +80,7 @@ func TryLoad(t testing.TB, path string, setup Setup) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plugin{t: t, clock: clock.NewFake(start()), log: &log{}, session: map[string]string{}}
+	p := &Plugin{t: t, clock: clock.NewFake(start()), log: &log{}}
 	return p, p.start(name, wasm, setup, c)
 }
 
@@ -125,10 +128,7 @@ func manifest(wasm []byte, setup Setup) (config.Manifest, error) {
 	if err != nil {
 		return config.Manifest{}, err
 	}
-	out := config.Manifest{Phases: m.Phases, Schema: m.Config, Wants: config.Grant{
-		Read: m.Wants.Read, Write: m.Wants.Write, Routes: m.Wants.Routes,
-		NextHops: m.Wants.NextHops, Stores: m.Wants.Stores, Buckets: m.Wants.Buckets,
-	}}
+	out := config.Manifest{Phases: m.Phases, Schema: m.Config, Wants: config.Grant(m.Wants)}
 	if setup.JSON != nil {
 		out.Schema = nil
 	}
@@ -152,6 +152,9 @@ func (p *Plugin) start(name string, wasm []byte, setup Setup, c *config.Config) 
 	if err != nil {
 		return err
 	}
+	if setup.serve != nil {
+		o.Serve(setup.serve, p.clock)
+	}
 	o.Name, o.Logger, o.Config = name, logger, setup.JSON
 	if setup.JSON == nil {
 		o.Config = c.Pipelines[0].Stages[0].Config
@@ -159,15 +162,19 @@ func (p *Plugin) start(name string, wasm []byte, setup Setup, c *config.Config) 
 	if p.stage, err = m.NewStage(ctx, o); err != nil {
 		return err
 	}
-	p.t.Cleanup(func() { _ = p.stage.Close() })
+	p.runner = fixture.NewRunner(p.stage, name, p.clock.Now, p.account.note)
+	p.t.Cleanup(func() {
+		p.runner.Close()
+		_ = p.stage.Close()
+	})
 	return nil
 }
 
 // options turns the configuration into those of the stage.
 func (p *Plugin) options(c *config.Config) (wasmhost.StageOptions, error) {
-	g, l := c.Plugins[0].Grant, c.Plugins[0].Limits
+	l := c.Plugins[0].Limits
 	o := wasmhost.StageOptions{
-		Grant: wasmhost.Grant{Read: g.Read, Write: g.Write, Routes: g.Routes, NextHops: g.NextHops, Stores: g.Stores, Buckets: g.Buckets},
+		Grant: wasmhost.Grant(c.Plugins[0].Grant), Mode: c.Plugins[0].Mode, Strict: c.Plugins[0].Strict, Secrets: c.Plugins[0].Secrets,
 		Limits: wasmhost.Limits{
 			Memory: l.Memory, Deadline: l.Deadline, MessageDeadline: l.MessageDeadline, Fuel: l.Fuel, MessageFuel: l.MessageFuel,
 			Depth: l.Depth, Instances: l.Instances, Isolation: l.Isolation,
@@ -196,4 +203,4 @@ func (p *Plugin) Advance(d time.Duration) { p.clock.Advance(d) }
 func (p *Plugin) Log() string { return p.log.String() }
 
 // NewSession begins a new connection: notes of scope session are forgotten.
-func (p *Plugin) NewSession() { p.session = map[string]string{} }
+func (p *Plugin) NewSession() { p.runner.NewSession() }

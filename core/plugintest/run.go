@@ -3,13 +3,11 @@
 package plugintest
 
 import (
-	"bytes"
 	"context"
-	"net/netip"
 	"strings"
 	"sync"
 
-	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/fixture"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -23,12 +21,21 @@ type Message struct {
 	Meta   map[string]string // notes of stages before, "stage.key"
 
 	SMTPUTF8, EightBit bool
+
+	Password string   // that an authenticated client gave
+	Delivery *Attempt // an attempt to deliver it follows, when it was taken
 }
+
+// Attempt is a delivery attempt, and Outcome what became of a recipient in it.
+type (
+	Attempt = fixture.Attempt
+	Outcome = fixture.Outcome
+)
 
 // Call is one call of the plugin.
 type Call struct {
 	Phase     mail.Phase
-	Recipient int // index in phase rcpt, else 0
+	Recipient int // index in the phases rcpt, route and bounce; the argument of the others
 	Verdict   mail.Verdict
 	Reply     *mail.Reply // as the plugin set it, nil if it did not
 	Edits     []Edit      // its journal, in order
@@ -49,7 +56,7 @@ type Edit struct {
 // Result is what became of a message.
 type Result struct {
 	Calls    []Call
-	Verdict  mail.Verdict // of the last call that decided: of the message, or of the sender in phase mail
+	Verdict  mail.Verdict // of the last call that decided about the whole message
 	Reply    *mail.Reply  // with Verdict; nil means the usual one
 	Err      error        // the first failure, after which nothing more was called
 	Envelope *mail.Envelope
@@ -71,180 +78,55 @@ func (r *Result) Edits() []Edit {
 	return all
 }
 
-// Run takes a message through the phases that the plugin asks for: mail, rcpt
-// for each recipient, message. A refused sender, or no recipient left, ends it
-// as in SMTP; so does a failure of the plugin.
+// Run takes a message through the phases that the plugin asks for, in a pipeline
+// of its own: those of the connection when the client is another than before, of
+// the transaction, and with Delivery those of an attempt. A refusal ends it as in
+// SMTP; so does a failure of the plugin.
 func (p *Plugin) Run(m Message) *Result {
 	p.t.Helper()
-	tx := p.transaction(m)
-	recipients := tx.env.Recipients
-	tx.env.Recipients = nil
-	if tx.call(mail.PhaseMail, 0).Final() {
-		return tx.result()
+	p.account.calls = nil
+	return p.result(p.runner.Run(context.Background(), m.fixture()))
+}
+
+// Tick calls the plugin in phase tick.
+func (p *Plugin) Tick() *Result {
+	p.t.Helper()
+	p.account.calls = nil
+	return p.result(p.runner.Run(context.Background(), &fixture.Message{Tick: true}))
+}
+
+// fixture returns the message as the runner takes it.
+func (m *Message) fixture() *fixture.Message {
+	client := m.Client
+	return &fixture.Message{
+		From: m.From, To: m.To, EML: fixture.Lines{m.EML}, Meta: m.Meta, SMTPUTF8: m.SMTPUTF8, Plain: !m.EightBit,
+		Facts: &client, Password: m.Password, Delivery: m.Delivery,
 	}
-	for n := range recipients {
-		tx.env.Recipients = append(tx.env.Recipients, recipients[n])
-		if v := tx.call(mail.PhaseRcpt, n); v.Final() && v != mail.Accept {
-			tx.env.Recipients[n].Removed = true
+}
+
+func (p *Plugin) result(r *fixture.Result) *Result {
+	out := &Result{Err: r.Err, Envelope: r.Envelope, Message: r.Message(), Calls: p.account.calls}
+	for n := range out.Calls {
+		c, of := &out.Calls[n], &r.Calls[n]
+		c.Phase, c.Recipient, c.Verdict, c.Reply, c.Err = of.Phase, of.Arg, of.Verdict, of.Reply, of.Err
+		for _, e := range of.Edits {
+			c.Edits = append(c.Edits, Edit(e))
 		}
-	}
-	if tx.env.Live() > 0 {
-		tx.call(mail.PhaseMessage, 0)
-	}
-	return tx.result()
-}
-
-// transaction is a message on its way.
-type transaction struct {
-	p      *Plugin
-	pipe   *pipeline.Pipeline
-	env    *mail.Envelope
-	header mail.Header
-	body   mail.Body
-	r      Result
-}
-
-func (p *Plugin) transaction(m Message) *transaction {
-	head, body := split(m.EML)
-	h := mail.ParseHeader(head)
-	h.End()
-	return &transaction{
-		p: p, env: p.envelope(m), header: h, body: mail.BytesBody(body),
-		pipe: pipeline.New(pipeline.Options{Name: "plugintest", NewBody: func() pipeline.BodyWriter { return &memoryBody{} }}),
-	}
-}
-
-// split cuts a message into header section and body, both with CRLF.
-func split(eml string) (head, body []byte) {
-	if eml == "" {
-		eml = "From: sender@example.org\nTo: rcpt@example.test\nSubject: Test\n\nHello.\n"
-	}
-	eml = strings.ReplaceAll(strings.ReplaceAll(eml, "\r\n", "\n"), "\n", "\r\n")
-	if h, b, ok := strings.Cut(eml, "\r\n\r\n"); ok {
-		return []byte(h + "\r\n\r\n"), []byte(b)
-	}
-	return []byte(eml), nil
-}
-
-func (p *Plugin) envelope(m Message) *mail.Envelope {
-	e := &mail.Envelope{
-		ID: "01PLUGINTEST", Received: p.clock.Now(), SMTPUTF8: m.SMTPUTF8, EightBit: m.EightBit,
-		Sender: sender(m.From), Client: client(m.Client), Meta: map[string]string{},
-	}
-	e.OriginalSender, e.Client.Notes = e.Sender, p.session
-	for k, v := range m.Meta {
-		e.Meta[k] = v
-	}
-	to := m.To
-	if len(to) == 0 {
-		to = []string{"rcpt@example.test"}
-	}
-	for _, a := range to {
-		e.Recipients = append(e.Recipients, mail.Recipient{Address: mail.Address(a), Original: mail.Address(a)})
-	}
-	return e
-}
-
-func sender(from string) mail.Address {
-	switch from {
-	case "":
-		return "sender@example.org"
-	case "<>":
-		return ""
-	}
-	return mail.Address(from)
-}
-
-func client(c mail.Client) mail.Client {
-	if !c.Addr.IsValid() {
-		c.Addr = netip.MustParseAddrPort("192.0.2.1:50000")
-	}
-	if c.Helo == "" {
-		c.Helo = "client.example.org"
-	}
-	if c.Listener == "" {
-		c.Listener = "inbound"
-	}
-	if c.SessionID == "" {
-		c.SessionID = "01SESSION"
-	}
-	return c
-}
-
-// call runs one phase, if the plugin asks for it and has not failed.
-func (tx *transaction) call(phase mail.Phase, arg int) mail.Verdict {
-	if tx.r.Err != nil || !tx.p.stage.Phases().Has(phase) {
-		return mail.Continue
-	}
-	h := pipeline.NewHook(tx.pipe, tx.p.stage.Name(), phase, arg, tx.env, tx.seen(phase), tx.body)
-	v, err := tx.p.stage.Run(context.Background(), h)
-	c := Call{Phase: phase, Recipient: arg, Verdict: v, Reply: h.Reply(), Err: err}
-	tx.p.account.fill(&c)
-	if err == nil {
-		c.Edits = edits(h)
-		c.Err = h.Commit()
-	}
-	tx.r.Calls = append(tx.r.Calls, c)
-	if c.Err != nil {
-		h.Drop()
-		tx.r.Err = c.Err
-		return mail.Continue
-	}
-	tx.keep(h)
-	if phase != mail.PhaseRcpt {
-		tx.r.Verdict, tx.r.Reply = v, h.Reply()
-	}
-	return v
-}
-
-// seen is the header that a phase sees.
-func (tx *transaction) seen(phase mail.Phase) mail.Header {
-	if phase == mail.PhaseMessage {
-		return tx.header
-	}
-	return mail.Header{}
-}
-
-func edits(h *pipeline.Hook) []Edit {
-	var out []Edit
-	for _, e := range h.Edits() {
-		out = append(out, Edit(e))
+		if decides(c.Phase) && c.Err == nil {
+			out.Verdict, out.Reply = c.Verdict, c.Reply
+		}
 	}
 	return out
 }
 
-// keep takes over what a call has committed.
-func (tx *transaction) keep(h *pipeline.Hook) {
-	tx.env = h.Envelope()
-	if h.Phase() == mail.PhaseMessage {
-		tx.header = *h.Header()
-	}
-	if b := h.NewBody(); b != nil {
-		tx.body = b
-	}
-}
+// decides tells whether a verdict in that phase is about the whole message.
+func decides(p mail.Phase) bool { return p <= mail.PhaseMessage && p != mail.PhaseRcpt }
 
-func (tx *transaction) result() *Result {
-	body := make([]byte, tx.body.Size())
-	_, _ = tx.body.ReadAt(body, 0)
-	tx.r.Envelope = tx.env
-	tx.r.Message = string(append(tx.header.AppendTo(nil), body...))
-	return &tx.r
-}
-
-// memoryBody is a body in the making.
-type memoryBody struct{ bytes.Buffer }
-
-// Finish implements pipeline.BodyWriter.
-func (b *memoryBody) Finish() (mail.Body, error) { return mail.BytesBody(b.Bytes()), nil }
-
-// Abort implements pipeline.BodyWriter.
-func (b *memoryBody) Abort() {}
-
-// account keeps what the host says of the latest call.
+// account keeps what the host says of the calls.
 type account struct {
-	mu   sync.Mutex
-	last wasmhost.Call
+	mu    sync.Mutex
+	last  wasmhost.Call
+	calls []Call // of the message at hand
 }
 
 // PluginCall implements wasmhost.Observer.
@@ -257,10 +139,11 @@ func (a *account) PluginCall(c wasmhost.Call) {
 // PluginInstances implements wasmhost.Observer.
 func (a *account) PluginInstances(string, int) {}
 
-func (a *account) fill(c *Call) {
+// note adds a call that has just ended.
+func (a *account) note(*fixture.Call) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c.Fuel, c.HostCalls, c.Memory, c.Cause = a.last.Fuel, a.last.HostCalls, a.last.Memory, a.last.Cause
+	a.calls = append(a.calls, Call{Fuel: a.last.Fuel, HostCalls: a.last.HostCalls, Memory: a.last.Memory, Cause: a.last.Cause})
 }
 
 // log collects log lines.

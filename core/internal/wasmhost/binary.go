@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Section ids of the core binary format (WebAssembly 1.0 §5.5.2).
@@ -40,9 +41,9 @@ var (
 // outline is what the host wants to know of a module before it is compiled.
 // Nothing in it has been validated beyond its own syntax.
 type outline struct {
-	imports  []importEntry
-	exports  []exportEntry
-	manifest []byte // content of the custom section, nil when there is none
+	imports []importEntry
+	exports []exportEntry
+	custom  map[string][]byte // contents of the custom sections that were asked for
 }
 
 type importEntry struct {
@@ -56,12 +57,13 @@ type exportEntry struct {
 }
 
 // readOutline walks the sections of a core module. It refuses what is not one
-// with an error that says what it is instead.
-func readOutline(wasm []byte, manifestSection string) (*outline, error) {
+// with an error that says what it is instead. custom are the names of custom
+// sections to read; of each there may be one.
+func readOutline(wasm []byte, custom ...string) (*outline, error) {
 	if err := checkMagic(wasm); err != nil {
 		return nil, err
 	}
-	b := &outline{}
+	b := &outline{custom: make(map[string][]byte)}
 	r := reader{rest: wasm[8:]}
 	for len(r.rest) > 0 && !r.bad {
 		id := r.octet()
@@ -69,7 +71,7 @@ func readOutline(wasm []byte, manifestSection string) (*outline, error) {
 		if r.bad {
 			break
 		}
-		if err := b.section(id, &body, manifestSection); err != nil {
+		if err := b.section(id, &body, custom); err != nil {
 			return nil, err
 		}
 	}
@@ -91,10 +93,10 @@ func checkMagic(wasm []byte) error {
 	return nil
 }
 
-func (b *outline) section(id byte, r *reader, manifestSection string) error {
+func (b *outline) section(id byte, r *reader, custom []string) error {
 	switch id {
 	case sectionCustom:
-		return b.custom(r, manifestSection)
+		return b.readCustom(r, custom)
 	case sectionImport:
 		b.readImports(r)
 	case sectionExport:
@@ -111,14 +113,15 @@ func (b *outline) section(id byte, r *reader, manifestSection string) error {
 	return nil
 }
 
-func (b *outline) custom(r *reader, manifestSection string) error {
-	if r.name() != manifestSection || r.bad {
+func (b *outline) readCustom(r *reader, wanted []string) error {
+	name := r.name()
+	if r.bad || !slices.Contains(wanted, name) {
 		return nil // a malformed custom section never makes a module invalid
 	}
-	if b.manifest != nil {
-		return fmt.Errorf("it has two %s sections; keep one", manifestSection)
+	if b.custom[name] != nil {
+		return fmt.Errorf("it has two %s sections; keep one", name)
 	}
-	b.manifest = append([]byte{}, r.rest...)
+	b.custom[name] = append([]byte{}, r.rest...)
 	return nil
 }
 

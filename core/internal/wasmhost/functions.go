@@ -155,7 +155,7 @@ func arg(v uint64) int { return int(int32(uint32(v))) }
 
 func config(i *instance, s []uint64) int64 { return i.put(s[0], s[1], i.stage.config) }
 
-func now(i *instance, _ []uint64) int64 { return i.stage.host.clock.Now().UnixMilli() }
+func now(i *instance, _ []uint64) int64 { return i.stage.clock.Now().UnixMilli() }
 
 func random(i *instance, s []uint64) int64 {
 	buf := i.view(s[0], s[1])

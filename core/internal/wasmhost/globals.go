@@ -135,7 +135,7 @@ func (c *code) readOpened(metered []byte) error {
 	if err != nil {
 		return err
 	}
-	c.tied, c.globals = string(o.manifest), 0
+	c.tied, c.globals = string(o.custom[restoreSection]), 0
 	for _, e := range o.exports {
 		if strings.HasPrefix(e.name, globalPrefix) {
 			c.globals++

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/postroad-mail/postroad/core/internal/fixture"
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
@@ -36,7 +37,7 @@ func ReadManifest(wasm []byte) (Manifest, error) { return newImports().inspect(w
 // inspect checks what can be told without compiling: the kind of file, exports,
 // manifest, imports.
 func (im *imports) inspect(wasm []byte) (Manifest, error) {
-	o, err := readOutline(wasm, abi.ManifestSection)
+	o, err := readOutline(wasm, abi.ManifestSection, fixture.Section)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -44,9 +45,12 @@ func (im *imports) inspect(wasm []byte) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
-	m, err := parseManifest(o.manifest)
+	m, err := parseManifest(o.custom[abi.ManifestSection])
 	if err != nil {
 		return Manifest{}, err
+	}
+	if m.fixtures, err = fixture.ParseSection(o.custom[fixture.Section]); err != nil {
+		return Manifest{}, fmt.Errorf("its section %s cannot be used: %w", fixture.Section, err)
 	}
 	m.Kind = kind
 	for _, e := range o.imports {

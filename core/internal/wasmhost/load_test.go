@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/postroad-mail/postroad/core/internal/fixture"
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
@@ -287,14 +288,15 @@ func FuzzOutline(f *testing.F) {
 	}
 	f.Add(withManifest(readWasm(f, "guests/empty.wasm"), `{"abi":"postroad_v1"}`))
 	f.Fuzz(func(t *testing.T, wasm []byte) {
-		o, err := readOutline(wasm, abi.ManifestSection)
+		o, err := readOutline(wasm, abi.ManifestSection, fixture.Section)
 		if (o == nil) == (err == nil) {
 			t.Fatal("neither or both of result and error")
 		}
 		if err != nil {
 			return
 		}
-		_, _ = parseManifest(o.manifest)
+		_, _ = fixture.ParseSection(o.custom[fixture.Section])
+		_, _ = parseManifest(o.custom[abi.ManifestSection])
 		if lifted, err := liftStart(wasm); err == nil {
 			if _, err := readOutline(lifted, abi.ManifestSection); err != nil {
 				t.Fatalf("lifting the start section broke the module: %v", err)

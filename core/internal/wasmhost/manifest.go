@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroad-mail/postroad/core/internal/fixture"
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
@@ -32,6 +33,18 @@ type Manifest struct {
 	Present  bool            `json:"-"`                // the module has a manifest
 	Imports  []string        `json:"-"`                // host functions of the ABI that it imports
 	Kind     string          `json:"-"`                // KindReactor or KindCommand, by the module's exports
+
+	fixtures []fixture.Fixture // of the section postroad.fixtures
+}
+
+// SelfTests returns what the module's own tests show, each in its words; they are
+// run whenever a stage is made of it.
+func (m *Manifest) SelfTests() []string {
+	var out []string
+	for _, f := range m.fixtures {
+		out = append(out, f.About)
+	}
+	return out
 }
 
 // parseManifest reads the JSON of a manifest section; nil means there is none.

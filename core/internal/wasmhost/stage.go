@@ -44,6 +44,8 @@ type Stage struct {
 	plugin      string // its name in pipeline.hcl
 	mode        string
 	host        *Host
+	clock       Clock // the host's, but in self-tests
+	testing     bool  // nobody is told of its calls
 	code        *code
 	config      []byte
 	grant       Grant
@@ -66,7 +68,8 @@ type Stage struct {
 }
 
 // NewStage makes a stage of the module: it checks that everything the manifest
-// wants is granted, and starts one instance, so that what cannot work fails now.
+// wants is granted, starts one instance, and runs the module's own tests, so that
+// what cannot work fails now.
 // An error is one sentence about the module, or the *Fault of its start; the
 // caller says which stage it is. The stage must be closed.
 func (m *Module) NewStage(ctx context.Context, o StageOptions) (*Stage, error) {
@@ -74,23 +77,35 @@ func (m *Module) NewStage(ctx context.Context, o StageOptions) (*Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	i, phases, err := s.start(ctx, s.limits.MessageDeadline)
-	if err != nil {
+	if err := s.open(ctx, o.Phases); err != nil {
 		return nil, err
 	}
-	if err := s.subscribe(phases, o.Phases); err != nil {
+	if err := m.selfTest(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// open starts the first instance of a stage, asks it for its phases, and keeps
+// it.
+func (s *Stage) open(ctx context.Context, allowed mail.PhaseSet) error {
+	i, phases, err := s.start(ctx, s.limits.MessageDeadline)
+	if err != nil {
+		return err
+	}
+	if err := s.subscribe(phases, allowed); err != nil {
 		s.count(-1)
 		i.drop()
-		return nil, err
+		return err
 	}
 	if s.limits.Isolation == IsolationFresh {
 		s.finish(i)
 	} else {
 		s.pool.idle = append(s.pool.idle, i)
 	}
-	m.code.host.retain(m.code)
-	m.code.host.budget.join(s)
-	return s, nil
+	s.host.retain(s.code)
+	s.host.budget.join(s)
+	return nil
 }
 
 func newStage(m *Module, o StageOptions) (*Stage, error) {
@@ -112,7 +127,7 @@ func newStage(m *Module, o StageOptions) (*Stage, error) {
 		return nil, err
 	}
 	s := &Stage{
-		name: o.Name, plugin: m.name, mode: o.Mode, host: c.host, code: c, config: o.Config, grant: grant, powers: grant.powers(), limits: limits,
+		name: o.Name, plugin: m.name, mode: o.Mode, host: c.host, clock: c.host.clock, code: c, config: o.Config, grant: grant, powers: grant.powers(), limits: limits,
 		stores: maps.Clone(o.Stores), buckets: maps.Clone(o.Buckets), logger: o.Logger, pool: newPool(limits.Instances),
 		secrets: maps.Clone(o.Secrets), dns: o.DNS, http: o.HTTP, metrics: o.Metrics, emit: o.Emit,
 	}
@@ -181,6 +196,9 @@ func (s *Stage) subscribe(phases, allowed mail.PhaseSet) error {
 	s.asked, s.phases = phases, phases
 	if allowed != 0 {
 		s.phases &= allowed
+	}
+	if s.testing && s.phases&lasting != 0 && !s.limits.keeps() {
+		s.limits.Isolation = IsolationMessage
 	}
 	return s.checkLasting()
 }
@@ -333,7 +351,7 @@ func (s *Stage) finish(i *instance) {
 
 func (s *Stage) count(n int64) {
 	live := s.live.Add(n)
-	if o := s.host.o.Observer; o != nil {
+	if o := s.host.o.Observer; o != nil && !s.testing {
 		o.PluginInstances(s.name, int(live))
 	}
 }
@@ -341,7 +359,7 @@ func (s *Stage) count(n int64) {
 // observe tells the observer of a call; i is nil when none was made.
 func (s *Stage) observe(i *instance, h *pipeline.Hook, took time.Duration, err error) {
 	o := s.host.o.Observer
-	if o == nil {
+	if o == nil || s.testing {
 		return
 	}
 	c := Call{Stage: s.name, Phase: h.Phase(), Took: took}

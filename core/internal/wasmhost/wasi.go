@@ -144,7 +144,7 @@ const (
 func wasiClockTime(i *instance, s []uint64) uint32 {
 	switch id := arg(s[0]); {
 	case id == clockRealtime:
-		i.putU64(s[2], uint64(i.stage.host.clock.Now().UnixNano()))
+		i.putU64(s[2], uint64(i.stage.clock.Now().UnixNano()))
 	case id >= clockMonotonic && id <= clockThread:
 		i.putU64(s[2], uint64(time.Since(i.born)))
 	default:
@@ -314,7 +314,7 @@ func (i *instance) sleepOf(sub []byte) time.Duration {
 		return timeout
 	}
 	if binary.LittleEndian.Uint32(sub[16:]) == clockRealtime {
-		return time.Duration(int64(timeout) - i.stage.host.clock.Now().UnixNano())
+		return time.Duration(int64(timeout) - i.stage.clock.Now().UnixNano())
 	}
 	return timeout - time.Since(i.born)
 }

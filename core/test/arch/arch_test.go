@@ -65,7 +65,8 @@ var libraries = map[string][]string{
 
 // siblings in core/internal that another one may import.
 var siblings = map[string][]string{
-	"wasmhost": {"pipeline"},
+	"fixture":  {"pipeline"},
+	"wasmhost": {"pipeline", "fixture"},
 	"queue":    {"store"},
 	"testkit":  {"clock"},
 	"admin":    {"httpd"},
