@@ -56,7 +56,7 @@ func NewMetrics() *Metrics {
 	m.faults = m.counter("postroad_faults_total", "Faults on our side that were contained, by room.", "room")
 	m.candidates = m.counter("postroad_candidate_calls_total", "Calls of stages' candidates, by what they did beside the live stage: same, differs, failed.", "stage", "mode", "result")
 	m.fuel = m.counter("postroad_plugin_fuel_total", "Units of fuel that plugins have burnt.", "stage")
-	m.instances = m.gauge("postroad_plugin_instances", "Instances of plugins that live now.", "stage")
+	m.instances = m.gauge("postroad_plugin_instances", "Instances of plugins that live now, those of draining generations and candidates with them.", "stage")
 	m.memory = m.gauge("postroad_plugin_memory_bytes", "Linear memory of the instance that was called last.", "stage")
 	m.plugins = newPluginMetrics()
 	m.reg.MustRegister(m.plugins, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -48,6 +48,21 @@ func (g *gate) Take(string, int) (bool, time.Duration) {
 
 func (*gate) Peek(string, int) (bool, time.Duration) { return true, 0 }
 
+// TestStagesOfOneNameAreCountedTogether: behind a reload the stage that ends must
+// not overwrite the figure of the one that took its place.
+func TestStagesOfOneNameAreCountedTogether(t *testing.T) {
+	a := &account{}
+	m := load(t, newHost(t, Options{Observer: a}), "guests/empty.wasm")
+	old := newTestStage(t, m, StageOptions{Name: "s"})
+	newTestStage(t, m, StageOptions{Name: "s"})
+	if a.live != 2 {
+		t.Errorf("%d instances while both generations live", a.live)
+	}
+	if err := old.Close(); err != nil || a.live != 1 {
+		t.Errorf("%d instances when the old generation is gone, %v", a.live, err)
+	}
+}
+
 func TestOneInstanceServesCallAfterCall(t *testing.T) {
 	a := &account{}
 	s := newTestStage(t, load(t, newHost(t, Options{Observer: a}), "guests/empty.wasm"), StageOptions{})

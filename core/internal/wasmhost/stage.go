@@ -350,9 +350,9 @@ func (s *Stage) finish(i *instance) {
 }
 
 func (s *Stage) count(n int64) {
-	live := s.live.Add(n)
-	if o := s.host.o.Observer; o != nil && !s.testing {
-		o.PluginInstances(s.name, int(live))
+	s.live.Add(n)
+	if !s.testing {
+		s.host.count(s.name, int(n))
 	}
 }
 

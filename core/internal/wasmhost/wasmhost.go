@@ -49,7 +49,7 @@ type Clock interface {
 // for use by many goroutines.
 type Observer interface {
 	PluginCall(c Call)
-	PluginInstances(stage string, n int) // instances of the stage that live now
+	PluginInstances(stage string, n int) // instances that live now, of all stages of that name: old ones that drain, and candidates
 }
 
 // Call is the account of one hook call.
@@ -93,6 +93,9 @@ type Host struct {
 
 	mu    sync.Mutex
 	codes map[[sha256.Size]byte]*code
+
+	countMu sync.Mutex
+	live    map[string]int // instances, by stage name
 }
 
 type systemClock struct{}
@@ -104,7 +107,7 @@ func (systemClock) Now() time.Time { return time.Now() }
 func New(_ context.Context, o Options) (*Host, error) {
 	h := &Host{
 		o: o, logger: o.Logger, clock: o.Clock, random: o.Random, version: o.Version,
-		imports: newImports(), codes: make(map[[sha256.Size]byte]*code),
+		imports: newImports(), codes: make(map[[sha256.Size]byte]*code), live: make(map[string]int),
 	}
 	if h.logger == nil {
 		h.logger = hclog.NewNullLogger()
@@ -181,6 +184,21 @@ func (h *Host) release(c *code) {
 	h.mu.Unlock()
 	if last {
 		c.close()
+	}
+}
+
+// count adds n to the instances of the stages of that name, and tells the sum. It
+// tells under the lock, for the last word must be the latest.
+func (h *Host) count(stage string, n int) {
+	h.countMu.Lock()
+	defer h.countMu.Unlock()
+	h.live[stage] += n
+	sum := h.live[stage]
+	if sum == 0 {
+		delete(h.live, stage)
+	}
+	if h.o.Observer != nil {
+		h.o.Observer.PluginInstances(stage, sum)
 	}
 }
 
