@@ -122,7 +122,7 @@ func (h *Hook) AddHeader(pos int32, name, value string) (int, error) {
 // SetHeader replaces the value of a header field. Our own Received field and a
 // line without a name cannot be changed.
 func (h *Hook) SetHeader(id int, value string) error {
-	if h.b.own == id+1 {
+	if id >= 0 && h.b.own == id+1 {
 		return abi.ErrDenied
 	}
 	hd, err := h.editHeader(len(value))
@@ -138,7 +138,7 @@ func (h *Hook) SetHeader(id int, value string) error {
 
 // DeleteHeader takes a header field out. Our own Received field stays.
 func (h *Hook) DeleteHeader(id int) error {
-	if h.b.own == id+1 {
+	if id >= 0 && h.b.own == id+1 {
 		return abi.ErrDenied
 	}
 	hd, err := h.editHeader(0)

@@ -227,7 +227,7 @@ func (p *op) do(i *instance) error {
 	if run == nil {
 		return fmt.Errorf("it is unknown; known are %s", strings.Join(sorted(im.operations), ", "))
 	}
-	need := needs(f.Grant)
+	need := needs(&f)
 	switch {
 	case f.Phases>>uint(i.hook.Phase())&1 == 0:
 		return fmt.Errorf("%w, %v", abi.ErrWrongPhase, i.hook.Phase())

@@ -63,15 +63,19 @@ func functions() map[string]*function {
 			continue
 		}
 		wide := len(s.Results) == 1 && s.Results[0] == abi.I64
-		table[s.Name] = &function{phases: s.Phases, init: s.Init, needs: needs(s.Grant), wide: wide, run: run[s.Name]}
+		table[s.Name] = &function{phases: s.Phases, init: s.Init, needs: needs(&s), wide: wide, run: run[s.Name]}
 	}
 	return table
 }
 
-// needs reads the grant of the ABI's table. "read envelope" is not in it: get
-// and get_int look at the field, for some are free.
-func needs(grant string) power {
+// needs reads the grant of the ABI's table. get and get_int look at the field,
+// for some are free.
+func needs(f *abi.Function) power {
+	if f.Name == "get" || f.Name == "get_int" {
+		return 0
+	}
 	return map[string]power{
+		"read envelope":     readEnvelope,
 		"read headers":      readHeaders,
 		"read body":         readBody,
 		"write headers":     writeHeaders,
@@ -87,7 +91,7 @@ func needs(grant string) power {
 		"http":              useHTTP,
 		"emit":              useEmit,
 		"secrets":           useSecrets,
-	}[grant]
+	}[f.Grant]
 }
 
 func implementations() map[string]body {

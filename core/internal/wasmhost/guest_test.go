@@ -110,6 +110,16 @@ func (sc *script) text(s string) (int64, int64) {
 	return int64(scriptConfig + at), int64(len(s))
 }
 
+// words puts u32 numbers into the config and returns their address.
+func (sc *script) words(ns ...int) int64 {
+	b := ""
+	for _, n := range ns {
+		b += u32(n)
+	}
+	p, _ := sc.text(b)
+	return p
+}
+
 // buffer returns the address and capacity of buffer n.
 func buffer(n int) (int64, int64) { return int64(scriptBuffers + n*bufferSize), bufferSize }
 
@@ -136,6 +146,12 @@ func (sc *script) encode(name string, args []any) []byte {
 		case buf:
 			p, n := buffer(int(a))
 			words = append(words, p, n)
+		case out:
+			words = append(words, int64(a))
+		case [2]int64:
+			words = append(words, a[0], a[1])
+		default:
+			sc.t.Fatalf("script cannot pass a %T", a)
 		}
 	}
 	var b []byte

@@ -101,7 +101,7 @@ func (im *imports) beyond(names []string, powers power) []string {
 	var out []string
 	for _, name := range names {
 		f := im.known[name]
-		if need := needs(f.Grant); need != 0 && need&powers == 0 {
+		if need := needs(&f); need != 0 && need&powers == 0 {
 			out = append(out, name+" ("+f.Grant+")")
 		}
 	}
