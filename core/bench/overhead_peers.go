@@ -71,7 +71,7 @@ func (o overhead) addedPeers(ctx context.Context, repo string) ([]peer, error) {
 		peer{"postfix", "no milter", pf.missing, pf.starter(noMilter)},
 		peer{"postfix+milter", "with core/bench/milter.go, asked at the end of the message alone", pf.missing, pf.starter(goMilter)},
 		peer{"postfix+pymilter", "with core/bench/addfield.py: pymilter, on libmilter", pf.pythonMissing, pf.starter(pythonMilter)},
-		peer{"haraka", "relays through queue/smtp_forward, keeps nothing on disk", h.missing, h.starter()},
+		peer{"haraka", "Haraka " + h.version() + ", relays through queue/smtp_forward, keeps nothing on disk", h.missing, h.starter()},
 		peer{"haraka+plugin", "with core/bench/haraka.js", h.missing, h.starter("filter")},
 	), nil
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +31,16 @@ func (h haraka) missing() error {
 		return fmt.Errorf("there is no %s", h.program())
 	}
 	return nil
+}
+
+// version is what Haraka's package says of itself, empty when it is not there.
+func (h haraka) version() string {
+	var p struct{ Version string }
+	raw, err := os.ReadFile(filepath.Join(h.dir, "node_modules", "Haraka", "package.json"))
+	if err != nil || json.Unmarshal(raw, &p) != nil {
+		return ""
+	}
+	return p.Version
 }
 
 func (h haraka) starter(plugins ...string) func(context.Context, place) (*server, error) {
