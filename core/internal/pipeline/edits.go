@@ -315,7 +315,7 @@ func (h *Hook) SetMeta(scope int, key, value string) error {
 		if e.Meta == nil {
 			e.Meta = map[string]string{}
 		}
-		e.Meta[own] = value
+		setOrDelete(e.Meta, own, value)
 		h.shared = true
 	case ScopeSession:
 		if metaBytes(h.env.Client.Notes)+metaBytes(h.notes)+len(own)+len(value) > maxMetaBytes {
@@ -327,11 +327,20 @@ func (h *Hook) SetMeta(scope int, key, value string) error {
 		if h.notes == nil {
 			h.notes = map[string]string{}
 		}
-		h.notes[own] = value
+		h.notes[own] = value // empty: deleted at the commit
 	default:
 		return abi.ErrBadArgument
 	}
 	return h.note("meta_set", own, value)
+}
+
+// setOrDelete notes a value; an empty one deletes the note.
+func setOrDelete(m map[string]string, key, value string) {
+	if value == "" {
+		delete(m, key)
+		return
+	}
+	m[key] = value
 }
 
 func metaBytes(m map[string]string) int {

@@ -213,10 +213,10 @@ func (h *Hook) Meta(scope int, key string) (string, bool) {
 	}
 	for _, m := range []map[string]string{h.notes, h.env.Client.Notes} {
 		if v, ok := m[own]; ok {
-			return v, true
+			return v, v != ""
 		}
 		if v, ok := m[key]; ok {
-			return v, true
+			return v, v != ""
 		}
 	}
 	return "", false
@@ -274,7 +274,7 @@ func (h *Hook) commit() error {
 	h.b.take(&h.draft)
 	h.b.added = append(h.b.added, h.added...)
 	for k, v := range h.notes {
-		h.env.Client.Notes[k] = v
+		setOrDelete(h.env.Client.Notes, k, v)
 	}
 	if h.ehlo != nil {
 		h.extras.ehlo = h.ehlo

@@ -250,6 +250,9 @@ func senderParams(e *mail.Envelope) string {
 
 // takeSnapshot is snapshot(fmt, b, c): all that get tells at once.
 func takeSnapshot(i *instance, s []uint64) int64 {
+	if i.stage.powers&readEnvelope == 0 {
+		return int64(abi.ErrDenied)
+	}
 	data, e := i.snapshot(arg(s[0]))
 	if e != 0 {
 		return int64(e)

@@ -97,6 +97,7 @@ const (
 // Function is a host function of the module.
 type Function struct {
 	Name    string
+	Args    []string // names of the parameters, as the reference has them
 	Params  []ValueType
 	Results []ValueType // none or one
 	Phases  uint64      // where it may be called: bit n is phase n
@@ -115,8 +116,8 @@ func goFunctions(b *bytes.Buffer, s *spec) {
 	b.WriteString(goTypes)
 	for _, f := range s.Functions {
 		bits, init := s.mask(f)
-		fmt.Fprintf(b, "{Name: %q, Params: %s, Results: %s, Phases: %#x, Init: %t, Served: %t, Grant: %q},\n",
-			f.Name, goValueTypes(f.types()...), goValueTypes(f.Result), bits, init, f.Served, f.Grant)
+		fmt.Fprintf(b, "{Name: %q, Args: %#v, Params: %s, Results: %s, Phases: %#x, Init: %t, Served: %t, Grant: %q},\n",
+			f.Name, f.args(), goValueTypes(f.types()...), goValueTypes(f.Result), bits, init, f.Served, f.Grant)
 	}
 	b.WriteString("}\n}\n")
 }
@@ -159,6 +160,14 @@ func (p phase) bits() uint64 {
 		bits |= 1 << uint(v)
 	}
 	return bits
+}
+
+func (f function) args() []string {
+	var ns []string
+	for _, p := range f.Params {
+		ns = append(ns, p.Name)
+	}
+	return ns
 }
 
 func (f function) types() []string {

@@ -61,6 +61,7 @@ func render(root string) (map[string][]byte, error) {
 		"sdk/abi/vectors.json":        vectors,
 		"sdk/go/imports_wasip1.go":    imports,
 		"sdk/abi/abi.go":              goFile,
+		"sdk/kit/guest/guest.wat":     renderGuest(spec),
 		"sdk/abi/reference.md":        renderReference(spec),
 		"sdk/rust/src/abi.rs":         renderRust(spec),
 	}, nil
