@@ -52,12 +52,17 @@ func render(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	fixture, err := renderFixture(spec)
+	if err != nil {
+		return nil, err
+	}
 	vectors, err := renderVectors(spec)
 	if err != nil {
 		return nil, err
 	}
 	return map[string][]byte{
 		"sdk/abi/command.schema.json": command,
+		"sdk/abi/fixture.schema.json": fixture,
 		"sdk/abi/vectors.json":        vectors,
 		"sdk/go/imports_wasip1.go":    imports,
 		"sdk/abi/abi.go":              goFile,

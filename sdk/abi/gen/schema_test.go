@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -114,5 +115,43 @@ func TestSnapshotsAreInputs(t *testing.T) {
 	}
 	if n == 0 {
 		t.Error("no snapshot among the vectors")
+	}
+}
+
+// TestFixtures: every fixture of the repository is one, and what is none is not.
+func TestFixtures(t *testing.T) {
+	s := schema(t, "fixture.schema.json", "")
+	files, err := filepath.Glob(filepath.Join(root, "plugins/*/fixtures/*.json"))
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d fixtures found, %v", len(files), err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := valid(t, s, string(raw)); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	for _, text := range []string{
+		`{"about":"x","runs":[{"expect":{"calls":["mail continue","rcpt 0 reject: 550 5.7.1 no","message quarantine"]}}]}`,
+		`{"about":"x","config":{"a":1},"stores":{"s":{"k":"v"}},"dns":{"x.test":{"MX":["10 mx.x.test"]}},"http":{"GET https://x/":{"status":200}},"runs":[]}`,
+		`{"about":"x","runs":[{"tick":true,"expect":{"calls":["tick continue"],"edits":["emit a@b c@d"]}}]}`,
+		`{"about":"x","runs":[{"delivery":{"outcomes":{"0":{"status":"failed","code":550,"enhanced":"5.1.1"}}},"expect":{"calls":[]}}]}`,
+	} {
+		if err := valid(t, s, text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, text := range []string{
+		`{}`, `{"about":"x"}`, `{"about":"x","runs":[{}]}`, `{"about":"x","runs":[{"expect":{"calls":["message perhaps"]}}]}`,
+		`{"about":"x","runs":[{"expect":{"calls":["later continue"]}}]}`, `{"about":"x","runs":[{"expect":{"calls":[],"edits":["hdr_put a b"]}}]}`,
+		`{"about":"x","runs":[{"form":"a@b","expect":{"calls":[]}}]}`, `{"about":"x","config":"text","runs":[]}`,
+		`{"about":"x","runs":[{"delivery":{"outcomes":{"0":{"status":"lost"}}},"expect":{"calls":[]}}]}`,
+	} {
+		if valid(t, s, text) == nil {
+			t.Errorf("%s is valid", text)
+		}
 	}
 }
