@@ -26,11 +26,11 @@ type Message struct {
 	Delivery *Attempt // an attempt to deliver it follows, when it was taken
 }
 
-// Attempt is a delivery attempt, and Outcome what became of a recipient in it.
-type (
-	Attempt = fixture.Attempt
-	Outcome = fixture.Outcome
-)
+// Attempt is a delivery attempt.
+type Attempt = fixture.Attempt
+
+// Outcome is what became of a recipient in an attempt.
+type Outcome = fixture.Outcome
 
 // Call is one call of the plugin.
 type Call struct {

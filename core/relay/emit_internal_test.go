@@ -86,7 +86,7 @@ func figures(t *testing.T, r *Relay) string {
 	}
 	s := admin.NewServer(r.metrics, r.Healthy, r.log)
 	s.Serve(l)
-	defer s.Shutdown(context.Background()) //nolint:errcheck // of a test
+	defer s.Shutdown(context.Background())
 	resp, err := http.Get("http://" + l.Addr().String() + "/metrics")
 	if err != nil {
 		t.Fatal(err)

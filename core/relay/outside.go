@@ -99,7 +99,10 @@ func found(a wasmhost.Answer, err error) (wasmhost.Answer, error) {
 }
 
 // stageHTTP is the wasmhost.HTTPClient of stages.
-type stageHTTP struct{ c *outhttp.Client }
+type stageHTTP struct {
+	c   *outhttp.Client
+	log hclog.Logger
+}
 
 // Do implements wasmhost.HTTPClient.
 func (h stageHTTP) Do(ctx context.Context, r wasmhost.HTTPRequest) (*wasmhost.HTTPResponse, error) {
@@ -113,5 +116,10 @@ func (h stageHTTP) Do(ctx context.Context, r wasmhost.HTTPRequest) (*wasmhost.HT
 // Check implements wasmhost.HTTPQueue.
 func (h stageHTTP) Check(r wasmhost.HTTPRequest) error { return h.c.Check(outhttp.Request(r)) }
 
-// Queue implements wasmhost.HTTPQueue.
-func (h stageHTTP) Queue(r wasmhost.HTTPRequest) { h.c.Queue(outhttp.Request(r)) }
+// Queue implements wasmhost.HTTPQueue. The commit cannot fail any more: a queue
+// that has filled up since Check loses the request, and says so.
+func (h stageHTTP) Queue(r wasmhost.HTTPRequest) {
+	if err := h.c.Queue(outhttp.Request(r)); err != nil {
+		h.log.Warn("request of a plugin is not sent", "stage", r.Stage, "error", err)
+	}
+}

@@ -91,7 +91,7 @@ func TestHTTPOfPlugins(t *testing.T) {
 	}))
 	defer server.Close()
 	c := newOutside(zoneOf{"127.0.0.1": {netip.MustParseAddr("127.0.0.1")}}, hclog.NewNullLogger())
-	h := stageHTTP{c}
+	h := stageHTTP{c, hclog.NewNullLogger()}
 	host := strings.TrimPrefix(server.URL, "http://")
 	r := wasmhost.HTTPRequest{Stage: "s", Method: "PUT", URL: server.URL + "/x", Allow: []string{host}}
 	resp, err := h.Do(context.Background(), r)

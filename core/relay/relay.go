@@ -212,7 +212,7 @@ func (r *Relay) parts() parts {
 		host: r.host, store: r.liveStore, buckets: r.buckets, rollouts: r.rollouts, log: r.log, observer: stageObserver{r},
 		breakers: &r.breakers, poison: r.poison, broken: stageObserver{r}.broken, compared: stageObserver{r}.compared, clock: r.clock,
 		newBody: r.newBody, captures: r.captures,
-		dns: stageDNS(r.dns), http: stageHTTP{r.outside}, metrics: r.metrics,
+		dns: stageDNS(r.dns), http: stageHTTP{r.outside, r.log.Named("http")}, metrics: r.metrics,
 	}
 }
 

@@ -120,7 +120,7 @@ func TestACandidateFromShadowToStageAndBack(t *testing.T) {
 		if err == nil {
 			return "250"
 		}
-		client.Reset() //nolint:errcheck // the next MAIL tells
+		client.Reset()
 		return err.Error()
 	}
 	stage := func(args ...string) string {

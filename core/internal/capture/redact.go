@@ -55,7 +55,7 @@ func pseudonymKey(dir string) ([]byte, error) {
 		return nil, err
 	}
 	key = make([]byte, sha256.Size)
-	rand.Read(key) //nolint:errcheck // it never fails
+	rand.Read(key)
 	return key, os.WriteFile(path, key, 0o600)
 }
 

@@ -172,7 +172,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 		return fmt.Errorf("%w: a redirect from https to %s", abi.ErrDenied, req.URL.Scheme)
 	}
 	if err := normalize(req.URL); err != nil {
-		return fmt.Errorf("%w: in a redirect, %v", abi.ErrIO, err)
+		return fmt.Errorf("%w: in a redirect: %w", abi.ErrIO, err)
 	}
 	if req.URL.Host != via[0].URL.Host {
 		forget(req.Header)

@@ -103,7 +103,7 @@ func (c *Candidate) takes(b *branch) bool {
 		of = b.env.ID
 	}
 	h := fnv.New64a()
-	h.Write([]byte(of)) //nolint:errcheck // a hash never fails
+	h.Write([]byte(of))
 	return of != "" && float64(mix(h.Sum64()))/(1<<64) < c.Share
 }
 

@@ -135,7 +135,7 @@ func (t *Transaction) reset() {
 	if !t.p.Has(mail.PhaseReset) {
 		return
 	}
-	marks := append(t.queued, t.Stages()...)
+	marks := slices.Concat(t.queued, t.Stages())
 	for i := range t.p.o.Steps {
 		s := t.p.step(i, t.root)
 		called := slices.ContainsFunc(marks, func(m mail.StageMark) bool { return m.Stage == s.Name })

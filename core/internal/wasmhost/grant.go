@@ -80,8 +80,9 @@ func (g *Grant) check() error {
 			return fmt.Errorf("next_hops pattern %q is not a valid glob", p)
 		}
 	}
+	host := regexp.MustCompile(hostForm)
 	for _, p := range g.HTTP {
-		if ok, err := regexp.MatchString(hostForm, p); err != nil || !ok {
+		if !host.MatchString(p) {
 			return fmt.Errorf("http = [%q] is not a host; write \"api.example.org\", \"*.example.org\", \"https://api.example.org:8443\" or \"*\"", p)
 		}
 	}
