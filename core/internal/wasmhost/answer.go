@@ -14,16 +14,17 @@ import (
 )
 
 // answer is the line of JSON that a command writes. All members may be left out.
+// sdk/abi/command.schema.json has it as a schema.
 //
 //	member      what
 //	verdict     its name; absent is continue
-//	code        of the reply, 400 to 599; absent is the usual one
+//	code        of the reply; absent is the usual one
 //	enhanced    status of the reply, "5.7.1"
 //	text        of the reply
 //	ops         list of edits, done in their order; an op that fails is a failure
 //	            of the stage, and none is done
-//	body        "replace": a message follows behind the line; the ops are done on
-//	            that one. "keep", or absent: nothing may follow
+//	body        "replace": a message follows behind the line, header section and
+//	            body; the ops are done on that one. Absent: nothing may follow
 //
 // An op has the member op, the name of a host function, and as others what that
 // function takes. Strings that are no UTF-8 stand in base64 under the name with
@@ -36,20 +37,26 @@ import (
 //	hdr_del       a field: id, or name and index
 //	              index counts the fields of that name from 0, or from the last
 //	              one, -1; absent is 0
-//	rcpt_add      address*
-//	rcpt_set      a recipient: index, or rcpt (its address); address*
+//	rcpt_add      rcpt*
+//	rcpt_set      a recipient: idx, or rcpt* (its address); to*
 //	rcpt_del      a recipient
 //	rcpt_verdict  a recipient; verdict, code, enhanced, text
-//	sender_set    address*
-//	reply         code, enhanced, text
+//	sender_set    sender*
 //	score         symbol, milli
 //	meta_set      key, value*, scope ("message", which is the default, or "session")
-//	route_set     a recipient, or none for all; name (of a route) or next_hop
-//	queue_set     key ("not_before", "expires", "priority", "dsn"), val
+//	route_set     a recipient, or none for all; route (its name) or next_hop
+//	queue_set     key ("not_before", "expires", "priority", "dsn"), value (a number)
 //	split         rcpts, a list of indexes; handles are 1, 2, … in order
 //	use           handle
 //	emit          sender*, recipients, header*, body*, or body_of_message: true
 //	ehlo_set      action ("add" or "remove"), line
+//	kv_put        store, key*, value*, ttl_ms, if_absent
+//	kv_del        store, key*
+//	kv_add        store, key*, delta, ttl_ms
+//	kv_cas        store, key*, old*, value*, ttl_ms
+//	http          url, method, headers (list of "Name: value"), body*; it is sent
+//	              when the hook commits
+//	metric        kind ("counter", "gauge", "histogram"), name, value (a number)
 type answer struct {
 	Verdict  string `json:"verdict"`
 	Code     int    `json:"code"`
@@ -61,42 +68,77 @@ type answer struct {
 
 // op is one edit. Which members count depends on Op.
 type op struct {
-	Op   string `json:"op"`
-	Name string `json:"name"`
-	Pos  *int32 `json:"pos"`
-	ID   *int   `json:"id"`
+	Op    string `json:"op"`
+	Name  string `json:"name"`
+	Pos   *int32 `json:"pos"`
+	ID    *int   `json:"id"`
+	Index int    `json:"index"`
 
-	Index    *int   `json:"index"`
-	Rcpt     string `json:"rcpt"`
+	Idx      *int   `json:"idx"`
 	Verdict  string `json:"verdict"`
 	Code     int    `json:"code"`
 	Enhanced string `json:"enhanced"`
 	Text     string `json:"text"`
 
-	Symbol  string `json:"symbol"`
-	Milli   int32  `json:"milli"`
-	Scope   string `json:"scope"`
-	Key     string `json:"key"`
-	Val     int64  `json:"val"`
-	NextHop string `json:"next_hop"`
-	Rcpts   []int  `json:"rcpts"`
-	Handle  int    `json:"handle"`
-	Action  string `json:"action"`
-	Line    string `json:"line"`
+	Symbol  string   `json:"symbol"`
+	Milli   int32    `json:"milli"`
+	Scope   string   `json:"scope"`
+	Route   string   `json:"route"`
+	NextHop string   `json:"next_hop"`
+	Rcpts   []int    `json:"rcpts"`
+	Handle  int      `json:"handle"`
+	Action  string   `json:"action"`
+	Line    string   `json:"line"`
+	Store   string   `json:"store"`
+	TTL     int64    `json:"ttl_ms"`
+	Absent  bool     `json:"if_absent"`
+	Delta   int64    `json:"delta"`
+	URL     string   `json:"url"`
+	Method  string   `json:"method"`
+	Headers []string `json:"headers"`
+	Timeout int64    `json:"timeout_ms"` // of http; nobody waits for the answer
+	Kind    string   `json:"kind"`
 
 	Recipients []mail.Address `json:"recipients"`
 	OfMessage  bool           `json:"body_of_message"`
 
-	Value      string `json:"value"`
-	ValueB64   []byte `json:"value_b64"`
-	Address    string `json:"address"`
-	AddressB64 []byte `json:"address_b64"`
-	Sender     string `json:"sender"`
-	SenderB64  []byte `json:"sender_b64"`
-	Header     string `json:"header"`
-	HeaderB64  []byte `json:"header_b64"`
-	Body       string `json:"body"`
-	BodyB64    []byte `json:"body_b64"`
+	Value     json.RawMessage `json:"value"` // a string, or a number of queue_set and metric
+	ValueB64  []byte          `json:"value_b64"`
+	Key       string          `json:"key"`
+	KeyB64    []byte          `json:"key_b64"`
+	Old       string          `json:"old"`
+	OldB64    []byte          `json:"old_b64"`
+	Rcpt      string          `json:"rcpt"`
+	RcptB64   []byte          `json:"rcpt_b64"`
+	To        string          `json:"to"`
+	ToB64     []byte          `json:"to_b64"`
+	Sender    string          `json:"sender"`
+	SenderB64 []byte          `json:"sender_b64"`
+	Header    string          `json:"header"`
+	HeaderB64 []byte          `json:"header_b64"`
+	Body      string          `json:"body"`
+	BodyB64   []byte          `json:"body_b64"`
+}
+
+// text returns value as octets.
+func (p *op) text() (string, error) {
+	if p.ValueB64 != nil || p.Value == nil {
+		return string(p.ValueB64), nil
+	}
+	var s string
+	if err := json.Unmarshal(p.Value, &s); err != nil {
+		return "", fmt.Errorf("value %s is no string", p.Value)
+	}
+	return s, nil
+}
+
+// number returns value as a number.
+func (p *op) number() (int64, error) {
+	var n int64
+	if err := json.Unmarshal(p.Value, &n); err != nil {
+		return 0, fmt.Errorf("value %s is no number", p.Value)
+	}
+	return n, nil
 }
 
 // either returns the string, or what stood in base64 in its place.
@@ -122,8 +164,8 @@ func parseAnswer(line []byte) (*answer, error) {
 	if d.More() {
 		return nil, errors.New("the first line that it wrote has more than one JSON value")
 	}
-	if a.Body != "" && a.Body != "keep" && a.Body != "replace" {
-		return nil, fmt.Errorf("its answer has body %q; known are keep and replace", a.Body)
+	if a.Body != "" && a.Body != "replace" {
+		return nil, fmt.Errorf("its answer has body %q; the one to give is \"replace\"", a.Body)
 	}
 	return a, nil
 }
@@ -143,12 +185,16 @@ func verdictByName(name string) (mail.Verdict, error) {
 	return 0, fmt.Errorf("verdict %q is unknown", name)
 }
 
-// reply returns the reply that goes with the verdict, nil for the usual one.
-func (a *answer) reply() *op {
+// reply sets the reply that goes with the verdict, if the answer has one.
+func (a *answer) reply(i *instance) error {
 	if a.Code == 0 && a.Text == "" && a.Enhanced == "" {
 		return nil
 	}
-	return &op{Op: "reply", Code: a.Code, Enhanced: a.Enhanced, Text: a.Text}
+	enh, err := parseEnhanced(a.Enhanced)
+	if err != nil {
+		return err
+	}
+	return i.hook.SetReply(a.Code, enh, a.Text)
 }
 
 // jsonOutput is the standard output of a command: an answer, and maybe a message.
@@ -207,10 +253,8 @@ func (o *jsonOutput) end() (mail.Verdict, error) {
 			return 0, err
 		}
 	}
-	if r := o.a.reply(); r != nil {
-		if err := r.do(o.i); err != nil {
-			return 0, fmt.Errorf("its reply: %w", err)
-		}
+	if err := o.a.reply(o.i); err != nil {
+		return 0, fmt.Errorf("its reply: %w", err)
 	}
 	for n := range o.a.Ops {
 		if err := o.a.Ops[n].do(o.i); err != nil {

@@ -12,9 +12,10 @@ import (
 
 // A command is a plugin in any language that makes WASI programs: it exports
 // _start and no pr_on. Each hook starts it anew, so nothing of one message is
-// there in the next. It has the arguments [plugin, phase], reads on standard
-// input, answers on standard output, and what it writes to standard error is
-// logged. Its exit code says the rest:
+// there in the next. It has the arguments [plugin, phase], the granted secrets in
+// its environment by their names, reads on standard input, answers on standard
+// output, and what it writes to standard error is logged. Its exit code says the
+// rest:
 //
 //	0        what it wrote is the answer
 //	75       tempfail (EX_TEMPFAIL of sysexits.h)
@@ -65,7 +66,8 @@ var errOutput = errors.New("what it wrote was not taken")
 // program is what an instance of a command has for its one hook.
 type program struct {
 	args   []string
-	line   []byte // what is left of the line of JSON on its input
+	env    []string // NAME=value
+	line   []byte   // what is left of the line of JSON on its input
 	in     input
 	out    stdout
 	failed error // why its output was not taken
@@ -90,14 +92,25 @@ func (p *program) read(b []byte) (int, error) {
 
 // program makes the input and output of a command for the hook at hand.
 func (i *instance) newProgram() *program {
-	p := &program{args: []string{i.stage.plugin, i.hook.Phase().String()}, in: i.readable()}
+	p := &program{args: []string{i.stage.plugin, i.hook.Phase().String()}, env: i.stage.environment(), in: i.readable()}
 	if i.stage.mode == ModeFilter {
 		p.out = &filterOutput{m: replacement{i: i}}
 		return p
 	}
-	p.line = append(i.snapshotJSON(), '\n')
+	p.line = append(i.commandJSON(), '\n')
 	p.out = &jsonOutput{i: i}
 	return p
+}
+
+// environment returns the secrets that are granted, in the order of their names.
+func (s *Stage) environment() []string {
+	var env []string
+	for _, name := range sorted(s.secrets) {
+		if allowsName(s.grant.Secrets, name) {
+			env = append(env, name+"="+s.secrets[name])
+		}
+	}
+	return env
 }
 
 // runCommand runs the program of a command for one hook. An error is a *Fault.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/postroad-mail/postroad/core/internal/fixture"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -85,20 +86,20 @@ func TestAnswers(t *testing.T) {
 		{out: ""},
 		{out: "\n"},
 		{out: "{}"},
-		{out: `{"verdict":"continue","body":"keep"}` + "\n \n"},
+		{out: `{"verdict":"continue"}` + "\n \n"},
 		{out: `{"verdict":"discard"}` + "\n", verdict: mail.Discard},
 		{out: "ignored", code: 75, verdict: mail.Tempfail},
 		{out: `{"verdict":"accept"}`, code: 77, verdict: mail.Reject},
 		{out: `{"ops":[{"op":"hdr_add","name":"X-A","value":"b"},{"op":"hdr_set","name":"x-a","index":-1,"value_b64":"Yw=="},
 			{"op":"hdr_add","pos":0,"name":"X-B","value":"d"},{"op":"hdr_del","name":"X-A"},{"op":"hdr_set","id":0,"value":"0"}]}`,
 			journal: "hdr_add X-A b\nhdr_set X-A c\nhdr_add X-B d\nhdr_del X-A\nhdr_set Exit 0\n"},
-		{out: `{"ops":[{"op":"rcpt_add","address":"new@example.test"},{"op":"rcpt_set","index":0,"address":"bob2@example.test"},
+		{out: `{"ops":[{"op":"rcpt_add","rcpt":"new@example.test"},{"op":"rcpt_set","idx":0,"to":"bob2@example.test"},
 			{"op":"rcpt_del","rcpt":"EVE@example.test"},{"op":"rcpt_verdict","rcpt":"bob2@example.test","verdict":"reject","code":550,"enhanced":"5.1.1","text":"no"},
-			{"op":"sender_set","address":""}]}`,
+			{"op":"sender_set","sender":""}]}`,
 			journal: "rcpt_add 2 new@example.test\nrcpt_set 0 bob2@example.test\nrcpt_del 1\nrcpt_verdict 0 reject\nsender_set\n"},
 		{out: `{"ops":[{"op":"score","symbol":"SPAMMY","milli":1500},{"op":"meta_set","key":"class","value":"bulk"},
-			{"op":"meta_set","scope":"session","key":"seen","value":"1"},{"op":"route_set","name":"slow"},{"op":"route_set","index":0,"next_hop":"mx.example.org:25"},
-			{"op":"queue_set","key":"priority","val":-5}]}`,
+			{"op":"meta_set","scope":"session","key":"seen","value":"1"},{"op":"route_set","route":"slow"},{"op":"route_set","idx":0,"next_hop":"mx.example.org:25"},
+			{"op":"queue_set","key":"priority","value":-5}]}`,
 			journal: "score SPAMMY 1500\nmeta_set s.class bulk\nmeta_set s.seen 1\nroute_set -1 slow\nroute_set 0 mx.example.org:25\nqueue_set 3 -5\n"},
 		{out: `{"ops":[{"op":"split","rcpts":[1]},{"op":"use","handle":1},{"op":"hdr_add","name":"X-C","value":"1"},{"op":"use","handle":0},
 			{"op":"emit","recipients":["ops@example.test"],"header":"Subject: x\r\n\r\n","body":"y"}]}`,
@@ -108,7 +109,7 @@ func TestAnswers(t *testing.T) {
 		{out: "{} {}", fault: "more than one JSON value"},
 		{out: `{"opps":[]}`, fault: `unknown field "opps"`},
 		{out: "{}\nmore", fault: `more than its line of JSON, without "body": "replace"`},
-		{out: `{"body":"new"}`, fault: `body "new"; known are keep and replace`},
+		{out: `{"body":"new"}`, fault: `body "new"; the one to give is "replace"`},
 		{out: `{"verdict":"maybe"}`, fault: `verdict "maybe" is unknown`},
 		{out: `{"code":250,"text":"fine"}`, fault: ""},
 		{out: `{"verdict":"reject","code":42}`, fault: "its reply: bad argument"},
@@ -118,8 +119,13 @@ func TestAnswers(t *testing.T) {
 		{out: `{"ops":[{"op":"hdr_add","name":"A","value":"b\r\nC: d"}]}`, fault: "op 0, hdr_add: bad argument"},
 		{out: `{"ops":[{"op":"rcpt_del","rcpt":"none@example.test"}]}`, fault: `op 0, rcpt_del: recipient "none@example.test": not found`},
 		{out: `{"ops":[{"op":"route_set","next_hop":"mx.elsewhere.test:25"}]}`, fault: `denied; it is not among the granted next_hops`},
-		{out: `{"ops":[{"op":"queue_set","key":"color","val":1}]}`, fault: `key "color" is unknown`},
+		{out: `{"ops":[{"op":"queue_set","key":"color","value":1}]}`, fault: `key "color" is unknown`},
 		{out: `{"ops":[{"op":"meta_set","scope":"world","key":"a","value":"b"}]}`, fault: `scope "world" is unknown`},
+		{out: `{"ops":[{"op":"hdr_add","name":"A","value":1}]}`, fault: "op 0, hdr_add: value 1 is no string"},
+		{out: `{"ops":[{"op":"queue_set","key":"dsn","value":"no"}]}`, fault: `op 0, queue_set: value "no" is no number`},
+		{out: `{"ops":[{"op":"kv_put","store":"none","key":"a","value":"b"}]}`, fault: `op 0, kv_put: store "none": denied`},
+		{out: `{"ops":[{"op":"metric","kind":"sum","name":"a","value":1}]}`, fault: `kind "sum" is unknown`},
+		{out: `{"ops":[{"op":"http","url":"https://a.test/"}]}`, fault: `op 0, http: not supported`},
 		{out: `{"ops":[{"op":"ehlo_set","action":"add","line":"X"}]}`, fault: "op 0, ehlo_set: wrong phase, message"},
 	}
 	for _, c := range cases {
@@ -157,10 +163,10 @@ func TestGrantsOfACommand(t *testing.T) {
 		fault string
 	}{
 		{Grant{Read: []string{"headers", "body"}}, `{"ops":[{"op":"hdr_add","name":"A","value":"b"}]}`, "op 0, hdr_add: denied; it needs the grant write headers"},
-		{Grant{Read: []string{"headers", "body"}}, `{"ops":[{"op":"rcpt_add","address":"a@example.test"}]}`, "denied; it needs the grant write recipients"},
+		{Grant{Read: []string{"headers", "body"}}, `{"ops":[{"op":"rcpt_add","rcpt":"a@example.test"}]}`, "denied; it needs the grant write recipients"},
 		{Grant{Read: []string{"headers", "body"}}, `{"body":"replace"}` + "\n\nx", "a new message: denied; it needs the grant write body"},
 		{Grant{Read: []string{"headers", "body"}, Write: []string{"body"}}, `{"body":"replace"}` + "\nA: b\n\nx", "another one: denied; it needs the grant write headers"},
-		{Grant{Read: []string{"headers", "body"}, Routes: []string{"bulk"}}, `{"ops":[{"op":"route_set","name":"other"}]}`, `route "other": denied; it is not among the granted routes`},
+		{Grant{Read: []string{"headers", "body"}, Routes: []string{"bulk"}}, `{"ops":[{"op":"route_set","route":"other"}]}`, `route "other": denied; it is not among the granted routes`},
 	} {
 		s := obey(t, StageOptions{Grant: c.grant})
 		wantFault(t, s, order(mail.PhaseMessage, 0, false, c.out), CauseError, c.fault)
@@ -190,7 +196,7 @@ func TestInputOfACommand(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &facts); err != nil {
 			t.Fatal(err)
 		}
-		_, header := facts["header"]
+		_, header := facts["headers"]
 		if _, sender := facts["sender"]; header != strings.Contains(rest, "Exit") || sender || facts["config"].(map[string]any)["a"] != 1.0 {
 			t.Errorf("%v %v: line %s", phase, grant, line)
 		}
@@ -359,6 +365,150 @@ func TestGoCommand(t *testing.T) {
 	}
 }
 
+// TestEffectsOfACommand: what it leaves in stores and elsewhere waits for the
+// commit, as for a reactor.
+func TestEffectsOfACommand(t *testing.T) {
+	st := newMemStore()
+	f := &fixture.Fixture{HTTP: map[string]fixture.Response{}}
+	o := StageOptions{Grant: everything(), Stores: map[string]Store{"db": st}, Buckets: map[string]Bucket{}}
+	o.Serve(f, fixture.NewClock())
+	s := obey(t, o)
+	h := order(mail.PhaseMessage, 0, false, strings.ReplaceAll(`{"ops":[{"op":"kv_put","store":"db","key":"a","value":"1"},{"op":"kv_put","store":"db","key_b64":"/w==","value":"2","ttl_ms":1000},
+		{"op":"kv_cas","store":"db","key":"a","old":"1","value":"3"},{"op":"kv_del","store":"db","key":"gone"},{"op":"kv_add","store":"db","key":"n","delta":5},
+		{"op":"metric","kind":"counter","name":"seen;kind=x","value":1},{"op":"http","method":"POST","url":"https://a.test/","headers":["A: b"],"body":"x"}]}`, "\n", ""))
+	run(t, s, h)
+	if _, ok, _ := st.Get([]byte("a")); ok {
+		t.Error("a write did not wait for the commit")
+	}
+	if err := h.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	a, _, _ := st.Get([]byte("a"))
+	odd, _, _ := st.Get([]byte{0xff})
+	if n, _ := st.Add([]byte("n"), 0, 0); string(a) != "3" || string(odd) != "2" || n != 5 {
+		t.Errorf("store has %q, %q, %d", a, odd, n)
+	}
+	wantFault(t, s, order(mail.PhaseMessage, 0, false, `{"ops":[{"op":"kv_put","store":"db","key":"a","value":"1","if_absent":true}]}`), CauseError, "op 0, kv_put: conflict")
+}
+
+// TestAnswersAreThoseOfTheSchema: ops, their members, and those of the input have
+// the names of sdk/abi/command.schema.json.
+func TestAnswersAreThoseOfTheSchema(t *testing.T) {
+	b, err := os.ReadFile("../../../sdk/abi/command.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type object struct {
+		Properties map[string]struct {
+			Items struct{ Properties map[string]any }
+		}
+	}
+	var schema struct {
+		Defs map[string]object `json:"$defs"`
+	}
+	if err := json.Unmarshal(b, &schema); err != nil {
+		t.Fatal(err)
+	}
+	known := operations()
+	read := membersOf(op{})
+	for name, def := range schema.Defs {
+		name, ok := strings.CutPrefix(name, "op_")
+		if !ok {
+			continue
+		}
+		if known[name] == nil {
+			t.Errorf("the schema has the op %s, which is not done", name)
+		}
+		delete(known, name)
+		for m := range def.Properties {
+			if !read[m] {
+				t.Errorf("op %s has the member %s, which is not read", name, m)
+			}
+		}
+	}
+	if len(known) > 0 {
+		t.Errorf("the schema lacks the ops %v", sorted(known))
+	}
+	for m := range schema.Defs["output"].Properties {
+		if !membersOf(answer{})[m] {
+			t.Errorf("an answer has the member %s, which is not read", m)
+		}
+	}
+	checkInput(t, schema.Defs["input"].Properties["headers"].Items.Properties, func(m string) bool { _, ok := schema.Defs["input"].Properties[m]; return ok })
+}
+
+// membersOf returns the JSON names of a struct's fields.
+func membersOf(v any) map[string]bool {
+	out := map[string]bool{}
+	for n := range reflect.TypeOf(v).NumField() {
+		out[reflect.TypeOf(v).Field(n).Tag.Get("json")] = true
+	}
+	return out
+}
+
+// checkInput makes a snapshot with all that there is and looks at its members.
+func checkInput(t *testing.T, header map[string]any, has func(string) bool) {
+	t.Helper()
+	s := newTestStage(t, load(t, newHost(t, Options{Version: "1"}), "guests/obey.wasm"), StageOptions{Grant: everything(), Phases: mail.Phases(mail.PhaseMessage)})
+	i, _, err := s.start(context.Background(), s.limits.MessageDeadline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.finish(i)
+	env := testEnvelope()
+	env.Meta, env.Client.Notes = map[string]string{"a.b": "c"}, map[string]string{"d.e": "f"}
+	env.Scores = []mail.Score{{Stage: "a", Symbol: "B", Milli: 1}}
+	env.Client.PeerCert, env.Client.Name = strings.Repeat("\xff", 32), "\xff"
+	i.hook = newHook(mail.PhaseMessage, 0, env)
+	var got map[string]any
+	if err := json.Unmarshal(i.commandJSON(), &got); err != nil {
+		t.Fatal(err)
+	}
+	for m := range got {
+		if !has(m) {
+			t.Errorf("a snapshot has the member %s, which the schema has not", m)
+		}
+	}
+	for _, m := range []string{"headers", "recipients", "symbols", "meta", "session", "peer_cert_sha256_b64", "rdns_b64"} {
+		if got[m] == nil {
+			t.Errorf("a snapshot has no member %s", m)
+		}
+	}
+	for m := range got["headers"].([]any)[0].(map[string]any) {
+		if header[m] == nil {
+			t.Errorf("a header field has the member %s, which the schema has not", m)
+		}
+	}
+}
+
+// TestPasswordOfACommand is on its input alone, with the grant.
+func TestPasswordOfACommand(t *testing.T) {
+	for _, granted := range []bool{false, true} {
+		g := Grant{Read: []string{"envelope"}}
+		if granted {
+			g.Read = append(g.Read, "auth")
+		}
+		s := newTestStage(t, load(t, newHost(t, Options{}), "guests/obey.wasm"), StageOptions{Grant: g, Phases: mail.Phases(mail.PhaseAuth),
+			Secrets: map[string]string{"KEY": "v"}})
+		i, _, err := s.start(context.Background(), s.limits.MessageDeadline)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i.hook = newHook(mail.PhaseAuth, 0, testEnvelope()).With(pipeline.Setup{Password: []byte("secret")})
+		if got := strings.Contains(string(i.commandJSON()), `"auth_password_b64":"c2VjcmV0"`); got != granted || strings.Contains(string(i.snapshotJSON()), "password") {
+			t.Errorf("granted %v: %s", granted, i.commandJSON())
+		}
+		if env := i.newProgram().env; len(env) != 0 {
+			t.Errorf("environment %q without a grant", env)
+		}
+		s.grant.Secrets = []string{"KEY"}
+		if env := i.newProgram().env; len(env) != 1 || env[0] != "KEY=v" {
+			t.Errorf("environment %q", env)
+		}
+		s.finish(i)
+	}
+}
+
 // TestSnapshotNames: the members of a snapshot are the fields of the ABI, each of
 // them, under their names.
 func TestSnapshotNames(t *testing.T) {
@@ -379,6 +529,9 @@ func TestSnapshotNames(t *testing.T) {
 	}
 	want, got := map[string]fact{}, map[string]fact{}
 	for _, f := range spec.Fields {
+		if f.Name == "auth_password" { // which is in no snapshot
+			continue
+		}
 		want[fmt.Sprint(f.Indexed, f.Name)] = fact{f.Name, f.Number, f.Type == "int", f.Type == "bytes"}
 	}
 	for _, f := range facts() {

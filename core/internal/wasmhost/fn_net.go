@@ -187,9 +187,14 @@ type guestRequest struct {
 	atCommit bool
 }
 
+// newRequest returns a request that has the stage's grant.
+func (i *instance) newRequest() guestRequest {
+	return guestRequest{HTTPRequest: HTTPRequest{Stage: i.stage.name, Allow: i.stage.grant.HTTP, Wants: i.stage.wantedHosts}}
+}
+
 // parseRequest copies a request out of the guest's memory.
 func (i *instance) parseRequest(b []byte) (guestRequest, abi.Errno) {
-	r := guestRequest{HTTPRequest: HTTPRequest{Stage: i.stage.name, Allow: i.stage.grant.HTTP, Wants: i.stage.wantedHosts}}
+	r := i.newRequest()
 	e := entries(b, r.entry)
 	if e == 0 && r.URL == "" {
 		e = abi.ErrBadArgument

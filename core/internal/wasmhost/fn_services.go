@@ -27,11 +27,14 @@ func secret(i *instance, s []uint64) int64 {
 // forgotten.
 func metric(i *instance, s []uint64) int64 {
 	text := i.view(s[1], s[2])
-	kind, value := arg(s[0]), int64(s[3])
 	if len(text) > maxMetricText {
 		return int64(abi.ErrBadArgument)
 	}
-	name, labels, ok := figure(string(text))
+	return i.measure(arg(s[0]), string(text), int64(s[3]))
+}
+
+func (i *instance) measure(kind int, text string, value int64) int64 {
+	name, labels, ok := figure(text)
 	switch {
 	case !ok || kind == abi.MetricCounter && value < 0:
 		return int64(abi.ErrBadArgument)

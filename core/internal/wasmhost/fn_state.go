@@ -39,11 +39,15 @@ type Bucket interface {
 // storeHandle(np, nn): a handle for a store by its name. Handles are indexes of
 // what this instance has asked for.
 func storeHandle(i *instance, s []uint64) int64 {
-	name := i.view(s[0], s[1])
-	if len(name) > maxNameLen || !allowsName(i.stage.grant.Stores, string(name)) {
+	return i.openStore(string(i.view(s[0], s[1])))
+}
+
+// openStore returns a handle for a store, or an error's number.
+func (i *instance) openStore(name string) int64 {
+	if len(name) > maxNameLen || !allowsName(i.stage.grant.Stores, name) {
 		return int64(abi.ErrDenied)
 	}
-	st := i.stage.stores[string(name)]
+	st := i.stage.stores[name]
 	if st == nil {
 		return int64(abi.ErrDenied)
 	}
@@ -124,13 +128,17 @@ const chargePerKV = 20_000 // what a point read of Pebble costs, about
 // kvArgs checks what all kv functions share: handle, key and share.
 func (i *instance) kvArgs(h, kp, kn uint64) (key []byte, e abi.Errno) {
 	key = i.view(kp, kn)
+	return key, i.checkKey(arg(h), key)
+}
+
+func (i *instance) checkKey(h int, key []byte) abi.Errno {
 	switch {
-	case uint64(uint32(h)) >= uint64(len(i.stores)), len(key) == 0, len(key) > maxKey:
-		return nil, abi.ErrBadArgument
+	case h < 0 || h >= len(i.stores), len(key) == 0, len(key) > maxKey:
+		return abi.ErrBadArgument
 	case !i.kvOp():
-		return nil, abi.ErrLimit
+		return abi.ErrLimit
 	}
-	return key, 0
+	return 0
 }
 
 // ttlOf reads a time to live in milliseconds.
@@ -163,15 +171,18 @@ func kvPut(i *instance, s []uint64) int64 {
 	if e != 0 {
 		return int64(e)
 	}
-	value := i.view(s[3], s[4])
-	ttl, ok := ttlOf(s[5])
-	if !ok || arg(s[6])&^abi.KVIfAbsent != 0 {
+	return i.putKey(arg(s[0]), key, i.view(s[3], s[4]), s[5], arg(s[6]))
+}
+
+func (i *instance) putKey(store int, key, value []byte, ms uint64, flags int) int64 {
+	ttl, ok := ttlOf(ms)
+	if !ok || flags&^abi.KVIfAbsent != 0 {
 		return int64(abi.ErrBadArgument)
 	}
-	op := write{store: arg(s[0]), kind: putAlways, ttl: ttl}
-	if arg(s[6])&abi.KVIfAbsent != 0 {
+	op := write{store: store, kind: putAlways, ttl: ttl}
+	if flags&abi.KVIfAbsent != 0 {
 		op.kind = putIfAbsent
-		_, exists, err := i.pending.get(i.stores[arg(s[0])], op.store, key)
+		_, exists, err := i.pending.get(i.stores[store], store, key)
 		if err != nil {
 			return i.errno("kv_put", err)
 		}
@@ -197,19 +208,22 @@ func kvCAS(i *instance, s []uint64) int64 {
 	if e != 0 {
 		return int64(e)
 	}
-	old, value := i.view(s[3], s[4]), i.view(s[5], s[6])
-	ttl, ok := ttlOf(s[7])
+	return i.swapKey(arg(s[0]), key, i.view(s[3], s[4]), i.view(s[5], s[6]), s[7])
+}
+
+func (i *instance) swapKey(store int, key, old, value []byte, ms uint64) int64 {
+	ttl, ok := ttlOf(ms)
 	if !ok {
 		return int64(abi.ErrBadArgument)
 	}
-	v, exists, err := i.pending.get(i.stores[arg(s[0])], arg(s[0]), key)
+	v, exists, err := i.pending.get(i.stores[store], store, key)
 	if err != nil {
 		return i.errno("kv_cas", err)
 	}
 	if !exists || string(v) != string(old) {
 		return int64(abi.ErrConflict)
 	}
-	return i.buffer(write{store: arg(s[0]), kind: swap, ttl: ttl}, key, old, value)
+	return i.buffer(write{store: store, kind: swap, ttl: ttl}, key, old, value)
 }
 
 // buffer copies a write out of the guest's memory and keeps it for the commit.
@@ -235,19 +249,27 @@ func kvAdd(i *instance, s []uint64) int64 {
 		return int64(e)
 	}
 	out := i.view(s[5], 8)
-	ttl, ok := ttlOf(s[4])
-	if !ok || int64(s[3]) == math.MinInt64 {
-		return int64(abi.ErrBadArgument)
+	n, r := i.addKey(arg(s[0]), key, int64(s[3]), s[4])
+	if r == 0 {
+		binary.LittleEndian.PutUint64(out, uint64(n))
 	}
-	if i.pending.has(arg(s[0]), key) {
-		return int64(abi.ErrConflict)
+	return r
+}
+
+// addKey adds to a counter. It returns its new value, and 0 or an error's number.
+func (i *instance) addKey(store int, key []byte, delta int64, ms uint64) (n, r int64) {
+	ttl, ok := ttlOf(ms)
+	if !ok || delta == math.MinInt64 {
+		return 0, int64(abi.ErrBadArgument)
 	}
-	n, err := i.count(arg(s[0]), clone(key), int64(s[3]), ttl)
+	if i.pending.has(store, key) {
+		return 0, int64(abi.ErrConflict)
+	}
+	n, err := i.count(store, clone(key), delta, ttl)
 	if err != nil {
-		return i.errno("kv_add", err)
+		return 0, i.errno("kv_add", err)
 	}
-	binary.LittleEndian.PutUint64(out, uint64(n))
-	return 0
+	return n, 0
 }
 
 func (i *instance) count(store int, key []byte, delta int64, ttl time.Duration) (int64, error) {

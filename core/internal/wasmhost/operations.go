@@ -12,14 +12,17 @@ import (
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
-// operations are the ops of a command's answer: those host functions that edit.
+// operations are the ops of a command's answer: those host functions that
+// leave something behind.
 func operations() map[string]func(*instance, *op) error {
 	return map[string]func(*instance, *op) error{
 		"hdr_add": opHdrAdd, "hdr_set": opHdrSet, "hdr_del": opHdrDel,
 		"rcpt_add": opRcptAdd, "rcpt_set": opRcptSet, "rcpt_del": opRcptDel, "rcpt_verdict": opRcptVerdict,
-		"sender_set": opSenderSet, "reply": opReply, "score": opScore, "meta_set": opMetaSet,
+		"sender_set": opSenderSet, "score": opScore, "meta_set": opMetaSet,
 		"route_set": opRouteSet, "queue_set": opQueueSet, "split": opSplit, "use": opUse,
 		"emit": opEmit, "ehlo_set": opEHLOSet,
+		"kv_put": opKVPut, "kv_del": opKVDel, "kv_add": opKVAdd, "kv_cas": opKVCAS,
+		"http": opHTTP, "metric": opMetric,
 	}
 }
 
@@ -31,7 +34,10 @@ func opHdrAdd(i *instance, p *op) error {
 	if p.Pos != nil {
 		pos = *p.Pos
 	}
-	_, err := i.hook.AddHeader(pos, p.Name, either(p.Value, p.ValueB64))
+	value, err := p.text()
+	if err == nil {
+		_, err = i.hook.AddHeader(pos, p.Name, value)
+	}
 	return err
 }
 
@@ -40,7 +46,11 @@ func opHdrSet(i *instance, p *op) error {
 	if err != nil {
 		return err
 	}
-	return i.hook.SetHeader(id, either(p.Value, p.ValueB64))
+	value, err := p.text()
+	if err != nil {
+		return err
+	}
+	return i.hook.SetHeader(id, value)
 }
 
 func opHdrDel(i *instance, p *op) error {
@@ -66,10 +76,7 @@ func (p *op) field(i *instance) (int, error) {
 			ids = append(ids, f.ID)
 		}
 	}
-	at := 0
-	if p.Index != nil {
-		at = *p.Index
-	}
+	at := p.Index
 	if at < 0 {
 		at += len(ids)
 	}
@@ -79,21 +86,22 @@ func (p *op) field(i *instance) (int, error) {
 	return ids[at], nil
 }
 
-// recipient finds the recipient that an op means: by index, or by address.
+// recipient finds the recipient that an op means: by its index, or by address.
 func (p *op) recipient(i *instance) (int, error) {
-	if p.Index != nil {
-		return *p.Index, nil
+	if p.Idx != nil {
+		return *p.Idx, nil
 	}
+	rcpt := either(p.Rcpt, p.RcptB64)
 	for idx, r := range i.hook.Envelope().Recipients {
-		if p.Rcpt != "" && i.hook.Visible(idx) && strings.EqualFold(string(r.Address), p.Rcpt) {
+		if rcpt != "" && i.hook.Visible(idx) && strings.EqualFold(string(r.Address), rcpt) {
 			return idx, nil
 		}
 	}
-	return 0, fmt.Errorf("recipient %q: %w", p.Rcpt, abi.ErrNotFound)
+	return 0, fmt.Errorf("recipient %q: %w", rcpt, abi.ErrNotFound)
 }
 
 func opRcptAdd(i *instance, p *op) error {
-	_, err := i.hook.AddRecipient(mail.Address(either(p.Address, p.AddressB64)))
+	_, err := i.hook.AddRecipient(mail.Address(either(p.Rcpt, p.RcptB64)))
 	return err
 }
 
@@ -102,7 +110,7 @@ func opRcptSet(i *instance, p *op) error {
 	if err != nil {
 		return err
 	}
-	return i.hook.SetRecipient(idx, mail.Address(either(p.Address, p.AddressB64)))
+	return i.hook.SetRecipient(idx, mail.Address(either(p.To, p.ToB64)))
 }
 
 func opRcptDel(i *instance, p *op) error {
@@ -134,15 +142,7 @@ func opRcptVerdict(i *instance, p *op) error {
 }
 
 func opSenderSet(i *instance, p *op) error {
-	return i.hook.SetSender(mail.Address(either(p.Address, p.AddressB64)))
-}
-
-func opReply(i *instance, p *op) error {
-	enh, err := parseEnhanced(p.Enhanced)
-	if err != nil {
-		return err
-	}
-	return i.hook.SetReply(p.Code, enh, p.Text)
+	return i.hook.SetSender(mail.Address(either(p.Sender, p.SenderB64)))
 }
 
 // parseEnhanced reads an enhanced status code (RFC 3463); "" is none.
@@ -165,7 +165,10 @@ func parseEnhanced(s string) (mail.Enhanced, error) {
 func opScore(i *instance, p *op) error { return i.hook.AddScore(p.Symbol, p.Milli) }
 
 func opMetaSet(i *instance, p *op) error {
-	value := either(p.Value, p.ValueB64)
+	value, err := p.text()
+	if err != nil {
+		return err
+	}
 	if len(p.Key) > maxKey || len(value) > maxValue {
 		return abi.ErrLimit
 	}
@@ -180,21 +183,21 @@ func opMetaSet(i *instance, p *op) error {
 
 func opRouteSet(i *instance, p *op) error {
 	idx, err := -1, error(nil)
-	if p.Index != nil || p.Rcpt != "" {
+	if p.Idx != nil || either(p.Rcpt, p.RcptB64) != "" {
 		if idx, err = p.recipient(i); err != nil {
 			return err
 		}
 	}
 	g := &i.stage.grant
 	switch {
-	case p.Name != "" && !allowsName(g.Routes, p.Name):
-		return fmt.Errorf("route %q: %w; it is not among the granted routes", p.Name, abi.ErrDenied)
+	case len(p.Route) > maxNameLen || len(p.NextHop) > maxNameLen:
+		return abi.ErrBadArgument
+	case p.Route != "" && !allowsName(g.Routes, p.Route):
+		return fmt.Errorf("route %q: %w; it is not among the granted routes", p.Route, abi.ErrDenied)
 	case p.NextHop != "" && !g.allowsHop(p.NextHop):
 		return fmt.Errorf("next hop %q: %w; it is not among the granted next_hops", p.NextHop, abi.ErrDenied)
-	case len(p.Name) > maxNameLen || len(p.NextHop) > maxNameLen:
-		return abi.ErrBadArgument
 	}
-	return i.hook.SetRoute(idx, p.Name, p.NextHop)
+	return i.hook.SetRoute(idx, p.Route, p.NextHop)
 }
 
 func opQueueSet(i *instance, p *op) error {
@@ -204,7 +207,11 @@ func opQueueSet(i *instance, p *op) error {
 	if !ok {
 		return fmt.Errorf("key %q is unknown; known are not_before, expires, priority and dsn", p.Key)
 	}
-	return i.hook.SetQueue(key, p.Val)
+	n, err := p.number()
+	if err != nil {
+		return err
+	}
+	return i.hook.SetQueue(key, n)
 }
 
 func opSplit(i *instance, p *op) error {
@@ -235,4 +242,97 @@ func opEHLOSet(i *instance, p *op) error {
 		return i.hook.SetEHLO(abi.EHLORemove, p.Line)
 	}
 	return fmt.Errorf("action %q is unknown; known are add and remove", p.Action)
+}
+
+// refusal makes an error of what a host function answers.
+func refusal(n int64) error {
+	if n < 0 {
+		return abi.Errno(n)
+	}
+	return nil
+}
+
+// keyed finds the store and the key that an op means.
+func (p *op) keyed(i *instance) (store int, key []byte, err error) {
+	h := i.openStore(p.Store)
+	if h < 0 {
+		return 0, nil, fmt.Errorf("store %q: %w", p.Store, abi.Errno(h))
+	}
+	key = []byte(either(p.Key, p.KeyB64))
+	if e := i.checkKey(int(h), key); e != 0 {
+		return 0, nil, e
+	}
+	return int(h), key, nil
+}
+
+func opKVPut(i *instance, p *op) error {
+	store, key, err := p.keyed(i)
+	if err != nil {
+		return err
+	}
+	value, err := p.text()
+	if err != nil {
+		return err
+	}
+	flags := 0
+	if p.Absent {
+		flags = abi.KVIfAbsent
+	}
+	return refusal(i.putKey(store, key, []byte(value), uint64(p.TTL), flags))
+}
+
+func opKVDel(i *instance, p *op) error {
+	store, key, err := p.keyed(i)
+	if err != nil {
+		return err
+	}
+	return refusal(i.buffer(write{store: store, kind: remove}, key, nil, nil))
+}
+
+func opKVAdd(i *instance, p *op) error {
+	store, key, err := p.keyed(i)
+	if err != nil {
+		return err
+	}
+	_, n := i.addKey(store, key, p.Delta, uint64(p.TTL))
+	return refusal(n)
+}
+
+func opKVCAS(i *instance, p *op) error {
+	store, key, err := p.keyed(i)
+	if err != nil {
+		return err
+	}
+	value, err := p.text()
+	if err != nil {
+		return err
+	}
+	return refusal(i.swapKey(store, key, []byte(either(p.Old, p.OldB64)), []byte(value), uint64(p.TTL)))
+}
+
+func opHTTP(i *instance, p *op) error {
+	r := i.newRequest()
+	r.Method, r.URL, r.Header, r.Body = p.Method, p.URL, p.Headers, []byte(either(p.Body, p.BodyB64))
+	switch {
+	case i.stage.http == nil:
+		return abi.ErrUnsupported
+	case r.URL == "" || len(r.URL) > maxURL || len(r.Method) > maxNameLen:
+		return abi.ErrBadArgument
+	case i.used.requests >= maxRequests || !i.spend(len(r.Body)) || len(r.Header) > maxRequestFields || len(r.Body) > maxRequestBody:
+		return abi.ErrLimit
+	}
+	i.used.requests++
+	return refusal(i.queueRequest(&r))
+}
+
+func opMetric(i *instance, p *op) error {
+	kind, ok := map[string]int{"counter": abi.MetricCounter, "gauge": abi.MetricGauge, "histogram": abi.MetricHistogram}[p.Kind]
+	if !ok {
+		return fmt.Errorf("kind %q is unknown; known are counter, gauge and histogram", p.Kind)
+	}
+	n, err := p.number()
+	if err != nil {
+		return err
+	}
+	return refusal(i.measure(kind, p.Name, n))
 }

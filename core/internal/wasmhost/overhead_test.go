@@ -139,7 +139,7 @@ func runUntil(s *Stage, h *pipeline.Hook) error {
 	if err != nil {
 		return err
 	}
-	i.ctx.Context = ctx
+	i.ctx = &callContext{Context: ctx, i: i} // a new one, for the engine may look at the old one still
 	_, err = i.run(h, s.limits.MessageDeadline)
 	s.put(i, nil, err)
 	return err

@@ -29,11 +29,11 @@ import (
 //	                 those without recipient: session_id, client_ip, sender, …
 //	recipients       list of objects, one for each recipient that the stage sees:
 //	                 index, and the fields of a recipient: rcpt, rcpt_params, …
-//	header           list of objects, with read headers: id, name ("" when the
-//	                 line has no colon), value (unfolded, not decoded)
-//	symbols          list of objects, what stages scored: stage, symbol, milli
+//	headers          list of objects, with read headers: id, name ("" when the
+//	                 line has no colon), value (unfolded and decoded)
+//	symbols          list of objects, what stages scored: symbol, milli
 //	meta             object, the notes about the message: "stage.key" to value
-//	session_meta     object, the notes about the session
+//	session          object, the notes about the session
 //
 // As TLV (u16 tag, u32 length, octets, little-endian) the tags are the numbers of
 // fields, an integer being an i64, and those of abi.Snapshot…; there is no
@@ -47,7 +47,8 @@ type fact struct {
 	octets bool // always in base64
 }
 
-// facts are the fields without a recipient.
+// facts are the fields without a recipient. The password is not among them: only
+// the input of a command has it, in phase auth.
 func facts() []fact {
 	return []fact{
 		{name: "abi_minor", field: abi.FieldABIMinor, number: true},
@@ -66,7 +67,6 @@ func facts() []fact {
 		{name: "peer_cert_sha256", field: abi.FieldPeerCertSHA256, octets: true},
 		{name: "auth_user", field: abi.FieldAuthUser},
 		{name: "auth_mechanism", field: abi.FieldAuthMechanism},
-		{name: "auth_password", field: abi.FieldAuthPassword, octets: true},
 		{name: "sender", field: abi.FieldSender},
 		{name: "sender_params", field: abi.FieldSenderParams},
 		{name: "original_sender", field: abi.FieldOriginalSender},
@@ -135,7 +135,7 @@ func (i *instance) fieldNumber(field, idx int) (int64, bool) {
 // seen returns the indexes of the recipients that the stage sees.
 func (i *instance) seen() []int {
 	var out []int
-	if i.stage.powers&readEnvelope == 0 {
+	if i.stage.powers&readEnvelope == 0 || i.early(abi.FieldRcpt) {
 		return nil
 	}
 	for idx := range i.hook.Envelope().Recipients {
@@ -154,6 +154,17 @@ func (i *instance) headerSeen() []mail.Field {
 	return i.hook.Header().Fields()
 }
 
+// commandJSON is the snapshot of a command, and the password of phase auth, which
+// it has no other way to ask for.
+func (i *instance) commandJSON() []byte {
+	o := object{b: i.snapshotJSON()}
+	o.b = o.b[:len(o.b)-1]
+	if p, ok := i.hook.Password(); ok && i.stage.powers&readAuth != 0 {
+		o.text("auth_password", string(p), true)
+	}
+	return append(o.b, '}')
+}
+
 func (i *instance) snapshotJSON() []byte {
 	o := object{b: []byte{'{'}}
 	o.text("phase", i.hook.Phase().String(), false)
@@ -165,7 +176,7 @@ func (i *instance) snapshotJSON() []byte {
 	if i.stage.powers&readEnvelope != 0 {
 		o.scores(i.hook.Envelope().Scores)
 		o.notes("meta", i.hook.Envelope().Meta)
-		o.notes("session_meta", i.hook.Envelope().Client.Notes)
+		o.notes("session", i.hook.Envelope().Client.Notes)
 	}
 	return append(o.b, '}')
 }
@@ -198,10 +209,10 @@ func (i *instance) jsonHeader(o *object) {
 	if len(fields) == 0 {
 		return
 	}
-	o.list("header", len(fields), func(n int, r *object) {
+	o.list("headers", len(fields), func(n int, r *object) {
 		r.number("id", int64(fields[n].ID))
 		r.text("name", fields[n].Name(), false)
-		r.text("value", fields[n].Value(), false)
+		r.text("value", decode(fields[n].Value()), false)
 	})
 }
 
@@ -256,7 +267,6 @@ func (o *object) scores(scores []mail.Score) {
 		return
 	}
 	o.list("symbols", len(scores), func(n int, r *object) {
-		r.text("stage", scores[n].Stage, false)
 		r.text("symbol", scores[n].Symbol, false)
 		r.number("milli", int64(scores[n].Milli))
 	})

@@ -11,8 +11,8 @@ import (
 )
 
 // wasiModule is WASI preview 1. Guests get clocks, random octets, standard
-// output and error (which go to the log), an empty environment, and proc_exit;
-// commands also arguments, standard input, and an output of their own.
+// output and error (which go to the log), and proc_exit; commands also arguments,
+// an environment, standard input, and an output of their own.
 // Everything else answers ENOSYS: there are no files and no network.
 const wasiModule = "wasi_snapshot_preview1"
 
@@ -65,8 +65,8 @@ func wasiFunctions() map[string]*wasiFunction {
 	return map[string]*wasiFunction{
 		"args_get":          {params: "ii", run: wasiArgs},
 		"args_sizes_get":    {params: "ii", run: wasiArgSizes},
-		"environ_get":       {params: "ii", run: wasiNothing},
-		"environ_sizes_get": {params: "ii", run: wasiNoSizes},
+		"environ_get":       {params: "ii", run: wasiEnviron},
+		"environ_sizes_get": {params: "ii", run: wasiEnvironSizes},
 		"clock_res_get":     {params: "ii", run: wasiClockRes},
 		"clock_time_get":    {params: "iIi", run: wasiClockTime},
 		"random_get":        {params: "ii", run: wasiRandom},
@@ -116,13 +116,6 @@ func wasiFunctions() map[string]*wasiFunction {
 func wasiNothing(*instance, []uint64) uint32 { return wasiOK }
 
 func wasiBadFile(*instance, []uint64) uint32 { return wasiBadF }
-
-// wasiNoSizes: no environment, in no octets.
-func wasiNoSizes(i *instance, s []uint64) uint32 {
-	i.putU32(s[0], 0)
-	i.putU32(s[1], 0)
-	return wasiOK
-}
 
 func (i *instance) putU32(p uint64, v uint32) { binary.LittleEndian.PutUint32(i.view(p, 4), v) }
 
@@ -230,25 +223,42 @@ func wasiRead(i *instance, s []uint64) uint32 {
 }
 
 // wasiArgSizes(count, octets): of the arguments, each with a NUL behind it.
-func wasiArgSizes(i *instance, s []uint64) uint32 {
+func wasiArgSizes(i *instance, s []uint64) uint32 { return i.putSizes(s, i.args()) }
+
+// wasiArgs(pointers, octets): the arguments.
+func wasiArgs(i *instance, s []uint64) uint32 { return i.putStrings(s, i.args()) }
+
+// wasiEnvironSizes(count, octets): of the environment.
+func wasiEnvironSizes(i *instance, s []uint64) uint32 { return i.putSizes(s, i.environ()) }
+
+// wasiEnviron(pointers, octets): the environment.
+func wasiEnviron(i *instance, s []uint64) uint32 { return i.putStrings(s, i.environ()) }
+
+func (i *instance) putSizes(s []uint64, list []string) uint32 {
 	octets := 0
-	for _, a := range i.args() {
+	for _, a := range list {
 		octets += len(a) + 1
 	}
-	i.putU32(s[0], uint32(len(i.args())))
+	i.putU32(s[0], uint32(len(list)))
 	i.putU32(s[1], uint32(octets))
 	return wasiOK
 }
 
-// wasiArgs(pointers, octets): the arguments.
-func wasiArgs(i *instance, s []uint64) uint32 {
+func (i *instance) putStrings(s []uint64, list []string) uint32 {
 	p, b := s[0], s[1]
-	for _, a := range i.args() {
+	for _, a := range list {
 		i.putU32(p, uint32(b))
 		copy(i.view(b, uint64(len(a)+1)), a+"\x00")
 		p, b = p+4, b+uint64(len(a)+1)
 	}
 	return wasiOK
+}
+
+func (i *instance) environ() []string {
+	if i.program == nil {
+		return nil
+	}
+	return i.program.env
 }
 
 func (i *instance) args() []string {

@@ -141,7 +141,7 @@ func output() object {
 		"enhanced": enhanced(),
 		"text":     object{"type": "string", "maxLength": 450},
 		"ops":      object{"type": "array", "items": ref("op"), "description": "done in their order; one that fails makes the hook an error of the stage"},
-		"body":     object{"const": "replace", "description": "the octets behind this line are the new body"},
+		"body":     object{"const": "replace", "description": "the octets behind this line are the message as it shall be: header section, empty line, body"},
 	}
 	return object{
 		"type": "object", "properties": members, "additionalProperties": false,

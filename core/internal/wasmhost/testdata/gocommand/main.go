@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"mime"
 	"os"
 	"strings"
 )
@@ -29,7 +28,7 @@ type snapshot struct {
 		ID    int    `json:"id"`
 		Name  string `json:"name"`
 		Value string `json:"value"`
-	} `json:"header"`
+	} `json:"headers"`
 }
 
 type answer map[string]any
@@ -56,9 +55,7 @@ func (s *snapshot) edit(raw string) []answer {
 	var ops []answer
 	for _, f := range s.Header {
 		if f.Name == "Subject" {
-			subject, err := new(mime.WordDecoder).DecodeHeader(f.Value)
-			check(err)
-			ops = append(ops, answer{"op": "hdr_set", "id": f.ID, "value": s.Config.Tag + " " + subject})
+			ops = append(ops, answer{"op": "hdr_set", "id": f.ID, "value": s.Config.Tag + " " + f.Value})
 		}
 	}
 	_, body, _ := strings.Cut(raw, "\r\n\r\n")
