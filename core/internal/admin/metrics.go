@@ -41,7 +41,7 @@ var latency = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .0
 // NewMetrics returns figures at zero, with those of the Go runtime and the
 // process.
 func NewMetrics() *Metrics {
-	m := &Metrics{reg: prometheus.NewRegistry()}
+	m := &Metrics{reg: prometheus.NewRegistry(), plugins: newPluginMetrics()}
 	m.accepted = m.counter("postroad_messages_accepted_total", "Messages answered with 250 after the sync.", "listener")
 	m.refused = m.counter("postroad_refused_total", "Commands and messages refused, by reason.", "listener", "reason")
 	m.connections = m.counter("postroad_connections_total", "Connections accepted.", "listener")
@@ -58,25 +58,27 @@ func NewMetrics() *Metrics {
 	m.fuel = m.counter("postroad_plugin_fuel_total", "Units of fuel that plugins have burnt.", "stage")
 	m.instances = m.gauge("postroad_plugin_instances", "Instances of plugins that live now, those of draining generations and candidates with them.", "stage")
 	m.memory = m.gauge("postroad_plugin_memory_bytes", "Linear memory of the instance that was called last.", "stage")
-	m.plugins = newPluginMetrics()
 	m.reg.MustRegister(m.plugins, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
 	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.plugins.reserve(name)
 	m.reg.MustRegister(c)
 	return c
 }
 
 func (m *Metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
 	c := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	m.plugins.reserve(name)
 	m.reg.MustRegister(c)
 	return c
 }
 
 func (m *Metrics) histogram(name, help string, labels ...string) *prometheus.HistogramVec {
 	c := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: latency}, labels)
+	m.plugins.reserve(name)
 	m.reg.MustRegister(c)
 	return c
 }

@@ -39,6 +39,17 @@ func newPluginMetrics() *pluginMetrics {
 	return &pluginMetrics{kinds: map[string]int{}, stages: map[string]map[string]prometheus.Metric{}}
 }
 
+// reserve keeps the name of one of the relay's own figures from plugins: two
+// families of one name would fail every scrape.
+func (p *pluginMetrics) reserve(name string) {
+	if own, ok := strings.CutPrefix(name, pluginPrefix); ok {
+		p.kinds[own] = reservedKind
+	}
+}
+
+// reservedKind is no kind of a plugin.
+const reservedKind = -1
+
 // Metric counts (kind abi.MetricCounter), sets (abi.MetricGauge) or observes
 // (abi.MetricHistogram) a figure of the plugin of a stage, with the name
 // postroad_plugin_NAME and the label stage. Labels are names and values. It
@@ -54,7 +65,7 @@ func (m *Metrics) Metric(stage string, kind int, name string, labels [][2]string
 func (p *pluginMetrics) metric(stage string, kind int, name string, labels [][2]string, value int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if k, known := p.kinds[name]; known && k != kind {
+	if k, known := p.kinds[name]; known && (k != kind || k == reservedKind) {
 		return false
 	}
 	switch s := p.series(stage, kind, name, labels).(type) {

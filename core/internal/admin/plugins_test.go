@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
@@ -113,6 +114,33 @@ func TestMalformedFiguresOfPlugins(t *testing.T) {
 	}
 	if text := scrape(t, m); strings.Count(text, "postroad_plugin_") != 3 {
 		t.Errorf("scraped %s", text)
+	}
+}
+
+// TestNamesOfTheRelayAreNotForPlugins: a plugin must not spoil the scrape.
+func TestNamesOfTheRelayAreNotForPlugins(t *testing.T) {
+	m := NewMetrics()
+	m.StageDone("s", mail.PhaseMail, mail.Continue, 0, "fuel")
+	families, err := m.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, f := range families {
+		name, ok := strings.CutPrefix(f.GetName(), pluginPrefix)
+		if !ok {
+			continue
+		}
+		tried++
+		for kind := -1; kind <= abi.MetricHistogram; kind++ {
+			if m.Metric("s", kind, name, [][2]string{{"cause", "x"}}, 1) {
+				t.Errorf("%s was taken as kind %d", name, kind)
+			}
+		}
+	}
+	scrape(t, m)
+	if tried == 0 {
+		t.Error("the relay has no figure with the prefix of plugins")
 	}
 }
 
