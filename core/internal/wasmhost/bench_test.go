@@ -5,6 +5,7 @@ package wasmhost
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/mail"
@@ -102,4 +103,24 @@ func BenchmarkLoad(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkCommand is one hook of a command on the test message: a filter that
+// copies it, written by hand, and a program of the standard Go compiler that
+// reads the JSON.
+func BenchmarkCommand(b *testing.B) {
+	host := newHost(b, Options{})
+	cat := newTestStage(b, load(b, host, "guests/cat.wasm"), StageOptions{Grant: everything(), Mode: ModeFilter})
+	b.Run("filter", func(b *testing.B) { benchStage(b, cat, mail.PhaseMessage) })
+	m, err := host.Load(context.Background(), "go", buildGoCommand(b, "gocommand"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	program := newTestStage(b, m, StageOptions{Grant: everything(), Limits: Limits{MessageDeadline: time.Minute}})
+	b.Run("go", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			run(b, program, newHook(mail.PhaseMessage, 0, testEnvelope()))
+		}
+	})
 }
