@@ -10,9 +10,11 @@ type QueueEntry struct {
 	State      string // ready, deferred, held or quarantined
 	Sender     Address
 	Received   time.Time
-	Size       int64     // octets of header and body
-	Reason     string    `json:",omitempty"` // by whom and why it is held
-	Until      time.Time `json:",omitzero"`  // when the hold ends
+	Size       int64       // octets of header and body
+	Reason     string      `json:",omitempty"` // by whom and why it is held
+	Until      time.Time   `json:",omitzero"`  // when the hold ends
+	Stages     []StageMark `json:",omitempty"` // that were called while it came in, with their code
+	Scores     []Score     `json:",omitempty"` // what they scored
 	Recipients []QueueRecipient
 	Header     string `json:",omitempty"` // the header section; not in lists
 }

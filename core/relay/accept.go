@@ -147,7 +147,7 @@ func (t *transaction) bounces(res *pipeline.Result) []*queue.Message {
 		e.Recipients = append(e.Recipients, mail.Recipient{Address: f.Recipient.Address, Original: f.Recipient.Original})
 		failed = append(failed, mail.Outcome{Recipient: len(e.Recipients) - 1, Status: mail.Failed, Reply: *f.Reply})
 	}
-	m, err := t.r.dsn(e, nil, failed)
+	m, err := t.r.dsn(e, nil, failed, nil)
 	if err != nil || m == nil {
 		t.r.log.Error("no report could be made", "id", env.ID, "error", err)
 		return nil

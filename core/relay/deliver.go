@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/delivery"
@@ -41,7 +42,7 @@ func (q deliveryQueue) Settle(ctx context.Context, results ...delivery.Result) e
 func queueResult(r *delivery.Result) queue.Result {
 	out := queue.Result{Message: r.Message, Outcomes: make([]queue.Settled, len(r.Outcomes))}
 	for i, o := range r.Outcomes {
-		out.Outcomes[i] = queue.Settled{Recipient: o.Recipient, Outcome: o.Outcome, Next: o.Next}
+		out.Outcomes[i] = queue.Settled{Recipient: o.Recipient, Outcome: o.Outcome, Next: o.Next, Held: o.Held, Untried: o.Untried}
 	}
 	if r.Report != nil {
 		out.DSN = []*queue.Message{reportMessage(r.Report)}
@@ -63,6 +64,9 @@ func (m deliveryMessage) Envelope() *mail.Envelope { return m.q.Envelope }
 func (m deliveryMessage) State(rcpt int) delivery.State {
 	s := &m.q.States[rcpt]
 	d := delivery.State{Done: s.Status != mail.Deferred, Attempts: s.Attempts, Next: s.Next, Last: s.Last}
+	if s.Held {
+		d.Held = strings.TrimPrefix(s.Last.Reply.Text, "held ")
+	}
 	if h := m.q.Hold; h != nil {
 		d.Held, d.Until = h.Kind+" by "+h.By+": "+h.Reason, h.Until
 	}

@@ -84,7 +84,7 @@ func (r *Relay) deliveryOptions(c *config.Config, e *engine) delivery.Options {
 		Resolver: deliveryResolver{r.dns},
 		SMTP:     deliverySMTP{smtp.New(smtp.Options{Hostname: c.Server.Hostname, Logger: log, Dial: r.o.Dial})},
 		Maildir:  deliveryMaildir{maildir.New(maildir.Options{Hostname: c.Server.Hostname, Clock: r.clock})},
-		Reporter: reporter{r}, AttemptLimit: hang,
+		Reporter: reporter{r}, Hooks: deliveryHooks{r}, AttemptLimit: hang,
 		Clock: r.clock, Logger: log, Observer: deliveryObserver{r}, Hostname: c.Server.Hostname,
 	}
 }
@@ -144,8 +144,8 @@ func (r *Relay) cacheDir(c *config.Config) string {
 type reporter struct{ r *Relay }
 
 // Report implements delivery.Reporter.
-func (p reporter) Report(env *mail.Envelope, header []byte, failed []mail.Outcome) (*delivery.Report, error) {
-	m, err := p.r.dsn(env, header, failed)
+func (p reporter) Report(env *mail.Envelope, header []byte, failed []mail.Outcome, added []byte) (*delivery.Report, error) {
+	m, err := p.r.dsn(env, header, failed, added)
 	if m == nil || err != nil {
 		return nil, err
 	}
@@ -154,13 +154,14 @@ func (p reporter) Report(env *mail.Envelope, header []byte, failed []mail.Outcom
 
 // dsn returns the bounce on failed recipients of env, to be queued, and nil
 // when the sender is null, for a bounce is never bounced (RFC 5321 §6.1), or when
-// a stage wants none. Its id is left to the queue, which derives it from env's.
-func (r *Relay) dsn(env *mail.Envelope, header []byte, failed []mail.Outcome) (*queue.Message, error) {
+// a stage wants none. added are header fields that stages want it to have. Its id
+// is left to the queue, which derives it from env's.
+func (r *Relay) dsn(env *mail.Envelope, header []byte, failed []mail.Outcome, added []byte) (*queue.Message, error) {
 	if env.Sender.IsNull() || env.NoDSN {
 		return nil, nil
 	}
 	e, head, body, err := report.BuildDSN(report.Input{
-		Hostname: r.gen.Load().config.Server.Hostname, Envelope: env, Header: header, Failed: failed, Now: r.clock.Now(),
+		Hostname: r.gen.Load().config.Server.Hostname, Envelope: env, Header: header, Failed: failed, Added: added, Now: r.clock.Now(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("report on %s: %w", env.ID, err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -178,11 +179,17 @@ func (g *generation) breaker(key, code string, o config.Breaker, p parts) *pipel
 	return p.breakers.Get(name, pipeline.BreakerOptions{Failures: o.Failures, Probe: o.Probe})
 }
 
+// feeds reports whether mail of a listener may come to a pipeline: its own, and
+// those of routes.
+func (g *generation) feeds(l *config.Listener, name string) bool {
+	return l.Pipeline == name || slices.ContainsFunc(g.config.Routes, func(r config.Route) bool { return r.Pipeline == name })
+}
+
 // maxBody returns the largest message that a listener of the pipeline takes.
 func (g *generation) maxBody(name string) int64 {
 	var most int64
 	for _, l := range g.listeners {
-		if l.Pipeline == name {
+		if g.feeds(l, name) {
 			most = max(most, l.Limits.MessageSize)
 		}
 	}
@@ -197,7 +204,7 @@ const roomForStages = 128 << 10
 func (g *generation) maxHeader(name string) int64 {
 	var most int64
 	for _, l := range g.listeners {
-		if l.Pipeline == name {
+		if g.feeds(l, name) {
 			most = max(most, int64(l.Limits.HeaderSize))
 		}
 	}

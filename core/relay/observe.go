@@ -119,7 +119,7 @@ type deliveryObserver struct{ r *Relay }
 
 // Settled implements delivery.Observer; delivery logs it itself.
 func (o deliveryObserver) Settled(_ *mail.Envelope, route string, s delivery.Settled, _ time.Duration) {
-	o.r.metrics.Outcome(route, s.Status)
+	o.r.metrics.Outcome(route, s.State())
 }
 
 // InFlight implements delivery.Observer.

@@ -113,7 +113,8 @@ func (o operator) Show(_ context.Context, id string) (mail.QueueEntry, error) {
 
 func (o operator) message(e *engine, q *queue.Queued) mail.QueueEntry {
 	env := q.Envelope
-	m := mail.QueueEntry{ID: env.ID, State: state(q), Sender: env.Sender, Received: env.Received, Size: q.Size()}
+	m := mail.QueueEntry{ID: env.ID, State: state(q), Sender: env.Sender, Received: env.Received, Size: q.Size(),
+		Stages: env.Stages, Scores: env.Scores}
 	if h := q.Hold; h != nil {
 		m.Reason, m.Until = h.By+": "+h.Reason, h.Until
 	}
@@ -133,19 +134,24 @@ func state(q *queue.Queued) string {
 	case q.Hold != nil:
 		return string(queue.Held)
 	}
+	state := queue.Held // when all that wait are
 	for i := range q.States {
-		if st := &q.States[i]; st.Status == mail.Deferred && st.Attempts == 0 && !q.Envelope.Recipients[i].Removed {
+		switch st := &q.States[i]; {
+		case st.Status != mail.Deferred || st.Held:
+		case st.Attempts == 0 && !q.Envelope.Recipients[i].Removed:
 			return string(queue.Ready)
+		default:
+			state = queue.Deferred
 		}
 	}
-	return string(queue.Deferred)
+	return string(state)
 }
 
 func (o operator) recipient(e *engine, q *queue.Queued, i int) mail.QueueRecipient {
 	rc, st := &q.Envelope.Recipients[i], &q.States[i]
 	out := mail.QueueRecipient{Address: rc.Address, Status: st.Status.String(), NextHop: rc.NextHop, Attempts: st.Attempts,
 		Route: o.r.gen.Load().routing.routeOf(*rc)}
-	if st.Attempts > 0 {
+	if st.Last.Reply.Code != 0 {
 		out.Last = st.Last.Reply.Line()
 		if st.Last.NextHop != "" {
 			out.Last = st.Last.NextHop + ": " + out.Last

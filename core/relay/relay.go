@@ -105,8 +105,9 @@ type Relay struct {
 
 	gen      atomic.Pointer[generation]
 	engine   atomic.Pointer[engine]
-	loadMu   sync.Mutex // one reload at a time; taken before reloadMu
-	reloadMu sync.Mutex // one change at a time, and none while it stops
+	ticks    atomic.Pointer[ticker] // nil: the relay does not run
+	loadMu   sync.Mutex             // one reload at a time; taken before reloadMu
+	reloadMu sync.Mutex             // one change at a time, and none while it stops
 	doors    map[string]*listening
 	services services
 	stopped  bool
@@ -264,9 +265,14 @@ func (r *Relay) room(octets int64) error {
 	return e.store.Room(octets)
 }
 
-// Idle waits until nothing is due at the clock's now and no attempt is under
-// way. It is for tests, with a FakeClock.
+// Idle waits until nothing is due at the clock's now, no attempt is under way and
+// no stage is called in phase tick. It is for tests, with a FakeClock.
 func (r *Relay) Idle(ctx context.Context) error {
+	if t := r.ticks.Load(); t != nil {
+		if err := t.wait(ctx); err != nil {
+			return err
+		}
+	}
 	e, err := r.live()
 	if err != nil {
 		return err

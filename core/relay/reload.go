@@ -54,6 +54,9 @@ func (r *Relay) swap(ctx context.Context, c *config.Config, code *loading) error
 	}
 	r.gen.Store(g)
 	r.rollouts.adopt(g.rollouts, c)
+	if r.ticks.Load() != nil {
+		r.retick()
+	}
 	r.swapDoors(doors)
 	if e := r.engine.Load(); e != nil {
 		e.sched.Reload()

@@ -26,6 +26,7 @@ func (r *Relay) start() {
 	r.engine.Load().start(context.Background())
 	r.metrics.WatchQueue(r.queueSize, r.syncs)
 	r.services.start()
+	r.retick()
 	for _, name := range sortedNames(r.doors) {
 		r.doors[name].serve()
 		r.log.Info("listening", "listener", name, "address", r.doors[name].addr())
@@ -76,6 +77,7 @@ func (r *Relay) shutdown() error {
 	r.reloadMu.Lock()
 	defer r.reloadMu.Unlock()
 	r.stopped = true
+	r.stopTicks()
 	ctx, cancel := context.WithTimeout(context.Background(), r.gen.Load().config.Server.DrainTimeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, r.hurry)()

@@ -96,6 +96,9 @@ func (r *Relay) setStage(name, state string) (StageState, error) {
 		return s, err
 	}
 	r.gen.Load().chains[s.Pipeline].compose()
+	if r.ticks.Load() != nil {
+		r.retick()
+	}
 	return r.findStage(stageKey(s.Pipeline, s.Stage))
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -161,6 +162,12 @@ func printMessage(w io.Writer, m mail.QueueEntry) {
 	if m.Reason != "" {
 		fmt.Fprintf(w, "held: %s\n", m.Reason)
 	}
+	for _, s := range m.Stages {
+		fmt.Fprintf(w, "stage %s: %s\n", s.Stage, s.Code)
+	}
+	for _, s := range m.Scores {
+		fmt.Fprintf(w, "score %s by stage %s: %s\n", harmless(s.Symbol), s.Stage, points(s.Milli))
+	}
 	for _, r := range m.Recipients {
 		fmt.Fprintf(w, "recipient %s: %s, route %s, %d attempts\n", r.Address.Path(), r.Status, r.Route, r.Attempts)
 		if r.Last != "" {
@@ -174,6 +181,9 @@ func printMessage(w io.Writer, m mail.QueueEntry) {
 		fmt.Fprintf(w, "\n%s\n", harmless(strings.TrimRight(strings.ReplaceAll(m.Header, "\r\n", "\n"), "\n")))
 	}
 }
+
+// points writes thousandths as a number.
+func points(milli int32) string { return strconv.FormatFloat(float64(milli)/1000, 'f', -1, 64) }
 
 // harmless replaces control characters of a stranger's text, which could take
 // over the terminal; lines and tabs stay.

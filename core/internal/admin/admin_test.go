@@ -42,7 +42,7 @@ func TestFiguresAndHealth(t *testing.T) {
 	m.StageDone("filter", mail.PhaseRcpt, mail.Reject, time.Microsecond, "")
 	m.StageDone("filter", mail.PhaseMessage, mail.Continue, time.Microsecond, "fuel")
 	m.Attempt("out")
-	m.Outcome("out", mail.Delivered)
+	m.Outcome("out", "delivered")
 	m.Fault("smtpin")
 	m.WatchQueue(func() []QueueState { return []QueueState{{"deferred", 2, 3, 400}} }, func() uint64 { return 7 })
 

@@ -142,9 +142,10 @@ func (m *Metrics) PluginInstances(stage string, n int) {
 // Attempt counts one transaction with a next hop of route.
 func (m *Metrics) Attempt(route string) { m.attempts.WithLabelValues(route).Inc() }
 
-// Outcome counts one recipient of an attempt.
-func (m *Metrics) Outcome(route string, s mail.Status) {
-	m.outcomes.WithLabelValues(route, s.String()).Inc()
+// Outcome counts one recipient of an attempt, or one that stages decided about
+// before it: delivered, deferred, failed, held or dropped.
+func (m *Metrics) Outcome(route, state string) {
+	m.outcomes.WithLabelValues(route, state).Inc()
 }
 
 // Fault counts a fault of ours that was contained, such as a recovered panic.

@@ -46,13 +46,18 @@ type Decision struct {
 // long hold, mail still gets its first attempt. It does when a stage said when:
 // a code to log in with is worth nothing a day later.
 func (s *Scheduler) decide(now time.Time, env *mail.Envelope, rcpt int, st State) Decision {
+	return s.decideFor(now, env, &env.Recipients[rcpt], st)
+}
+
+// decideFor is decide for a recipient that goes where r says.
+func (s *Scheduler) decideFor(now time.Time, env *mail.Envelope, r *mail.Recipient, st State) Decision {
 	if st.Done {
 		return Decision{Action: Settle, Reason: st.Last.Status.String()}
 	}
 	if st.Held != "" {
 		return Decision{Action: Wait, Reason: "held: " + st.Held, Until: st.Until}
 	}
-	name := s.routeName(&env.Recipients[rcpt])
+	name := s.routeName(r)
 	route, why := s.lookup(name)
 	d := Decision{Route: name}
 	tried := st.Attempts > 0 || !env.Expires.IsZero()
@@ -65,12 +70,12 @@ func (s *Scheduler) decide(now time.Time, env *mail.Envelope, rcpt int, st State
 		d.Action, d.Until, d.Reason = Wait, st.Next, waiting(st)
 		return d
 	}
-	if why != "" && env.Recipients[rcpt].NextHop == "" {
+	if why != "" && r.NextHop == "" {
 		d.Action, d.Reason = NoRoute, why
 		d.key = hopKey{route: route}
 		return d
 	}
-	d.key = hopOf(route, &env.Recipients[rcpt])
+	d.key = hopOf(route, r)
 	d.Reason = "due"
 	return d
 }

@@ -12,25 +12,34 @@
 //	                └ expired, no route ─────────┴───────────────> queue.Settle
 //
 // Invariants, each with a test:
+//
 //   - A leased recipient is settled or returned exactly once.
+//
 //   - One function, decide, says of a recipient what to do, why, and until
 //     when; every path asks it, and so do people (Explain).
+//
 //   - Next hops do not wait for each other. Each has its own line and its own
 //     connections; one that is slow fills its share of the memory and no more:
 //     what is beyond is set back without its message, and fetched when the line
 //     is half empty. When connections are short, messages take
 //     turns, so that a list with thousands of next hops does not go first.
+//
 //   - Mail that a failing queue could not settle stays leased and is settled
 //     later; until then nothing new is leased, for it could not be settled
 //     either.
 //
+//   - Stages that a route has its deliveries pass are asked beside the owner and
+//     the connections, and lose nothing when they fail.
+//
 // Goroutines: Run is the owner, who leases and keeps the time; one settler; one
-// worker per connection. All of them end before Run returns.
+// worker per connection; some for stages while they are asked. All of them end
+// before Run returns.
 package delivery
 
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -47,6 +56,7 @@ type Options struct {
 	SMTP     SMTP
 	Maildir  Maildir
 	Reporter Reporter
+	Hooks    Hooks // nil: routes have no stages
 	Clock    Clock
 	Logger   hclog.Logger // nil: silence
 	Observer Observer     // nil: nobody
@@ -70,6 +80,8 @@ type Scheduler struct {
 	stop     chan struct{} // closed by Shutdown
 	done     chan struct{} // closed when Run is over
 	settler  settler
+	errands  errands     // what waits for stages
+	reloaded atomic.Bool // since the owner last looked
 
 	workers sync.WaitGroup
 	ctx     context.Context // of the workers; set by Run
@@ -147,6 +159,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	s.own()
 	s.giveBack()
 	s.workers.Wait()
+	s.errands.all.Wait()
 	s.settler.close()
 	<-settled
 	return ctx.Err()

@@ -385,7 +385,7 @@ func (fakeMaildir) Deliver(_ context.Context, r *Route, to mail.Address, _ *Job)
 // fakeReporter writes what it is told.
 type fakeReporter struct{ fault error }
 
-func (f fakeReporter) Report(env *mail.Envelope, header []byte, failed []mail.Outcome) (*Report, error) {
+func (f fakeReporter) Report(env *mail.Envelope, header []byte, failed []mail.Outcome, added []byte) (*Report, error) {
 	if f.fault != nil {
 		return nil, f.fault
 	}

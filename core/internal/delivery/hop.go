@@ -65,7 +65,8 @@ type task struct {
 	hop     *hop
 	msg     Message
 	rcpts   []int
-	untried int // times it was handed out and came back untried
+	routed  bool // stages were asked where it goes
+	untried int  // times it was handed out and came back untried
 }
 
 // ticket is what stays in memory of a lease that is set back: some 100 octets
@@ -82,7 +83,7 @@ func (t *task) cut(n int) *task {
 	if len(t.rcpts) <= n {
 		return t
 	}
-	c := &task{hop: t.hop, msg: t.msg, rcpts: t.rcpts[:n:n], untried: t.untried}
+	c := &task{hop: t.hop, msg: t.msg, rcpts: t.rcpts[:n:n], routed: t.routed, untried: t.untried}
 	t.rcpts = t.rcpts[n:]
 	return c
 }

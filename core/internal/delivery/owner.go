@@ -99,20 +99,29 @@ func (s *Scheduler) decideAll(now time.Time, l Lease) (ds []Decision, ok bool) {
 	return ds, true
 }
 
-// group makes a task of the recipients of each next hop.
+// group makes a task of the recipients of each next hop, once stages have chosen
+// it for those they are to be asked about.
 func (s *Scheduler) group(l Lease, ds []Decision) {
-	if len(ds) == 1 && ds[0].Action == Try {
-		s.enqueue(ds[0].key, l.Message, l.Recipients)
+	if len(ds) == 1 && ds[0].Action == Try && !s.asks(ds[0].key.route, mail.PhaseRoute) {
+		s.enqueue(ds[0].key, l.Message, l.Recipients, false)
 		return
 	}
+	var ask []int
 	byHop := map[hopKey][]int{}
 	for i, r := range l.Recipients {
-		if ds[i].Action == Try {
+		switch {
+		case ds[i].Action != Try:
+		case s.asks(ds[i].key.route, mail.PhaseRoute):
+			ask = append(ask, r)
+		default:
 			byHop[ds[i].key] = append(byHop[ds[i].key], r)
 		}
 	}
 	for key, rcpts := range byHop {
-		s.enqueue(key, l.Message, rcpts)
+		s.enqueue(key, l.Message, rcpts, false)
+	}
+	if len(ask) > 0 {
+		s.later(func() { s.choose(l.Message, ask) })
 	}
 }
 
@@ -131,16 +140,26 @@ func (s *Scheduler) conclude(now time.Time, m Message, rcpt int, d Decision) {
 }
 
 // enqueue puts recipients of a message in their next hop's line, or sets them
-// back when the line is as long as it may be.
-func (s *Scheduler) enqueue(key hopKey, m Message, rcpts []int) {
+// back when the line is as long as it may be. Once we stop they are returned.
+func (s *Scheduler) enqueue(key hopKey, m Message, rcpts []int, routed bool) {
+	if !s.inLine(key, m, rcpts, routed) {
+		s.giveUp(m, rcpts, time.Time{})
+	}
+}
+
+func (s *Scheduler) inLine(key hopKey, m Message, rcpts []int, routed bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
 	h := s.hopFor(key)
 	if h.waiting > 0 && h.waiting >= s.share() {
 		s.park(h, m, rcpts)
-		return
+		return true
 	}
-	s.push(&task{hop: h, msg: m, rcpts: rcpts})
+	s.push(&task{hop: h, msg: m, rcpts: rcpts, routed: routed})
+	return true
 }
 
 func (s *Scheduler) hopFor(key hopKey) *hop {

@@ -75,10 +75,24 @@ type Result struct {
 }
 
 // Settled is the outcome of one recipient. Next is when to try again, zero for
-// one that is delivered or has failed.
+// one that is delivered or has failed, or is held.
 type Settled struct {
 	mail.Outcome
-	Next time.Time
+	Next    time.Time
+	Held    bool // deferred until somebody releases it; Reply says by which stage, and why
+	Untried bool // it does not count as an attempt
+	Dropped bool // a stage discarded it: nothing was delivered, and nobody is told
+}
+
+// State says what became of the recipient, in a word.
+func (s *Settled) State() string {
+	switch {
+	case s.Held:
+		return "held"
+	case s.Dropped:
+		return "dropped"
+	}
+	return s.Status.String()
 }
 
 // Report is a delivery status notification (RFC 3464) to be queued. Its
@@ -91,9 +105,10 @@ type Report struct {
 
 // Reporter writes the report on recipients that have failed for good. The
 // outcomes are those of this round alone. header is the message's own header
-// section, nil when it cannot be read.
+// section, nil when it cannot be read; added are fields that stages want the
+// report to have, lines ending in CRLF.
 type Reporter interface {
-	Report(env *mail.Envelope, header []byte, failed []mail.Outcome) (*Report, error)
+	Report(env *mail.Envelope, header []byte, failed []mail.Outcome, added []byte) (*Report, error)
 }
 
 // MX is one mail exchanger of a domain (RFC 5321 §5.1).
@@ -156,9 +171,10 @@ type Job struct {
 	Header     []byte
 	Body       mail.Body
 
-	task  *task
-	close func()
-	begin time.Time
+	task    *task
+	close   func()  // nil: nothing to free
+	attempt Attempt // nil: no stages
+	begin   time.Time
 }
 
 // Maildir delivers into the mailboxes of a route.

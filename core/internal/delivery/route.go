@@ -49,6 +49,7 @@ type Route struct {
 	Retry        []time.Duration // the last one repeats; empty: DefaultRetry
 	Expire       time.Duration   // from Envelope.Received; 0 means DefaultExpire
 	NoReport     bool            // fail without a bounce
+	Pipeline     string          // its deliveries pass stages, if Hooks has any; empty: none
 }
 
 // What a route without the setting has.

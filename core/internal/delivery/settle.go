@@ -29,14 +29,15 @@ type settler struct {
 type item struct {
 	msg     Message
 	settled Settled
-	report  bool // a failure of which the sender is to hear
+	report  bool    // a failure of which the sender is to hear
+	notice  *Notice // how, if stages were asked
 }
 
 func (q *settler) init() { q.wake = make(chan struct{}, 1) }
 
-func (q *settler) add(i item) {
+func (q *settler) add(is ...item) {
 	q.mu.Lock()
-	q.items = append(q.items, i)
+	q.items = append(q.items, is...)
 	q.mu.Unlock()
 	q.rouse()
 }
@@ -100,7 +101,8 @@ func (q *settler) note(failed bool) (changed bool) {
 	return changed
 }
 
-// settleTask gives all recipients of t the same outcome.
+// settleTask gives all recipients of t the same outcome, without an attempt that
+// stages would be told of.
 func (s *Scheduler) settleTask(t *task, o mail.Outcome) {
 	for _, r := range t.rcpts {
 		o.Recipient = r
@@ -121,26 +123,82 @@ func (s *Scheduler) attempted(t *task, took time.Duration, o mail.Outcome) {
 	s.settle(t.msg, t.hop.key.route, took, o)
 }
 
+// failTask gives all recipients of t the outcome of an attempt that found no
+// host.
+func (s *Scheduler) failTask(t *task, o mail.Outcome) {
+	if !s.reviews(t) {
+		s.settleTask(t, o)
+		return
+	}
+	outcomes := make([]mail.Outcome, len(t.rcpts))
+	for i, r := range t.rcpts {
+		o.Recipient = r
+		outcomes[i] = o
+	}
+	s.beside(func() { s.review(t, 0, outcomes, nil) })
+}
+
+// reviews reports whether stages are told of the outcomes of a task.
+func (s *Scheduler) reviews(t *task) bool {
+	r := t.hop.key.route
+	return s.asks(r, mail.PhaseResult) || s.asks(r, mail.PhaseBounce)
+}
+
+// later and beside have f done as errands does; a bug in it costs it alone.
+func (s *Scheduler) later(f func())  { s.errands.later(func() { s.safely(f) }) }
+func (s *Scheduler) beside(f func()) { s.errands.beside(func() { s.safely(f) }) }
+
 // settle hands an outcome to the settler: a deferral with the time of the next
 // attempt or, when decide says that there is none, as a failure.
 func (s *Scheduler) settle(m Message, route *Route, took time.Duration, o mail.Outcome) {
-	env := m.Envelope()
-	o.Reply.Text = oneLine(o.Reply.Text)
-	done := Settled{Outcome: o}
-	if o.Status == mail.Deferred {
-		done = s.deferral(m, route, o)
+	it := s.noted(m, route, took, s.settled(m, route, o))
+	if it.report && s.asks(route, mail.PhaseBounce) {
+		s.notifyLater(route, m, []item{it})
+		return
 	}
+	s.settler.add(it)
+}
+
+// settled is what becomes of a recipient after an outcome.
+func (s *Scheduler) settled(m Message, route *Route, o mail.Outcome) Settled {
+	o.Reply.Text = oneLine(o.Reply.Text)
+	if o.Status == mail.Deferred {
+		return s.deferral(m, route, o)
+	}
+	return Settled{Outcome: o}
+}
+
+// record hands what stages decided about recipients of a message to the settler,
+// once they have been asked about the reports.
+func (s *Scheduler) record(m Message, route *Route, done []Settled) {
+	items := make([]item, len(done))
+	report := false
+	for i := range done {
+		items[i] = s.noted(m, route, 0, done[i])
+		report = report || items[i].report
+	}
+	if report && s.asks(route, mail.PhaseBounce) {
+		s.notifyLater(route, m, items)
+		return
+	}
+	s.settler.add(items...)
+}
+
+// noted tells the log and the observer.
+func (s *Scheduler) noted(m Message, route *Route, took time.Duration, done Settled) item {
+	env := m.Envelope()
+	done.Reply.Text = oneLine(done.Reply.Text)
 	s.logOutcome(env.ID, route.Name, done, took)
 	s.o.Observer.Settled(env, route.Name, done, took)
-	report := done.Status == mail.Failed && !route.NoReport && !env.NoDSN && !env.Sender.IsNull()
-	s.settler.add(item{msg: m, settled: done, report: report})
+	return item{msg: m, settled: done,
+		report: done.Status == mail.Failed && !route.NoReport && !env.NoDSN && !env.Sender.IsNull()}
 }
 
 // logOutcome is the one line about an attempt, and one more when the fault is
 // ours: its cause is for the operator alone.
 func (s *Scheduler) logOutcome(id, route string, o Settled, took time.Duration) {
 	if s.log.IsInfo() {
-		s.log.Info("outcome", "id", id, "rcpt", o.Recipient, "status", o.Status.String(), "route", route,
+		s.log.Info("outcome", "id", id, "rcpt", o.Recipient, "status", o.State(), "route", route,
 			"host", o.NextHop, "reply", withoutAddresses(o.Reply.Line()), "took", took)
 	}
 	if o.Reply.Cause != nil && o.Reply.Enhanced[1] == 3 { // X.3.X: our own system (RFC 3463 §3.4)
@@ -232,6 +290,7 @@ type batch struct {
 	result Result
 	items  []item
 	failed []mail.Outcome // that the sender is to hear of
+	added  []byte         // header fields for the report
 }
 
 // settleItems settles all items with one call or, when the queue refuses that,
@@ -308,7 +367,7 @@ func (s *Scheduler) batches(items []item) []*batch {
 	}
 	for _, b := range all {
 		if len(b.failed) > 0 {
-			b.result.Report = s.report(b.items[0].msg, b.failed)
+			b.result.Report = s.report(b.items[0].msg, b.failed, b.added)
 		}
 	}
 	return all
@@ -318,8 +377,20 @@ func (b *batch) add(it item) {
 	b.items = append(b.items, it)
 	b.result.Outcomes = append(b.result.Outcomes, it.settled)
 	if it.report {
-		b.failed = append(b.failed, it.settled.Outcome)
+		b.failed = append(b.failed, it.told())
 	}
+	if it.report && it.notice != nil {
+		b.added = append(b.added, it.notice.Header...)
+	}
+}
+
+// told is the outcome as the sender hears of it.
+func (it *item) told() mail.Outcome {
+	o := it.settled.Outcome
+	if it.notice != nil && it.notice.Reply != nil {
+		o.Reply, o.Remote = *it.notice.Reply, false
+	}
+	return o
 }
 
 func results(batches []*batch) []Result {
@@ -332,9 +403,9 @@ func results(batches []*batch) []Result {
 
 // report has the bounce written. A failure is final also when that cannot be
 // done: the message must not stay for ever because of its report.
-func (s *Scheduler) report(m Message, failed []mail.Outcome) (r *Report) {
+func (s *Scheduler) report(m Message, failed []mail.Outcome, added []byte) (r *Report) {
 	defer s.recovered("settler")
-	r, err := s.o.Reporter.Report(m.Envelope(), s.headerOf(m), failed)
+	r, err := s.o.Reporter.Report(m.Envelope(), s.headerOf(m), failed, added)
 	if err != nil {
 		s.log.Error("no bounce could be written", "id", m.Envelope().ID, "error", err)
 		return nil

@@ -12,12 +12,16 @@ import (
 // anew, and idle connections to it are closed.
 func (s *Scheduler) Reload() {
 	s.leaveStale()
+	s.reloaded.Store(true)
 	s.rouse()
 }
 
 // watch looks over what no event would bring up: lines of routes that are no
 // more, recipients that expired in line, attempts that hang.
 func (s *Scheduler) watch(now time.Time) {
+	if s.reloaded.Swap(false) { // what the owner had decided before may have come into line since
+		s.leaveStale()
+	}
 	if now.Before(s.lookAt) {
 		return
 	}

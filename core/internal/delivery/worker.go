@@ -27,6 +27,7 @@ type worker struct {
 
 	// The worker's own.
 	handed, carried int
+	ahead           <-chan *Job // what fetch makes; nil: nothing
 }
 
 // start gives h a new worker. The caller holds mu.
@@ -74,11 +75,13 @@ func (w *worker) overSMTP() {
 func (w *worker) loop(carry func(context.Context, *Job) []mail.Outcome) {
 	w.open()
 	for {
-		j, ok := w.next(false)
-		if !ok {
+		t := w.s.pop(w.hop)
+		if t == nil {
 			return
 		}
-		w.finish(j, carry(w.ctx, j))
+		if j := w.s.outfit(w.ctx, t); j != nil {
+			w.finish(w.hand(j), carry(w.ctx, j))
+		}
 	}
 }
 
@@ -137,42 +140,49 @@ func (w *worker) open() {
 }
 
 // next hands out the next transaction. With wait it waits for one as long as a
-// connection is kept.
+// connection is kept. Where stages edit what is sent, the next message is made
+// ready while the one before is on its way.
 func (w *worker) next(wait bool) (*Job, bool) {
 	for {
-		t := w.s.pop(w.hop)
-		if t == nil {
-			if !wait || !w.linger() {
+		if w.ahead != nil {
+			j, ok := w.collect(wait)
+			if !ok {
 				return nil, false
+			}
+			if t := w.s.pop(w.hop); t != nil {
+				w.fetch(t)
+			}
+			if j != nil {
+				return w.hand(j), true
 			}
 			continue
 		}
-		if j := w.prepare(t); j != nil {
-			return j, true
+		t := w.s.pop(w.hop)
+		switch {
+		case t == nil:
+			if !wait || !w.linger() {
+				return nil, false
+			}
+		case w.s.asks(w.hop.key.route, mail.PhasePredeliver):
+			w.fetch(t)
+		default:
+			if j := w.s.outfit(w.ctx, t); j != nil {
+				return w.hand(j), true
+			}
 		}
 	}
 }
 
-// prepare asks once more whether the recipients may be tried, and opens the
-// message. nil: nothing is left of t.
-func (w *worker) prepare(t *task) *Job {
+// hand notes that j goes to the transport.
+func (w *worker) hand(j *Job) *Job {
 	s := w.s
-	if t = s.again(t); t == nil {
-		return nil
-	}
-	content, err := t.msg.Open()
-	if err != nil {
-		s.settleTask(t, mail.Outcome{Reply: *mail.OurFault(fmt.Errorf("open message: %w", err))})
-		return nil
-	}
-	j := &Job{Envelope: t.msg.Envelope(), Recipients: t.rcpts, Header: content.Header, Body: content.Body,
-		task: t, close: content.Close, begin: s.o.Clock.Now()}
+	j.begin = s.o.Clock.Now()
 	s.mu.Lock()
 	w.jobs[j] = struct{}{}
 	w.moved = j.begin
 	s.mu.Unlock()
 	w.handed++
-	s.o.Observer.InFlight(t.hop.key.route.Name, len(j.Recipients))
+	s.o.Observer.InFlight(w.hop.key.route.Name, len(j.Recipients))
 	return j
 }
 
@@ -182,7 +192,7 @@ func (s *Scheduler) again(t *task) *task {
 	now, env := s.o.Clock.Now(), t.msg.Envelope()
 	keep := t.rcpts[:0] // t's alone: nobody else has this part of the slice
 	for _, r := range t.rcpts {
-		switch d := s.decide(now, env, r, t.msg.State(r)); {
+		switch d := s.decideIn(t, now, env, r); {
 		case d.Action != Try:
 			s.conclude(now, t.msg, r, d)
 		case d.key != t.hop.key:
@@ -198,6 +208,20 @@ func (s *Scheduler) again(t *task) *task {
 	return t
 }
 
+// decideIn decides for a recipient of a task: by the way that stages have chosen
+// for it, where they were asked.
+func (s *Scheduler) decideIn(t *task, now time.Time, env *mail.Envelope, rcpt int) Decision {
+	if !t.routed {
+		return s.decide(now, env, rcpt, t.msg.State(rcpt))
+	}
+	to := env.Recipients[rcpt]
+	to.Route, to.NextHop = t.hop.key.route.Name, ""
+	if t.hop.key.raw {
+		to.NextHop = t.hop.key.target
+	}
+	return s.decideFor(now, env, &to, t.msg.State(rcpt))
+}
+
 // finish settles a job, or puts it back in line when it was not tried.
 func (w *worker) finish(j *Job, outcomes []mail.Outcome) {
 	if !w.release(j) {
@@ -205,11 +229,21 @@ func (w *worker) finish(j *Job, outcomes []mail.Outcome) {
 	}
 	t := j.task
 	if len(outcomes) == 0 {
+		w.s.shut(j)
 		w.untried(t)
 		return
 	}
 	w.carried++
 	took := w.s.o.Clock.Now().Sub(j.begin)
+	if w.s.reviews(t) {
+		all := make([]mail.Outcome, len(t.rcpts))
+		for i, r := range t.rcpts {
+			all[i] = outcomeFor(outcomes, i, r)
+		}
+		w.s.beside(func() { w.s.review(t, took, all, j) })
+		return
+	}
+	w.s.shut(j)
 	for i, r := range t.rcpts {
 		w.s.attempted(t, took, outcomeFor(outcomes, i, r))
 	}
@@ -240,9 +274,6 @@ func (w *worker) release(j *Job) bool {
 	if !ours {
 		return false
 	}
-	if j.close != nil {
-		j.close()
-	}
 	s.o.Observer.InFlight(w.hop.key.route.Name, -len(j.Recipients))
 	return true
 }
@@ -253,7 +284,7 @@ const maxUntried = 4
 
 func (w *worker) untried(t *task) {
 	if t.untried++; t.untried > maxUntried {
-		w.s.settleTask(t, lost(nil))
+		w.s.failTask(t, lost(nil))
 		return
 	}
 	if !w.s.requeue(t) {
@@ -290,7 +321,7 @@ func (w *worker) fail(o mail.Outcome) {
 			s.giveUp(t.msg, t.rcpts, time.Time{})
 			continue
 		}
-		s.settleTask(t, o)
+		s.failTask(t, o)
 	}
 }
 
@@ -324,6 +355,7 @@ func (w *worker) end() {
 	for _, j := range w.inHand() { // the transport forgot them
 		w.finish(j, nil)
 	}
+	w.leaveAhead()
 	w.cancel()
 	s, h := w.s, w.hop
 	s.mu.Lock()

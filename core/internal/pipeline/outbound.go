@@ -94,7 +94,7 @@ func (o *Outbound) Predeliver(ctx context.Context, d Delivery, rcpts []int) Deci
 
 // ResultDecision is what the stages say after an attempt.
 type ResultDecision struct {
-	Verdict   mail.Verdict // Continue; Reject: what was deferred has failed; Defer: what has failed is tried again
+	Verdict   mail.Verdict // Continue; Reject: what was deferred has failed; Defer: what was not delivered is held, until NotBefore if that is set
 	Reply     *mail.Reply  // of a reject; else what the stage said, or nil
 	NotBefore time.Time    // when to try again; zero: as the schedule says
 	Stage     string       // that decided

@@ -120,15 +120,16 @@ func newSlot(r *mail.Recipient, due int64) slot {
 }
 
 func (s *slot) waiting() bool       { return s.status == mail.Deferred }
+func (s *slot) held() bool          { return s.waiting() && s.next == never }
 func (s *slot) is(f slotFlags) bool { return s.flags&f != 0 }
 
 // ready reports a recipient that waits for its first attempt, or was told to
-// retry now.
-func (s *slot) ready() bool { return s.attempts == 0 || s.is(urgent) }
+// retry now, and is not held.
+func (s *slot) ready() bool { return (s.attempts == 0 || s.is(urgent)) && s.next != never }
 
 // state is the slot as the outside sees it; Last comes from the record.
 func (s *slot) state() State {
-	st := State{Status: s.status, Attempts: int(s.attempts), Next: stamp(s.next), Leased: s.is(leased)}
+	st := State{Status: s.status, Attempts: int(s.attempts), Next: stamp(s.next), Leased: s.is(leased), Held: s.held()}
 	if s.firstTry != 0 {
 		st.FirstTry = time.Unix(int64(s.firstTry), 0).UTC()
 	}
@@ -139,8 +140,11 @@ func (s *slot) state() State {
 func (s *slot) load(st State) {
 	s.status, s.attempts = st.Status, uint16(st.Attempts)
 	s.flags |= stored
-	if !st.Next.IsZero() {
+	switch {
+	case !st.Next.IsZero():
 		s.next = nanos(st.Next)
+	case s.waiting(): // held
+		s.next = never
 	}
 	if !st.FirstTry.IsZero() {
 		s.firstTry = uint32(st.FirstTry.Unix())

@@ -44,6 +44,7 @@ type State struct {
 	FirstTry time.Time    // zero before the first attempt; whole seconds
 	Last     mail.Outcome // of the last attempt; Reply.Cause is not kept
 	Leased   bool         // an attempt is under way
+	Held     bool         // it waits for Release or Retry, for the reason in Last
 }
 
 // Queued is a message as delivery and operators see it. It does not change. Its
@@ -154,4 +155,6 @@ type Settled struct {
 	Recipient int // index in Envelope.Recipients
 	Outcome   mail.Outcome
 	Next      time.Time // when to try again; zero: never, it is settled for good
+	Held      bool      // not settled all the same: it waits for Release or Retry; Outcome says why
+	Untried   bool      // it does not count as an attempt
 }

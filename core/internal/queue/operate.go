@@ -38,11 +38,11 @@ func (q *Queue) Drop(ctx context.Context, ids ...string) error {
 	return q.operate(ctx, "drop", ids, func(v *verb, e *entry) error { return q.remove(v, e, "dropped") })
 }
 
-// Release ends the hold or quarantine of messages: their recipients are due
-// now. A message that is not held stays as it is. It returns after the sync; an
+// Release ends the hold or quarantine of messages, and the hold of recipients
+// alone: they are due now. A message that is not held stays as it is. It returns after the sync; an
 // unknown id is ErrNotFound and nothing is changed.
 func (q *Queue) Release(ctx context.Context, ids ...string) error {
-	return q.operate(ctx, "release", ids, q.release)
+	return q.operate(ctx, "release", ids, q.releaseAll)
 }
 
 // Hold puts messages on hold or into quarantine, in place of a hold they may
@@ -135,13 +135,18 @@ func (q *Queue) retry(v *verb, e *entry) error {
 	if e.hold != nil {
 		return nil
 	}
+	return q.each(v, e, func(*State) bool { return true })
+}
+
+// each makes some of the waiting recipients due now.
+func (q *Queue) each(v *verb, e *entry, which func(*State) bool) error {
 	now := nanos(q.clock.Now())
 	m, _, tried := q.view(e)
 	if err := q.readStates(m, e.id, tried); err != nil {
 		return err
 	}
 	for i := range m.States {
-		if m.States[i].Status == mail.Deferred {
+		if m.States[i].Status == mail.Deferred && which(&m.States[i]) {
 			if err := q.hasten(v, e, i, now, m.States[i]); err != nil {
 				return err
 			}
@@ -177,7 +182,15 @@ func (q *Queue) slots(e *entry) []slot {
 	return append([]slot(nil), e.slots...)
 }
 
-// release is the step of Release.
+// releaseAll is the step of Release.
+func (q *Queue) releaseAll(v *verb, e *entry) error {
+	if err := q.each(v, e, func(st *State) bool { return st.Held }); err != nil {
+		return err
+	}
+	return q.release(v, e)
+}
+
+// release ends the hold of a message.
 func (q *Queue) release(v *verb, e *entry) error {
 	if e.hold == nil {
 		return nil

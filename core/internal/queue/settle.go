@@ -20,8 +20,8 @@ import (
 // SettleDelay. A crash before that forgets results and DSNs together, so that
 // the attempt is repeated and its DSN is never made twice.
 //
-// A recipient with a Next is due again then and is no longer leased; one
-// without is settled as its Outcome says (Deferred counts as Failed). A message
+// A recipient with a Next is due again then and is no longer leased; one that is
+// held waits for an operator, alone of its message; one without either is settled as its Outcome says (Deferred counts as Failed). A message
 // whose last recipient is settled leaves the queue. Results and DSNs of a
 // message that is no longer queued (an operator dropped it) are ignored. After
 // an error nothing has changed and the recipients stay leased. What happened
@@ -143,10 +143,16 @@ func (s *settling) outcome(p *plan, o *Settled, states []State) ([]State, error)
 
 // attempt notes an attempt.
 func (s *slot) attempt(o *Settled, now time.Time) {
-	s.attempts = min(s.attempts, math.MaxUint16-1) + 1
 	s.flags &^= leased | urgent
-	if s.firstTry == 0 {
+	if !o.Untried {
+		s.attempts = min(s.attempts, math.MaxUint16-1) + 1
+	}
+	if s.firstTry == 0 && !o.Untried {
 		s.firstTry = uint32(now.Unix())
+	}
+	if o.Held {
+		s.next = never
+		return
 	}
 	if !o.Next.IsZero() {
 		s.next = nanos(o.Next)
@@ -191,7 +197,7 @@ func (s *settling) dsns(r *Result) error {
 func failedOf(r *Result) []int {
 	var rcpts []int
 	for _, o := range r.Outcomes {
-		if o.Next.IsZero() && o.Outcome.Status != mail.Delivered {
+		if o.Next.IsZero() && !o.Held && o.Outcome.Status != mail.Delivered {
 			rcpts = append(rcpts, o.Recipient)
 		}
 	}

@@ -9,7 +9,7 @@ type Class string
 const (
 	Ready       Class = "ready"       // waits for its first attempt, or was told to retry now
 	Deferred    Class = "deferred"    // was tried and waits for the next attempt
-	Held        Class = "held"        // on hold
+	Held        Class = "held"        // on hold, or all that wait in it are
 	Quarantined Class = "quarantined" // in quarantine
 )
 
@@ -50,12 +50,17 @@ func (e *entry) class() Class {
 	if e.hold != nil {
 		return e.hold.class()
 	}
+	class := Held // when all that wait are
 	for i := range e.slots {
-		if s := &e.slots[i]; s.waiting() && s.ready() {
+		s := &e.slots[i]
+		if s.waiting() && s.ready() {
 			return Ready
 		}
+		if s.waiting() && !s.held() {
+			class = Deferred
+		}
 	}
-	return Deferred
+	return class
 }
 
 func (h *Hold) class() Class {
@@ -86,6 +91,8 @@ func (e *entry) slotClass(s *slot) Class {
 	switch {
 	case e.hold != nil:
 		return e.hold.class()
+	case s.held():
+		return Held
 	case s.ready():
 		return Ready
 	}

@@ -13,6 +13,7 @@
 package report
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -39,6 +40,7 @@ type Input struct {
 	Envelope *mail.Envelope // of the message; only read
 	Header   []byte         // its header section; nil when it cannot be read
 	Failed   []mail.Outcome // at least one, each for another recipient
+	Added    []byte         // further header fields for the notification, lines ending in CRLF
 	Now      time.Time
 }
 
@@ -143,7 +145,26 @@ func (d *dsn) header(boundary string) []byte {
 	b = field(b, "Auto-Submitted", "auto-replied") // RFC 3834 §5: nobody answers this
 	b = field(b, "MIME-Version", "1.0")
 	b = field(b, "Content-Type", `multipart/report; report-type=delivery-status; boundary="`+boundary+`"`)
-	return append(b, '\r', '\n')
+	return append(d.added(b), '\r', '\n')
+}
+
+// added appends the fields that were asked for, each once, but none that would
+// change what the notification says of itself, and what is not ASCII only to a
+// sender with SMTPUTF8.
+func (d *dsn) added(b []byte) []byte {
+	own := mail.ParseHeader(b)
+	asked := mail.ParseHeader(d.Added)
+	for _, f := range asked.Fields() {
+		name := f.Name()
+		reserved := len(name) >= 8 && strings.EqualFold(name[:8], "Content-")
+		switch {
+		case name == "" || reserved || own.Count(name) > 0, bytes.Contains(b, f.Raw):
+		case !d.utf8 && !ascii(string(f.Raw)):
+		default:
+			b = append(b, f.Raw...)
+		}
+	}
+	return b
 }
 
 // messageID returns the Message-ID of the message when it is a plain one.

@@ -228,8 +228,8 @@ func (c outConn) Run(ctx context.Context, next func(bool) (*delivery.Job, bool),
 
 type outReports struct{ clock *testkit.Clock }
 
-func (o outReports) Report(env *mail.Envelope, header []byte, failed []mail.Outcome) (*delivery.Report, error) {
-	e, h, b, err := report.BuildDSN(report.Input{Hostname: "relay.example.net", Envelope: env, Header: header, Failed: failed, Now: o.clock.Now()})
+func (o outReports) Report(env *mail.Envelope, header []byte, failed []mail.Outcome, added []byte) (*delivery.Report, error) {
+	e, h, b, err := report.BuildDSN(report.Input{Hostname: "relay.example.net", Envelope: env, Header: header, Failed: failed, Added: added, Now: o.clock.Now()})
 	if err != nil {
 		return nil, err
 	}
