@@ -45,6 +45,7 @@ func TestFieldsByPhase(t *testing.T) {
 		}
 		return f.Known == "delivery" && at&delivery != 0
 	}
+	m := scriptModule(t)
 	for _, p := range servedPhasesList() {
 		for _, o := range []StageOptions{new(world).options(), {Limits: Limits{Isolation: IsolationMessage}}} {
 			granted := len(o.Grant.Read) > 0
@@ -56,7 +57,8 @@ func TestFieldsByPhase(t *testing.T) {
 					sc.call("get", f.Number, 0, buf(0))
 				}
 			}
-			s := scriptStage(t, sc.end(mail.PhaseSet(abi.ServedPhases), 0), o)
+			o.Config = sc.end(mail.PhaseSet(abi.ServedPhases), 0)
+			s := newTestStage(t, m, o)
 			if err := runOn(t, s, withClient(fullHook(p, false))); err != nil {
 				t.Fatal(err)
 			}
@@ -300,7 +302,7 @@ func TestFiguresAndSecrets(t *testing.T) {
 func TestSecretsOutsideTheGrantAreDenied(t *testing.T) {
 	o := new(world).options()
 	o.Grant.Secrets, o.Secrets = []string{"mine"}, map[string]string{"mine": "a", "other": "b"}
-	if got, _, err := do(t, o, inRcpt, nil, step{"secret", "other", buf(0)}); err != nil || got != int64(abi.ErrDenied) {
+	if got, _, err := do(t, scriptModule(t), o, inRcpt, nil, step{"secret", "other", buf(0)}); err != nil || got != int64(abi.ErrDenied) {
 		t.Errorf("%d, %v", got, err)
 	}
 }
@@ -322,7 +324,7 @@ func TestEmittedMessage(t *testing.T) {
 		t.Errorf("emitted %+v, quota %d", es, quota.tokens)
 	}
 	o.Grant.Read = []string{"envelope"}
-	got, _, err := do(t, o, inMessage, nil, step{"emit", tlvOf(abi.EmitRecipient, "you@example.org") + tlvOf(abi.EmitHeader, "A: b\r\n") + tlvOf(abi.EmitBodyOfMessage, "")})
+	got, _, err := do(t, scriptModule(t), o, inMessage, nil, step{"emit", tlvOf(abi.EmitRecipient, "you@example.org") + tlvOf(abi.EmitHeader, "A: b\r\n") + tlvOf(abi.EmitBodyOfMessage, "")})
 	if err != nil || got != int64(abi.ErrDenied) {
 		t.Errorf("the body of a message that it may not read: %d, %v", got, err)
 	}
@@ -393,10 +395,10 @@ func TestPartsAreRead(t *testing.T) {
 	}
 	o := new(world).options()
 	o.Grant.Read = []string{"body"}
-	if got, _, err := do(t, o, inMessage, nil, step{"part_read", 0, abi.PartRaw, int64(0), buf(0)}); err != nil || got != int64(abi.ErrDenied) {
+	if got, _, err := do(t, scriptModule(t), o, inMessage, nil, step{"part_read", 0, abi.PartRaw, int64(0), buf(0)}); err != nil || got != int64(abi.ErrDenied) {
 		t.Errorf("the header, read as part 0: %d, %v", got, err)
 	}
-	if got, _, err := do(t, o, inMessage, nil, step{"part_read", 1, abi.PartRaw, int64(0), buf(0)}); err != nil || got <= 0 {
+	if got, _, err := do(t, scriptModule(t), o, inMessage, nil, step{"part_read", 1, abi.PartRaw, int64(0), buf(0)}); err != nil || got <= 0 {
 		t.Errorf("another part: %d, %v", got, err)
 	}
 }

@@ -101,8 +101,8 @@ func answered(name string) []step {
 }
 
 // do runs steps in a phase and returns the result of the last and its stage. The
-// stage's store has the key "there".
-func do(t testing.TB, o StageOptions, phase mail.Phase, init []step, steps ...step) (int64, *Stage, error) {
+// stage's store has the key "there". m is script.wasm.
+func do(t testing.TB, m *Module, o StageOptions, phase mail.Phase, init []step, steps ...step) (int64, *Stage, error) {
 	t.Helper()
 	sc := newScript(t)
 	for _, st := range init {
@@ -115,14 +115,18 @@ func do(t testing.TB, o StageOptions, phase mail.Phase, init []step, steps ...st
 	if st, ok := o.Stores["db"].(*memStore); ok {
 		st.m["there"] = []byte("value")
 	}
-	s := scriptStage(t, sc.end(mail.PhaseSet(abi.ServedPhases), 0), o)
+	o.Config = sc.end(mail.PhaseSet(abi.ServedPhases), 0)
+	s := newTestStage(t, m, o)
 	if err := runOn(t, s, fullHook(phase, false)); err != nil {
 		return 0, s, err
 	}
 	return result(t, s, n), s, nil
 }
 
+func scriptModule(t testing.TB) *Module { return load(t, newHost(t, Options{}), "script.wasm") }
+
 func TestMatrixOK(t *testing.T) {
+	m := scriptModule(t)
 	calls := usualCalls()
 	for _, f := range abi.Functions() {
 		if !f.Served {
@@ -133,7 +137,7 @@ func TestMatrixOK(t *testing.T) {
 			t.Errorf("%s has no usual call", f.Name)
 			continue
 		}
-		got, _, err := do(t, new(world).options(), u.phase, u.init, append(answered(f.Name), u.call)...)
+		got, _, err := do(t, m, new(world).options(), u.phase, u.init, append(answered(f.Name), u.call)...)
 		if err != nil || got != u.want && (u.want != anyResult || got < 0) {
 			t.Errorf("%s: %d, %v; want %d", f.Name, got, err, u.want)
 		}
@@ -179,11 +183,12 @@ func checkClosed(t *testing.T, when string, open func(*abi.Function) bool, phase
 
 // TestMatrixDenied calls every function that needs a grant without one.
 func TestMatrixDenied(t *testing.T) {
+	m := scriptModule(t)
 	free := map[string]bool{"get": true, "get_int": true} // they look at the field: see TestFieldsByPhase
 	for name, u := range usualCalls() {
 		o := new(world).options()
 		o.Grant = Grant{}
-		got, _, err := do(t, o, u.phase, u.init, append(answered(name), u.call)...)
+		got, _, err := do(t, m, o, u.phase, u.init, append(answered(name), u.call)...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -198,6 +203,7 @@ func TestMatrixDenied(t *testing.T) {
 // TestMatrixBadPointer puts every pointer of every call behind the memory: that
 // traps, and does not return.
 func TestMatrixBadPointer(t *testing.T) {
+	m := scriptModule(t)
 	const memory = 8 << 16
 	pointers := 0
 	for name, u := range usualCalls() {
@@ -215,7 +221,7 @@ func TestMatrixBadPointer(t *testing.T) {
 				pointers++
 				call := append(step{}, u.call...)
 				call[at+1] = b
-				_, _, err := do(t, new(world).options(), u.phase, u.init, append(answered(name), call)...)
+				_, _, err := do(t, m, new(world).options(), u.phase, u.init, append(answered(name), call)...)
 				var f *Fault
 				if !errors.As(err, &f) || f.Cause != CauseTrap || !strings.Contains(f.Detail, errRange.Error()) {
 					t.Errorf("%s with %v as argument %d: %v", name, b, at, err)
@@ -232,6 +238,7 @@ func TestMatrixBadPointer(t *testing.T) {
 // the true length comes back and nothing is written; what reads piece by piece
 // reads one.
 func TestMatrixShortBuffer(t *testing.T) {
+	m := scriptModule(t)
 	reads := map[string]bool{"msg_read": true, "part_read": true, "http_read": true, "random": true}
 	for name, u := range usualCalls() {
 		at := len(u.call) - 1
@@ -241,7 +248,7 @@ func TestMatrixShortBuffer(t *testing.T) {
 		p, _ := buffer(2)
 		call := append(step{}, u.call...)
 		call[at] = [2]int64{p, 1}
-		got, s, err := do(t, new(world).options(), u.phase, u.init, append(answered(name), call)...)
+		got, s, err := do(t, m, new(world).options(), u.phase, u.init, append(answered(name), call)...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -266,6 +273,7 @@ func TestMatrixShortBuffer(t *testing.T) {
 // TestMatrixErrors has the errors that a function gives for its arguments: not
 // found, bad argument, unsupported, conflict, timeout, input/output.
 func TestMatrixErrors(t *testing.T) {
+	m := scriptModule(t)
 	db, bucket := []step{{"store", "db"}}, []step{{"bucket", "b"}}
 	notFound, bad, unsupported := abi.ErrNotFound, abi.ErrBadArgument, abi.ErrUnsupported
 	for _, c := range []struct {
@@ -381,7 +389,7 @@ func TestMatrixErrors(t *testing.T) {
 		{mail.PhaseHelo, nil, step{"ehlo_set", abi.EHLOAdd, "X\r\n250 Y"}, bad},
 		{mail.PhaseHelo, nil, step{"ehlo_set", 7, "X"}, bad},
 	} {
-		got, _, err := do(t, new(world).options(), c.phase, c.init, c.call)
+		got, _, err := do(t, m, new(world).options(), c.phase, c.init, c.call)
 		if err != nil || got != int64(c.want) {
 			t.Errorf("%.80q in %v: %d, %v; want %d (%v)", c.call, c.phase, got, err, c.want, c.want)
 		}
@@ -445,13 +453,14 @@ func TestMatrixLimits(t *testing.T) {
 // TestMatrixQuotas has the limits that are not of the call: the stage's quota of
 // messages, the series of its figures, its line of requests.
 func TestMatrixQuotas(t *testing.T) {
+	m := scriptModule(t)
 	for name, call := range map[string]step{
 		"emit": {"emit", emission}, "metric": {"metric", 0, "a", int64(1)},
 		"http": {"http", getPath("x", tlvOf(abi.HTTPAtCommit, "")), 0, 0},
 	} {
 		o := (&world{full: true}).options()
 		o.Emit = &fixedBucket{}
-		if got, _, err := do(t, o, inMessage, nil, call); err != nil || got != int64(abi.ErrLimit) {
+		if got, _, err := do(t, m, o, inMessage, nil, call); err != nil || got != int64(abi.ErrLimit) {
 			t.Errorf("%s: %d, %v", name, got, err)
 		}
 	}
@@ -459,11 +468,12 @@ func TestMatrixQuotas(t *testing.T) {
 
 // TestMatrixWithoutServices: a host that lacks a service says so.
 func TestMatrixWithoutServices(t *testing.T) {
+	m := scriptModule(t)
 	for name, want := range map[string]int64{"dns": int64(abi.ErrUnsupported), "http": int64(abi.ErrUnsupported), "metric": 0, "emit": 0} {
 		u := usualCalls()[name]
 		o := new(world).options()
 		o.DNS, o.HTTP, o.Metrics, o.Emit = nil, nil, nil, nil
-		if got, _, err := do(t, o, inMessage, u.init, u.call); err != nil || got != want {
+		if got, _, err := do(t, m, o, inMessage, u.init, u.call); err != nil || got != want {
 			t.Errorf("%s: %d, %v; want %d", name, got, err, want)
 		}
 	}
