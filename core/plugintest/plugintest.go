@@ -16,6 +16,7 @@ package plugintest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,6 +41,10 @@ type Setup struct {
 	Plugin string // what stands inside of the plugin block besides source: grant, limits
 	Blocks string // other blocks: store, bucket, route; a store's engine should be "memory"
 	JSON   []byte // the config as the guest reads it; replaces Config, and is not checked
+
+	// What DNS, HTTP, secrets and stores know, as JSON: the members dns, http,
+	// secrets, stores and buckets of a fixture (sdk/abi/fixture.schema.json).
+	Services string
 
 	serve *fixture.Fixture // what services know, nil for nothing
 }
@@ -75,6 +80,9 @@ func TryLoad(t testing.TB, path string, setup Setup) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := setup.read(); err != nil {
+		return nil, err
+	}
 	name := stageName(path)
 	c, err := parse(name, wasm, setup)
 	if err != nil {
@@ -82,6 +90,21 @@ func TryLoad(t testing.TB, path string, setup Setup) (*Plugin, error) {
 	}
 	p := &Plugin{t: t, clock: clock.NewFake(start()), log: &log{}}
 	return p, p.start(name, wasm, setup, c)
+}
+
+// read reads Services.
+func (s *Setup) read() error {
+	if s.Services == "" {
+		return nil
+	}
+	f := &fixture.Fixture{About: "services", Runs: []fixture.Message{}}
+	d := json.NewDecoder(strings.NewReader(s.Services))
+	d.DisallowUnknownFields()
+	if err := d.Decode(f); err != nil {
+		return fmt.Errorf("services: %w", err)
+	}
+	s.serve = f
+	return nil
 }
 
 // stageName makes a name for blocks of the name of a file.
@@ -118,7 +141,20 @@ discard {}
 `, name, setup.Plugin, setup.Blocks, block)
 	return config.Parse("plugintest.hcl", []byte(text), config.Options{
 		Manifest: func(config.Server, config.Plugin) (config.Manifest, error) { return manifest(wasm, setup) },
+		Env:      setup.env,
 	})
+}
+
+// env is the environment: the secrets that services know, and the process's.
+func (s *Setup) env(name string) (string, bool) {
+	if s.serve != nil {
+		for secret, value := range s.serve.Secrets {
+			if name == "POSTROAD_SECRET_"+strings.ToUpper(strings.ReplaceAll(secret, "-", "_")) {
+				return value, true
+			}
+		}
+	}
+	return os.LookupEnv(name)
 }
 
 // manifest is what the configuration is checked against. With a config of JSON

@@ -30,11 +30,15 @@ func TestGo(t *testing.T) {
 const (
 	grants = `grant {
   read      = ["envelope", "headers", "body"]
-  write     = ["headers", "recipients", "sender", "body"]
+  write     = ["headers", "recipients", "sender", "body", "queue", "ehlo"]
   routes    = [route.plugintest]
   next_hops = ["*.example.test:25"]
   kv        = [store.kept]
   buckets   = [bucket.slow]
+  dns       = true
+  http      = ["api.example.test"]
+  emit      = true
+  secrets   = ["key"]
 }`
 	blocks = `store "kept" {
   engine = "pebble"
@@ -44,11 +48,16 @@ bucket "slow" {
   rate  = "1/1m"
   burst = 1
 }`
+	services = `{
+  "dns": {"example.test": {"MX": ["10 mx.example.test", "20 backup.example.test"]}},
+  "http": {"POST https://api.example.test/": {"status": 418, "header": {"X-Kind": ["teapot"]}, "body": "short"}},
+  "secrets": {"key": "hush"}
+}`
 	eml = "Subject: =?utf-8?q?gr=C3=BC=C3=9Fe?=\nX-A: one\n two\n\nhello\n"
 )
 
 func conform(t *testing.T, module string) {
-	p := plugintest.Load(t, module, plugintest.Setup{Plugin: grants, Blocks: blocks, JSON: []byte(`{"word":"é"}`)})
+	p := plugintest.Load(t, module, plugintest.Setup{Plugin: grants, Blocks: blocks, Services: services, JSON: []byte(`{"word":"é"}`)})
 	r := p.Run(plugintest.Message{
 		From: "ann@example.org", To: []string{"a@example.test", "b@example.test"}, EML: eml, Meta: map[string]string{"other.note": "seen"},
 	})
@@ -63,8 +72,10 @@ func conform(t *testing.T, module string) {
 // transcript compares what the guest wrote down.
 func transcript(t *testing.T, log string) {
 	t.Helper()
-	m := regexp.MustCompile(`config=[^\n]*\|`).FindString(log)
-	got := strings.Split(strings.ReplaceAll(strings.TrimSuffix(m, "|"), `\"`, `"`), "|")
+	var got []string
+	for _, m := range regexp.MustCompile(`(?:config|put)=[^\n]*\|`).FindAllString(log, -1) {
+		got = append(got, strings.Split(strings.ReplaceAll(strings.TrimSuffix(m, "|"), `\"`, `"`), "|")...)
+	}
 	raw, err := os.ReadFile("testdata/transcript.txt")
 	if err != nil {
 		t.Fatal(err)

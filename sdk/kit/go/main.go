@@ -11,6 +11,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/postroad-mail/postroad/sdk/abi"
 	"github.com/postroad-mail/postroad/sdk/go"
@@ -37,17 +38,30 @@ func (k *kit) Init(env *postroad.Env, config []byte) (postroad.Phases, error) {
 	k.note("bucket", "", err)
 	_, err = env.Bucket("other")
 	k.note("bucket denied", "", err)
-	return postroad.In(postroad.Mail, postroad.Rcpt, postroad.Message), nil
+	v, err := env.Secret("key")
+	k.note("secret", v, err)
+	_, err = env.Secret("other")
+	k.note("secret denied", "", err)
+	return postroad.In(postroad.Helo, postroad.Mail, postroad.Rcpt, postroad.Message), nil
 }
 
 func (k *kit) On(h *postroad.Hook) (postroad.Verdict, error) {
 	switch h.Phase() {
+	case postroad.Helo:
+		return k.helo(h)
 	case postroad.Mail:
 		return k.mail(h)
 	case postroad.Rcpt:
 		return postroad.Continue, h.SetRecipient(h.Arg(), "arg"+strconv.Itoa(h.Arg())+"@example.test")
 	}
 	return k.message(h)
+}
+
+func (k *kit) helo(h *postroad.Hook) (postroad.Verdict, error) {
+	k.note("remove", "", h.RemoveEHLO("8bitmime"))
+	k.note("remove again", "", h.RemoveEHLO("8bitmime"))
+	k.note("add", "", h.AddEHLO("X-KIT 1"))
+	return postroad.Continue, h.SetMeta(postroad.WithSession, "helo", "done")
 }
 
 func (k *kit) mail(h *postroad.Hook) (postroad.Verdict, error) {
@@ -68,7 +82,12 @@ func (k *kit) message(h *postroad.Hook) (postroad.Verdict, error) {
 	k.header(h)
 	k.envelope(h)
 	k.body(h)
+	h.Log(postroad.Info, k.out.String()) // a line of the log has room for 1,024 octets
+	k.out.Reset()
 	k.state(h)
+	k.queue(h)
+	k.outside(h)
+	k.snapshot(h)
 	h.Log(postroad.Info, k.out.String())
 	return postroad.Quarantine, h.Reply(550, postroad.Enhanced{5, 7, 0}, "kept for the kit")
 }
@@ -181,6 +200,85 @@ func (k *kit) state(h *postroad.Hook) {
 		ok, wait, err := k.bucket.Take("k", 1)
 		k.note("take "+strconv.FormatBool(ok), strconv.FormatInt(wait.Milliseconds(), 10), err)
 	}
+}
+
+func (k *kit) queue(h *postroad.Hook) {
+	k.note("score", "", h.AddScore("KIT", 1500))
+	n, _ := h.GetInt(abi.FieldScore)
+	k.note("sum", strconv.FormatInt(n, 10), nil)
+	k.note("bad symbol", "", h.AddScore("two words", 1))
+	_, err := h.Split(9)
+	k.note("split nobody", "", err)
+	k.note("parent", "", h.Use(postroad.Parent))
+	k.note("no child", "", h.Use(7))
+	k.note("priority", "", h.SetPriority(5))
+	k.note("bad priority", "", h.SetPriority(500))
+	k.note("report", "", h.SetReport(false))
+	k.note("emit", "", h.Emit(postroad.Emission{Recipients: []string{"postmaster@example.test"}, Header: "Subject: report\r\n", Body: "one\r\n"}))
+	k.note("copy", "", h.Emit(postroad.Emission{
+		Sender: "ann@example.org", Recipients: []string{"a@example.test", "b@example.test"}, Header: "Subject: copy\r\n", BodyOfMessage: true,
+	}))
+	k.note("emit to nobody", "", h.Emit(postroad.Emission{Header: "Subject: x\r\n"}))
+	p := make([]byte, 4)
+	m, err := h.ReadPartAt(0, postroad.TextPart, p, 1)
+	k.note("part", string(p[:m]), err)
+	_, err = h.ReadPartAt(9, postroad.DecodedPart, p, 0)
+	k.note("no part", "", err)
+}
+
+func (k *kit) outside(h *postroad.Hook) {
+	a, err := h.Lookup(postroad.TypeMX, "example.test")
+	k.note("records", strconv.Itoa(len(a.Records)), err)
+	for _, r := range a.Records {
+		k.note("record "+strconv.Itoa(r.Preference), r.Data, nil)
+	}
+	a, err = h.Lookup(postroad.TypeA, "none.test")
+	k.note("no records", strconv.Itoa(len(a.Records)), err)
+	r, err := h.Do(postroad.Request{Method: "POST", URL: "https://api.example.test/", Header: []string{"X-A: b"}, Body: "hi", Timeout: time.Second})
+	k.note("fetch", "", err)
+	if err == nil {
+		k.response(r)
+	}
+	k.note("send", "", h.Send(postroad.Request{URL: "https://api.example.test/hook"}))
+	k.note("count", "", h.Count("seen", 2, "by=kit"))
+	k.note("gauge", "", h.SetGauge("level", -1))
+	k.note("observe", "", h.Observe("took", 7))
+	k.note("bad metric", "", h.Count("Two Words", 1))
+	p := make([]byte, 16)
+	k.note("random", "", h.Random(p))
+}
+
+func (k *kit) response(r *postroad.Response) {
+	k.note("status", strconv.Itoa(r.Status), nil)
+	k.note("octets", strconv.FormatInt(r.Size, 10), nil)
+	v, err := r.Header("x-kind")
+	k.note("kind", v, err)
+	v, err = r.Header("X-None")
+	k.note("no kind", v, err)
+	body, err := io.ReadAll(r.Body())
+	k.note("body", string(body), err)
+}
+
+func (k *kit) snapshot(h *postroad.Hook) {
+	s, err := h.Snapshot()
+	k.note("snapshot", "", err)
+	if err != nil {
+		return
+	}
+	v, _ := s.Get(abi.FieldClientIP)
+	k.note("client", v, nil)
+	n, _ := s.GetInt(abi.FieldScore)
+	k.note("sum", strconv.FormatInt(n, 10), nil)
+	for _, r := range s.Recipients {
+		v, _ := r.Get(abi.FieldRcpt)
+		k.note("recipient "+strconv.Itoa(r.Index), v, nil)
+	}
+	k.note("fields", strconv.Itoa(len(s.Header)), nil)
+	for _, y := range s.Symbols {
+		k.note("symbol "+y.Name, strconv.Itoa(y.Milli), nil)
+	}
+	b, err := h.SnapshotJSON()
+	k.note("object", strconv.FormatBool(len(b) > 2 && b[0] == '{'), err)
 }
 
 // note writes "what=value" or "what!words of the error".

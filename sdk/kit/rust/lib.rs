@@ -4,8 +4,9 @@
 //! down what came of it. kit_test.go says what must come.
 
 use postroad::json::push_int;
-use postroad::{abi, log, log_on, now_ms, plugin, Bucket, Error, Field, Hook, Level, PartField};
-use postroad::{Phases, Place, Plugin, Reply, Result, Scope, Store, Value, Verdict, View};
+use postroad::{abi, log, log_on, now_ms, plugin, random, rrtype, secret, Branch, Bucket, Emission, Error, Field, Hook};
+use postroad::{Level, PartField, PartView, Phases, Place, Plugin, Reply, Request, Response, Result, Scope, Store};
+use postroad::{Value, Verdict, View};
 
 struct Kit {
     store: Store,
@@ -26,6 +27,8 @@ impl Plugin for Kit {
         let bucket = Bucket::open("slow");
         note(&mut out, "bucket", done(bucket.map(|_| ())));
         note(&mut out, "bucket denied", done(Bucket::open("other").map(|_| ())));
+        note(&mut out, "secret", secret("key").map(postroad::lossy));
+        note(&mut out, "secret denied", done(secret("other").map(|_| ())));
         match (store, bucket) {
             (Ok(store), Ok(bucket)) => Ok(Kit { store, bucket, out }),
             _ => Err("no store or bucket".to_string()),
@@ -33,7 +36,15 @@ impl Plugin for Kit {
     }
 
     fn phases(&self) -> Phases {
-        Phases::MAIL.with(Phases::RCPT, true).with(Phases::MESSAGE, true)
+        Phases::HELO.with(Phases::MAIL, true).with(Phases::RCPT, true).with(Phases::MESSAGE, true)
+    }
+
+    fn helo(&mut self, h: &Hook) -> Result<Verdict> {
+        note(&mut self.out, "remove", done(h.remove_ehlo("8bitmime")));
+        note(&mut self.out, "remove again", done(h.remove_ehlo("8bitmime")));
+        note(&mut self.out, "add", done(h.add_ehlo("X-KIT 1")));
+        h.set_meta(Scope::Session, "helo", "done")?;
+        Ok(Verdict::Continue)
     }
 
     fn mail(&mut self, h: &Hook) -> Result<Verdict> {
@@ -58,7 +69,12 @@ impl Plugin for Kit {
         header(&mut out, h)?;
         envelope(&mut out, h);
         body(&mut out, h);
+        log(Level::Info, &out);
+        out.clear();
         self.state(&mut out);
+        queue(&mut out, h);
+        outside(&mut out, h);
+        snapshot(&mut out, h);
         log(Level::Info, &out);
         h.reply(Reply { code: 550, enhanced: [5, 7, 0], text: "kept for the kit" })?;
         Ok(Verdict::Quarantine)
@@ -143,6 +159,77 @@ fn body(out: &mut String, h: &Hook) {
     for f in [PartField::Type, PartField::Depth, PartField::Filename, PartField::Size] {
         note(out, "part", h.part(0, f).map(|v| v.unwrap_or_default()));
     }
+}
+
+fn queue(out: &mut String, h: &Hook) {
+    note(out, "score", done(h.add_score("KIT", 1500)));
+    note(out, "sum", Ok(int(h.get_int(abi::FIELD_SCORE).unwrap_or(0))));
+    note(out, "bad symbol", done(h.add_score("two words", 1)));
+    note(out, "split nobody", done(h.split(&[9]).map(|_| ())));
+    note(out, "parent", done(h.switch_to(Branch::PARENT)));
+    note(out, "no child", done(h.switch_to(Branch::numbered(7))));
+    note(out, "priority", done(h.set_queue(abi::QUEUE_PRIORITY, 5)));
+    note(out, "bad priority", done(h.set_queue(abi::QUEUE_PRIORITY, 500)));
+    note(out, "report", done(h.set_queue(abi::QUEUE_DSN, 0)));
+    let report = Emission { recipients: &["postmaster@example.test"], header: "Subject: report\r\n", body: Some(b"one\r\n"), ..Default::default() };
+    note(out, "emit", done(h.emit(report)));
+    let copy = Emission { sender: "ann@example.org", recipients: &["a@example.test", "b@example.test"], header: "Subject: copy\r\n", body: None };
+    note(out, "copy", done(h.emit(copy)));
+    note(out, "emit to nobody", done(h.emit(Emission { header: "Subject: x\r\n", body: Some(b""), ..Default::default() })));
+    let mut buf = [0; 4];
+    let n = h.read_part(0, PartView::Text, 1, &mut buf);
+    note(out, "part", n.map(|n| postroad::lossy(buf[..n].to_vec())));
+    note(out, "no part", done(h.read_part(9, PartView::Decoded, 0, &mut buf).map(|_| ())));
+}
+
+fn outside(out: &mut String, h: &Hook) {
+    let a = h.lookup(rrtype::MX, "example.test");
+    note(out, "records", a.clone().map(|a| int(a.records.len() as i64)));
+    for r in a.map(|a| a.records).unwrap_or_default() {
+        note(out, &["record ", &int(r.preference as i64)].concat(), Ok(postroad::lossy(r.data)));
+    }
+    note(out, "no records", h.lookup(rrtype::A, "none.test").map(|a| int(a.records.len() as i64)));
+    let url = "https://api.example.test/";
+    let r = h.fetch(Request { method: "POST", url, header: &["X-A: b"], body: b"hi", timeout_ms: 1000 });
+    note(out, "fetch", done(r.map(|_| ())));
+    if let Ok(r) = r {
+        response(out, r);
+    }
+    note(out, "send", done(h.send(Request { url: "https://api.example.test/hook", ..Default::default() })));
+    note(out, "count", done(h.count("seen;by=kit", 2)));
+    note(out, "gauge", done(h.set_gauge("level", -1)));
+    note(out, "observe", done(h.observe("took", 7)));
+    note(out, "bad metric", done(h.count("Two Words", 1)));
+    note(out, "random", done(random(&mut [0; 16])));
+}
+
+fn response(out: &mut String, r: Response) {
+    note(out, "status", Ok(int(r.status as i64)));
+    note(out, "octets", Ok(int(r.size as i64)));
+    note(out, "kind", r.header("x-kind").map(|v| v.unwrap_or_default()));
+    note(out, "no kind", r.header("X-None").map(|v| v.unwrap_or_default()));
+    let mut buf = [0; 64];
+    note(out, "body", r.read(0, &mut buf).map(|n| postroad::lossy(buf[..n].to_vec())));
+}
+
+fn snapshot(out: &mut String, h: &Hook) {
+    let s = h.snapshot();
+    note(out, "snapshot", done(s.as_ref().map(|_| ()).map_err(|e| *e)));
+    let s = match s {
+        Ok(s) => s,
+        Err(_) => return,
+    };
+    let text = |v: Option<&[u8]>| postroad::lossy(v.unwrap_or_default().to_vec());
+    note(out, "client", Ok(text(s.octets(abi::FIELD_CLIENT_IP))));
+    note(out, "sum", Ok(int(s.get_int(abi::FIELD_SCORE).unwrap_or(0))));
+    for r in &s.recipients {
+        note(out, &["recipient ", &int(r.index as i64)].concat(), Ok(text(r.octets(abi::FIELD_RCPT))));
+    }
+    note(out, "fields", Ok(int(s.header.len() as i64)));
+    for (name, milli) in &s.symbols {
+        note(out, &["symbol ", &postroad::lossy(name.clone())].concat(), Ok(int(*milli as i64)));
+    }
+    note(out, "object", h.snapshot_json().map(|b| truth(b.len() > 2 && b[0] == b'{').to_string()));
 }
 
 impl Kit {

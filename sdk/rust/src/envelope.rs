@@ -12,6 +12,11 @@ pub struct Branch(i32);
 impl Branch {
     /// The envelope that a hook begins with.
     pub const PARENT: Branch = Branch(0);
+
+    /// The n-th envelope that this hook has split off, from 1 on.
+    pub fn numbered(n: u32) -> Branch {
+        Branch(n as i32)
+    }
 }
 
 /// A new message.
