@@ -33,6 +33,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/fixture"
 	"github.com/postroad-mail/postroad/core/internal/kv"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // Setup is the plugin's place in pipeline.hcl, as text in its language.
@@ -216,6 +217,10 @@ func (p *Plugin) options(c *config.Config) (wasmhost.StageOptions, error) {
 			Depth: l.Depth, Instances: l.Instances, Isolation: l.Isolation,
 		},
 		Stores: map[string]wasmhost.Store{}, Buckets: map[string]wasmhost.Bucket{},
+	}
+	for _, name := range c.Plugins[0].Phases {
+		phase, _ := mail.PhaseByName(name) // checked
+		o.Phases |= mail.Phases(phase)
 	}
 	stores := kv.NewStores(kv.Config{Clock: p.clock})
 	p.t.Cleanup(stores.Close)
