@@ -13,6 +13,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/postroad-mail/postroad/core/internal/wasmhost/metering"
 	"github.com/postroad-mail/postroad/sdk/abi"
@@ -81,7 +82,7 @@ func (c *code) build(ctx context.Context, wasm []byte) error {
 func (c *code) compile(ctx context.Context, metered []byte) error {
 	c.cache = c.host.cache.compiled()
 	err := c.compileWith(ctx, metered)
-	if err != nil && c.cache != nil {
+	if err != nil && c.cache != nil && ctx.Err() == nil && !errors.Is(err, errCompile) {
 		c.host.logger.Warn("compiled plugins cannot be kept", "error", err)
 		c.close()
 		err = c.compileWith(ctx, metered)
@@ -154,10 +155,22 @@ func (c *code) compileWith(ctx context.Context, metered []byte) error {
 		config = config.WithCompilationCache(c.cache)
 	}
 	c.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	limited, cancel := context.WithTimeoutCause(ctx, c.host.o.MaxCompile, errCompile)
+	defer cancel()
 	var err error
-	c.compiled, err = c.runtime.CompileModule(ctx, metered)
+	c.compiled, err = c.runtime.CompileModule(experimental.WithCompilationWorkers(limited, compileWorkers), metered)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return fmt.Errorf("%w, %v; make it smaller", errCompile, c.host.o.MaxCompile)
+	}
 	return err
 }
+
+// compileWorkers is how many functions are compiled at once. With one alone the
+// engine does not look at the context between functions. That one function takes
+// not too long is up to the limits of package metering.
+const compileWorkers = 2
+
+var errCompile = errors.New("it takes longer than it may")
 
 // checkTypes checks the types of what is exported and imported.
 func (c *code) checkTypes() error {

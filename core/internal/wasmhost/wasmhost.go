@@ -73,11 +73,15 @@ type Options struct {
 	MaxModule int64     // octets a module may have; 0 means 32 MiB
 	MaxMemory int64     // octets of linear memory of all instances together; 0 means 2 GiB
 	Random    io.Reader // nil means crypto/rand
+
+	MaxCompile time.Duration // that the compilation of a module may take; 0 means two minutes
 }
 
 const (
 	defaultMaxModule = 32 << 20
 	defaultMaxMemory = 2 << 30
+
+	defaultMaxCompile = 2 * time.Minute
 )
 
 // Host holds what its modules share. It is safe for use by many goroutines.
@@ -123,6 +127,9 @@ func New(_ context.Context, o Options) (*Host, error) {
 	}
 	if h.o.MaxMemory == 0 {
 		h.o.MaxMemory = defaultMaxMemory
+	}
+	if h.o.MaxCompile == 0 {
+		h.o.MaxCompile = defaultMaxCompile
 	}
 	h.budget = newBudget(h.o.MaxMemory)
 	if o.CacheDir == "" {

@@ -3,6 +3,9 @@
 package metering
 
 func (m *module) readBodies(r *reader) {
+	if r.left() > maxCode {
+		r.fail(ErrLimit, "%d octets of code, at most %d are allowed", r.left(), maxCode)
+	}
 	for n := r.count("bodies", maxFunctions); n > 0 && r.err == nil; n-- {
 		size := r.u32()
 		if size > maxBody {

@@ -76,6 +76,8 @@ func (m *module) blockType(r *reader) {
 	case r.err != nil || n == -64 && r.pos == at+1:
 	case n >= int64(len(m.types)):
 		r.fail(ErrMalformed, "type %d does not exist, there are %d", n, len(m.types))
+	case n >= 0 && len(m.types[n].params) > maxBlockParams:
+		r.fail(ErrLimit, "a block of %d parameters, at most %d are allowed", len(m.types[n].params), maxBlockParams)
 	case n < -64 || n < 0 && r.pos != at+1:
 		r.fail(ErrMalformed, "block type %d", n)
 	case n < 0:

@@ -4,7 +4,7 @@ package metering
 
 // Version changes whenever the same module would be rewritten differently. It
 // belongs into the key of every cache of rewritten or compiled modules.
-const Version = "2"
+const Version = "3"
 
 // The names under which the rewritten module exports its counters. A module
 // that exports a name with the prefix Reserved itself is refused.
@@ -61,13 +61,16 @@ func Rewrite(wasm []byte, options Options) ([]byte, error) {
 }
 
 // Strip returns the module as it was, without the custom sections that Rewrite
-// drops, after the checks that Rewrite makes outside of function bodies. It is
-// the form to hand to an engine for validation: sizes and counts are sane, so
-// that a decoder that trusts them allocates no more than the module is worth.
-// Every error is an *Error.
+// drops, after the checks that Rewrite makes outside of function bodies, and of
+// all limits. It is the form to hand to an engine for validation: sizes and counts
+// are sane, so that a decoder that trusts them allocates no more than the module
+// is worth. Every error is an *Error.
 func Strip(wasm []byte) ([]byte, error) {
 	m, err := parse(wasm)
 	if err != nil {
+		return nil, err
+	}
+	if err := m.surveyed(); err != nil {
 		return nil, err
 	}
 	return m.encode(), nil

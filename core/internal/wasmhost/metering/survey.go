@@ -20,15 +20,19 @@ type surveyor struct {
 	sets  []uint32   // the locals that are assigned, in the order of the code
 	open  []int      // for each open block the loop that it is, or -1
 	in    []int      // those that are loops
+
+	effort effort
 }
 
 // survey reads the instructions of a function up to the last end, which must be
 // the last octet.
 func (s *surveyor) survey(r *reader, locals uint32) error {
 	s.scope = scope{locals: locals}
+	s.effort.begin(locals)
 	s.loops, s.sets, s.open, s.in = s.loops[:0], s.sets[:0], s.open[:0], s.in[:0]
 	for s.step(r) {
 	}
+	s.effort.check(r)
 	r.end("function body")
 	return r.fault()
 }
@@ -44,7 +48,9 @@ func (s *surveyor) step(r *reader) bool {
 	if r.err != nil {
 		return false
 	}
-	s.note(op, r.data[start:r.pos])
+	raw := r.data[start:r.pos]
+	s.effort.note(s.m, op, raw)
+	s.note(op, raw)
 	s.control(r, op)
 	return r.err == nil
 }
