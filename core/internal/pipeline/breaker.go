@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // Faulter is the error of a stage that knows its cause, as metrics spell it.
@@ -36,16 +38,23 @@ const (
 //
 // It opens after a number of failures in a row, of which a public client network
 // (/24, /64) counts once: mail of one stranger, however much, does not take a
-// stage from the others. It is safe for use by many goroutines.
-type Breaker struct {
+// stage from the others. Each phase is counted by itself: a stage that answers
+// every RCPT and fails at every message is broken in phase message, and its
+// answers to RCPT neither hide that nor are they given up for it. It is safe for
+// use by many goroutines.
+type Breaker struct{ phases [mail.PhaseReset + 1]circuit }
+
+// circuit is the breaker of one phase.
+type circuit struct {
 	failed atomic.Int32 // failures in a row that count
 	open   atomic.Bool
 
-	mu    sync.Mutex
-	o     BreakerOptions
-	from  map[netip.Prefix]bool // networks that were counted
-	wait  time.Duration         // until the next probe
-	probe time.Time             // not before
+	mu      sync.Mutex
+	o       BreakerOptions
+	from    map[netip.Prefix]bool // networks that were counted
+	wait    time.Duration         // until the next probe
+	probe   time.Time             // not before
+	probing bool                  // a probe was let through, and has not failed
 }
 
 // NewBreaker returns a closed breaker.
@@ -63,17 +72,33 @@ func (b *Breaker) Configure(o BreakerOptions) {
 	if o.Probe == 0 {
 		o.Probe = defaultProbe
 	}
+	for i := range b.phases {
+		b.phases[i].configure(o)
+	}
+}
+
+// Open reports whether the stage counts as broken in any phase.
+func (b *Breaker) Open() bool {
+	for i := range b.phases {
+		if b.phases[i].open.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// in returns the breaker of a phase.
+func (b *Breaker) in(p mail.Phase) *circuit { return &b.phases[p] }
+
+func (b *circuit) configure(o BreakerOptions) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.o = o
 }
 
-// Open reports whether the stage counts as broken.
-func (b *Breaker) Open() bool { return b.open.Load() }
-
 // allow reports whether a hook may be called at now. While the breaker is open
 // that is one probe per wait.
-func (b *Breaker) allow(now time.Time) bool {
+func (b *circuit) allow(now time.Time) bool {
 	if !b.open.Load() {
 		return true
 	}
@@ -82,13 +107,13 @@ func (b *Breaker) allow(now time.Time) bool {
 	if now.Before(b.probe) {
 		return false
 	}
-	b.probe = now.Add(b.wait) // if the probe never comes back, another one goes then
+	b.probe, b.probing = now.Add(b.wait), true // if the probe never comes back, another one goes then
 	return true
 }
 
 // succeeded notes a hook that ended well and reports whether it closed the
 // breaker.
-func (b *Breaker) succeeded() (closed bool) {
+func (b *circuit) succeeded() (closed bool) {
 	if b.failed.Load() == 0 {
 		return false
 	}
@@ -100,13 +125,14 @@ func (b *Breaker) succeeded() (closed bool) {
 }
 
 // failedFrom notes a hook of a client that failed and reports whether that
-// opened the breaker.
-func (b *Breaker) failedFrom(client netip.Addr, now time.Time) (opened bool) {
+// opened the breaker. While it is open only probes count: calls that were under
+// way when it opened say nothing new.
+func (b *circuit) failedFrom(client netip.Addr, now time.Time) (opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.open.Load() { // a probe failed, or a call from before
-		if !now.Before(b.probe.Add(-b.wait)) {
-			b.wait = min(2*b.wait, maxProbe)
+	if b.open.Load() {
+		if b.probing {
+			b.wait, b.probing = min(2*b.wait, maxProbe), false
 			b.probe = now.Add(b.wait)
 		}
 		return false
@@ -117,7 +143,7 @@ func (b *Breaker) failedFrom(client netip.Addr, now time.Time) (opened bool) {
 	if int(b.failed.Add(1)) < b.o.Failures {
 		return false
 	}
-	b.wait = b.o.Probe
+	b.wait, b.probing = b.o.Probe, false
 	b.probe = now.Add(b.wait)
 	b.open.Store(true)
 	return true
@@ -125,7 +151,7 @@ func (b *Breaker) failedFrom(client netip.Addr, now time.Time) (opened bool) {
 
 // counts reports whether a failure of that client's mail is a new one. Private
 // and unknown addresses are our own side, where one address may be everybody.
-func (b *Breaker) counts(client netip.Addr) bool {
+func (b *circuit) counts(client netip.Addr) bool {
 	client = client.Unmap()
 	if !client.IsValid() || client.IsLoopback() || client.IsPrivate() {
 		return true

@@ -3,15 +3,18 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 func TestBreaker(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	b := NewBreaker(BreakerOptions{Failures: 3, Probe: time.Second})
+	b := NewBreaker(BreakerOptions{Failures: 3, Probe: time.Second}).in(mail.PhaseMessage)
 	fail := func(client string) bool { return b.failedFrom(netip.MustParseAddr(client), at) }
 	for _, c := range []struct {
 		client string
@@ -40,7 +43,7 @@ func TestBreaker(t *testing.T) {
 		}
 		fail("192.0.2.1")
 	}
-	if !b.succeeded() || b.Open() || !b.allow(at) {
+	if !b.succeeded() || b.open.Load() || !b.allow(at) {
 		t.Error("a success did not close it")
 	}
 	if b.succeeded() || fail("192.0.2.1") || fail("198.51.100.1") {
@@ -49,7 +52,7 @@ func TestBreaker(t *testing.T) {
 }
 
 func TestSuccessBetweenFailuresKeepsTheBreakerClosed(t *testing.T) {
-	b := NewBreaker(BreakerOptions{})
+	b := NewBreaker(BreakerOptions{}).in(mail.PhaseMessage)
 	for i := range 100 {
 		if b.failedFrom(netip.MustParseAddr(fmt.Sprintf("10.0.0.%d", i+1)), time.Time{}) {
 			t.Fatalf("opened at failure %d", i)
@@ -61,7 +64,7 @@ func TestSuccessBetweenFailuresKeepsTheBreakerClosed(t *testing.T) {
 }
 
 func TestOneStrangerCannotOpenABreaker(t *testing.T) {
-	b := NewBreaker(BreakerOptions{})
+	b := NewBreaker(BreakerOptions{}).in(mail.PhaseMessage)
 	for range 1000 {
 		if b.failedFrom(netip.MustParseAddr("203.0.113.7"), time.Time{}) {
 			t.Fatal("opened")
@@ -71,7 +74,7 @@ func TestOneStrangerCannotOpenABreaker(t *testing.T) {
 
 func TestOwnSideCountsEach(t *testing.T) {
 	for _, client := range []netip.Addr{{}, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::ffff:10.1.2.3")} {
-		b := NewBreaker(BreakerOptions{Failures: 2})
+		b := NewBreaker(BreakerOptions{Failures: 2}).in(mail.PhaseMessage)
 		if b.failedFrom(client, time.Time{}) || !b.failedFrom(client, time.Time{}) {
 			t.Errorf("two failures of %v do not open it", client)
 		}
@@ -84,11 +87,51 @@ func TestBreakersSurvive(t *testing.T) {
 	if s.Get("inbound/filter@1", BreakerOptions{Failures: 1}) != b || s.Get("inbound/filter@2", BreakerOptions{}) == b {
 		t.Error("names and breakers do not go together")
 	}
-	if !b.failedFrom(netip.Addr{}, time.Time{}) {
+	if !b.in(mail.PhaseMail).failedFrom(netip.Addr{}, time.Time{}) {
 		t.Error("new options do not count")
 	}
 	s.Keep(map[string]bool{"inbound/filter@2": true})
 	if s.Get("inbound/filter@1", BreakerOptions{}) == b {
 		t.Error("not forgotten")
+	}
+}
+
+// Fifty messages are under way when the tenth failure opens the breaker: the
+// forty that fail behind it are no probes.
+func TestFailuresThatWereUnderWayDoNotPutTheProbeOff(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	b := NewBreaker(BreakerOptions{Failures: 10, Probe: time.Second}).in(mail.PhaseMessage)
+	for i := range 50 {
+		b.failedFrom(netip.MustParseAddr(fmt.Sprintf("10.0.0.%d", i+1)), at.Add(time.Duration(i)*time.Millisecond))
+	}
+	if !b.allow(at.Add(1100 * time.Millisecond)) {
+		t.Errorf("no probe after a second; the next one in %v", b.probe.Sub(at))
+	}
+}
+
+// A stage that answers MAIL and RCPT and traps in each message is broken all the
+// same.
+type halfBroken struct{ calls int }
+
+func (*halfBroken) Phases() mail.PhaseSet { return mail.Phases(mail.PhaseRcpt, mail.PhaseMessage) }
+func (s *halfBroken) Run(_ context.Context, h *Hook) (mail.Verdict, error) {
+	if h.Phase() == mail.PhaseMessage {
+		s.calls++
+		return 0, trapped{"trap"}
+	}
+	return mail.Continue, nil
+}
+
+func TestStageThatFailsInOnePhaseOnlyIsBroken(t *testing.T) {
+	var f fixture
+	s := &halfBroken{}
+	p := f.pipeline(Step{Name: "half", Stage: s, Breaker: NewBreaker(BreakerOptions{})})
+	for range 30 {
+		tx := f.begin(p)
+		tx.Rcpt(context.Background(), mail.Recipient{Address: "a@x.test", Original: "a@x.test"})
+		runMessage(tx, MixedTempfail)
+	}
+	if s.calls > 12 {
+		t.Errorf("called %d times", s.calls)
 	}
 }

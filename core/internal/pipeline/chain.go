@@ -106,12 +106,12 @@ func (p *Pipeline) run(ctx context.Context, s *Step, h *Hook) fate {
 	return fate{verdict: v, reply: h.replyFor(v), stage: s.Name}
 }
 
-// attempt calls a stage that is called in that phase and not broken.
+// attempt calls a stage that is called in that phase and not broken in it.
 func (p *Pipeline) attempt(ctx context.Context, s *Step, h *Hook) (mail.Verdict, error) {
 	if !s.Stage.Phases().Has(h.phase) {
 		return mail.Continue, nil
 	}
-	if s.Breaker != nil && !s.Breaker.allow(p.o.Now()) {
+	if s.Breaker != nil && !s.Breaker.in(h.phase).allow(p.o.Now()) {
 		err := brokenError{s.Name}
 		if p.o.Observer != nil {
 			p.o.Observer.StageDone(h.env, s.Name, h.phase, mail.Continue, 0, err)
@@ -129,9 +129,9 @@ func (p *Pipeline) noted(s *Step, h *Hook, err error) {
 	}
 	changed := false
 	if err == nil {
-		changed = b.succeeded()
+		changed = b.in(h.phase).succeeded() && !b.Open()
 	} else if !overloaded(err) {
-		changed = b.failedFrom(h.env.Client.Addr.Addr(), p.o.Now())
+		changed = b.in(h.phase).failedFrom(h.env.Client.Addr.Addr(), p.o.Now())
 	}
 	if changed && p.o.OnBreaker != nil {
 		p.o.OnBreaker(s.Name, err != nil)

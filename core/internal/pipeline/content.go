@@ -28,7 +28,7 @@ func (t *Transaction) Headers(ctx context.Context, header mail.Header, received 
 }
 
 func (t *Transaction) head(header mail.Header, received int) {
-	t.root.header, t.root.own, t.headed = header, received+1, true
+	t.root.header, t.root.own, t.came, t.headed = header, received+1, header, true
 }
 
 // refuse keeps a refusal for those who still ask.

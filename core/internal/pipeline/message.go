@@ -54,6 +54,7 @@ func (t *Transaction) Message(ctx context.Context, header mail.Header, body mail
 		return Result{Reply: t.over, Emitted: t.Emitted()}
 	}
 	t.first = *t.root
+	t.first.header = t.came
 	t.root.settleAll(t.sticky, t.root.fates)
 	t.branches = []*branch{t.root}
 	for i := range t.p.o.Steps {

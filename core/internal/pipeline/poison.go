@@ -72,11 +72,7 @@ func (t *Transaction) poisoned(f fate) fate {
 	if t.p.o.Poison == nil || !f.failed || f.verdict != mail.Tempfail || !poisonous(f.err) {
 		return f
 	}
-	d, err := t.first.digestOf()
-	if err != nil {
-		return f
-	}
-	n := t.p.o.Poison.failed(d)
+	n := t.attempt()
 	if n < poisonAttempts {
 		return f
 	}
@@ -84,6 +80,18 @@ func (t *Transaction) poisoned(f fate) fate {
 	text := fmt.Sprintf("stage %s failed %d times on this message: %s", f.stage, n, why)
 	f.verdict, f.reply = mail.Quarantine, mail.NewReply(250, mail.Enhanced{2, 0, 0}, text)
 	return f
+}
+
+// attempt returns which attempt at the message this is among those that made a
+// stage fail, however many of its parts do; 0 when that cannot be told.
+func (t *Transaction) attempt() int {
+	if t.attempts > 0 {
+		return t.attempts
+	}
+	if d, err := t.first.digestOf(); err == nil {
+		t.attempts = t.p.o.Poison.failed(d)
+	}
+	return t.attempts
 }
 
 // digestOf returns what a message is known by: it stays the same when the client

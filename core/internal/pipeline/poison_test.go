@@ -3,8 +3,12 @@
 package pipeline
 
 import (
+	"context"
 	"encoding/binary"
+	"fmt"
 	"testing"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 func TestPoisonCounts(t *testing.T) {
@@ -33,5 +37,49 @@ func TestPoisonIsBounded(t *testing.T) {
 	binary.LittleEndian.PutUint64(last[:], maxPoison+999)
 	if p.failed(last) != 2 || p.failed(first) != 1 {
 		t.Error("the oldest did not go first")
+	}
+}
+
+func TestPoisonIsThreeAttemptsAndNotThreeBranches(t *testing.T) {
+	var f fixture
+	p := f.pipeline(Step{Name: "split", Stage: stageFunc(func(h *Hook) (mail.Verdict, error) {
+		_, err := h.Split([]int{0})
+		if err == nil {
+			_, err = h.Split([]int{1})
+		}
+		return mail.Continue, err
+	})}, Step{Name: "bad", Stage: traps("trap")})
+	p.o.Poison = NewPoison()
+	for attempt := 1; attempt <= 2; attempt++ {
+		if r := runMessage(f.begin(p, "a@x.test", "b@x.test", "c@x.test"), MixedTempfail); r.Reply == nil || !r.Reply.Temporary() {
+			t.Errorf("attempt %d: %s", attempt, outline(r))
+		}
+	}
+}
+
+type headerStage struct{ n int }
+
+func (*headerStage) Phases() mail.PhaseSet { return mail.Phases(mail.PhaseHeaders) }
+func (s *headerStage) Run(_ context.Context, h *Hook) (mail.Verdict, error) {
+	s.n++
+	_, err := h.AddHeader(0, "X-Scan-Id", fmt.Sprint(s.n))
+	return mail.Continue, err
+}
+
+func TestPoisonIsKnownWhateverStagesAddToItsHeader(t *testing.T) {
+	var f fixture
+	p := f.pipeline(Step{Name: "ids", Stage: &headerStage{}}, Step{Name: "bad", Stage: traps("trap")})
+	p.o.Poison = NewPoison()
+	var last Result
+	for range 3 {
+		tx := f.begin(p, "a@x.test")
+		h := mail.ParseHeader([]byte("Received: by us\r\nSubject: hello\r\n\r\n"))
+		if r := tx.Headers(context.Background(), h, 0); r != nil {
+			t.Fatal(r)
+		}
+		last = tx.Message(context.Background(), h, mail.BytesBody("x\r\n"), 0, MixedTempfail)
+	}
+	if last.Reply != nil {
+		t.Errorf("third attempt: %s", outline(last))
 	}
 }

@@ -14,13 +14,15 @@ import (
 type Transaction struct {
 	p        *Pipeline
 	root     *branch
-	first    branch           // what phase message began with
+	first    branch           // what phase message began with, and the header as it came
+	attempts int              // at this message that made a stage fail; 0: not counted yet
 	queued   []mail.StageMark // the stages that were called in phase queued
 	branches []*branch        // of phase message
 	lives    lives
 	life     lifetime
 	sticky   fate // of the phases before RCPT, for all recipients: a failed stage's quarantine
-	headed   bool // the header section is there
+	came     mail.Header
+	headed   bool // the header section is there: it came
 	feeds    []feed
 	closed   bool
 	over     *mail.Reply // the phases data, headers or body refused the message
