@@ -30,7 +30,7 @@ func (h deliveryHooks) Begin(route string, env *mail.Envelope, c delivery.Conten
 	}
 	header := mail.ParseHeader(c.Header)
 	header.End()
-	return &attempt{r: h.r, g: g, env: env, body: c.Body, out: pl.Outbound(env, header, c.Body)}
+	return &attempt{r: h.r, g: g, env: env, out: pl.Outbound(env, header, c.Body)}
 }
 
 // routePipeline returns the pipeline of a route as it runs now, nil if there is
@@ -45,11 +45,10 @@ func (g *generation) routePipeline(route string) *pipeline.Pipeline {
 
 // attempt is one delivery attempt with the stages of its generation.
 type attempt struct {
-	r    *Relay
-	g    *generation
-	env  *mail.Envelope
-	body mail.Body
-	out  *pipeline.Outbound
+	r   *Relay
+	g   *generation
+	env *mail.Envelope
+	out *pipeline.Outbound
 }
 
 func known(f delivery.Facts) pipeline.Delivery {
@@ -71,7 +70,7 @@ func (a *attempt) Predeliver(ctx context.Context, f delivery.Facts, rcpts []int)
 	}
 	env := *a.env
 	env.Sender = d.Sender
-	env.EightBit = env.EightBit || d.Body != a.body // who wrote it did not say
+	env.EightBit = true // who wrote it did not say
 	e.Changed, e.Envelope, e.Body = true, &env, d.Body
 	e.Header = d.Header.AppendTo(make([]byte, 0, d.Header.Size()))
 	return e

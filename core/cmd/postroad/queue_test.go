@@ -5,6 +5,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // Mail that no stage gave a route waits for the route that the rules name.
@@ -36,5 +38,15 @@ func TestQueueShowPrintsNoControlCharacters(t *testing.T) {
 	out, _, code := call("", "-c", file, "queue", "show", strings.Fields(lines[1])[0])
 	if code != 0 || !strings.Contains(out, "Subject: odd") || strings.ContainsAny(out, "\x1b\a\u009b\r") {
 		t.Errorf("%d %q", code, out)
+	}
+}
+
+// Which code touched a message is told with it.
+func TestQueueShowPrintsStagesAndScores(t *testing.T) {
+	var b strings.Builder
+	printMessage(&b, mail.QueueEntry{ID: "1", Stages: []mail.StageMark{{Stage: "filter", Code: "sha256:00ff"}},
+		Scores: []mail.Score{{Stage: "filter", Symbol: "ODD\x1b", Milli: -1500}}})
+	if !strings.Contains(b.String(), "\nstage filter: sha256:00ff\nscore ODD\uFFFD by stage filter: -1.5\n") {
+		t.Errorf("%q", b.String())
 	}
 }

@@ -170,8 +170,13 @@ func (q *fakeQueue) Settle(_ context.Context, results ...Result) error {
 func (q *fakeQueue) settle(id string, o Settled) {
 	q.unlease("settle", id, o.Recipient)
 	st := &q.byID[id].states[o.Recipient]
-	st.Attempts++
-	st.Last, st.Next, st.Done = o.Outcome, o.Next, o.Next.IsZero()
+	if !o.Untried {
+		st.Attempts++
+	}
+	st.Last, st.Next, st.Done = o.Outcome, o.Next, o.Next.IsZero() && !o.Held
+	if o.Held {
+		st.Held = o.Reply.Text
+	}
 	if st.Done == (o.Status == mail.Deferred) {
 		q.faults = append(q.faults, fmt.Sprintf("settle of %s/%d as %s with next %v", id, o.Recipient, o.Status, o.Next))
 	}
@@ -394,5 +399,5 @@ func (f fakeReporter) Report(env *mail.Envelope, header []byte, failed []mail.Ou
 		rs = append(rs, o.Recipient)
 	}
 	slices.Sort(rs)
-	return &Report{Body: fmt.Appendf(nil, "report to %s on %v with %d octets of header", env.Sender.Path(), rs, len(header))}, nil
+	return &Report{Body: fmt.Appendf(nil, "report to %s on %v with %d octets of header%s", env.Sender.Path(), rs, len(header), added)}, nil
 }

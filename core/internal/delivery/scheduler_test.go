@@ -162,7 +162,7 @@ func TestTransactionsTakeTurns(t *testing.T) {
 // The queue fails for a while: outcomes are kept and settled later, nothing is
 // leased meanwhile, nothing is delivered twice.
 func TestQueueThatCannotSettle(t *testing.T) {
-	r := newRig(t, nil)
+	r := newRig(t, func(o *Options) { o.IdleTimeout = 24 * time.Hour }) // the clock runs ahead below
 	r.hosts("example.org")
 	r.queue.mu.Lock()
 	r.queue.fail = errors.New("disk full")
