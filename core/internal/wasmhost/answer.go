@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -62,8 +63,34 @@ type answer struct {
 	Code     int    `json:"code"`
 	Enhanced string `json:"enhanced"`
 	Text     string `json:"text"`
-	Ops      []op   `json:"ops"`
+	Ops      ops    `json:"ops"`
 	Body     string `json:"body"`
+}
+
+// ops are at most as many as a call may make edits. They are counted while they
+// are read: three octets of JSON make an op of hundreds.
+type ops []op
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *ops) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		if err == nil && t != nil {
+			err = errors.New("ops is no list")
+		}
+		return err
+	}
+	for d.More() {
+		if len(*l) == maxEdits {
+			return fmt.Errorf("ops has more than %d: %w", maxEdits, abi.ErrLimit)
+		}
+		*l = append(*l, op{})
+		if err := d.Decode(&(*l)[len(*l)-1]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // op is one edit. Which members count depends on Op.
@@ -161,7 +188,7 @@ func parseAnswer(line []byte) (*answer, error) {
 	if err := d.Decode(a); err != nil {
 		return nil, fmt.Errorf("the first line that it wrote is no answer: %w", err)
 	}
-	if d.More() {
+	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("the first line that it wrote has more than one JSON value")
 	}
 	if a.Body != "" && a.Body != "replace" {

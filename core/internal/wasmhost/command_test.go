@@ -21,6 +21,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/fixture"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
 // order returns a hook about a message that tells testdata/guests/obey.wat what
@@ -613,4 +614,22 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("a bare line feed in %q", got)
 		}
 	})
+}
+
+// A list of a hundred thousand empty ops is 1 MiB of JSON, and would be a
+// gigabyte of them.
+func TestOpsAreCountedWhileTheyAreRead(t *testing.T) {
+	if _, err := parseAnswer([]byte(`{"ops": [` + strings.Repeat("{},", maxLine/3-10) + `{}]}`)); !errors.Is(err, abi.ErrLimit) {
+		t.Errorf("error %v", err)
+	}
+	for line, want := range map[string]int{`{"ops": [{}, {}]}`: 2, `{"ops": null}`: 0, `{"ops": []}`: 0, `{}`: 0} {
+		if a, err := parseAnswer([]byte(line)); err != nil || len(a.Ops) != want {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	for _, line := range []string{`{"ops": {}}`, `{"ops": 1}`, `{"ops": [1]}`, `{"ops": [{"nmae": "X"}]}`, `{} ]`, `{} }`, `{} {}`} {
+		if _, err := parseAnswer([]byte(line)); err == nil {
+			t.Errorf("%s is taken", line)
+		}
+	}
 }
