@@ -114,7 +114,7 @@ func TestSelfTestThatFails(t *testing.T) {
 func TestFixturesThatAModuleCannotBring(t *testing.T) {
 	h := newHost(t, Options{})
 	for fixtures, want := range map[string]string{
-		`{}`:                               "its section postroad.fixtures cannot be used: json: cannot unmarshal object",
+		`{}`:                               "its section postroad.fixtures cannot be used: fixtures are not a list",
 		`[{"about":"x","config":["a=1"]}]`: "fixture 0: config and blocks are in HCL, which is not read at load",
 	} {
 		if _, err := loadTested(t, h, readWasm(t, "guests/empty.wasm"), fixtures); err == nil || !strings.Contains(err.Error(), want) {
