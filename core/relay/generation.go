@@ -141,7 +141,7 @@ func (g *generation) place(ctx context.Context, at *chainStep, in string, c *con
 		s.When = c.When
 	}
 	if s.Stage, s.Code, err = g.stage(ctx, stageOf{c.Name, c.Plugin, c.Config}, modules, src, p); err != nil {
-		return fmt.Errorf("%s: stage %q: %w", c.Pos, c.Name, err)
+		return fmt.Errorf("%s: stage %q, plugin %q: %w", c.Pos, c.Name, c.Plugin, err)
 	}
 	key := stageKey(in, c.Name)
 	s.Breaker = g.breaker(key, s.Code, c.Breaker, p)
@@ -149,7 +149,7 @@ func (g *generation) place(ctx context.Context, at *chainStep, in string, c *con
 		return nil
 	}
 	if s.Candidate, err = g.candidate(ctx, c, modules, src, p); err != nil {
-		return fmt.Errorf("%s: candidate of stage %q: %w", c.Candidate.Pos, c.Name, err)
+		return fmt.Errorf("%s: candidate of stage %q, plugin %q: %w", c.Candidate.Pos, c.Name, c.Candidate.Plugin, err)
 	}
 	at.rollout = p.rollouts.of(key, c)
 	at.promoted = g.breaker(key, s.Candidate.Code, c.Breaker, p)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -75,7 +76,7 @@ func run(args []string, s streams) int {
 		return exitUsage
 	}
 	if err := ctx.Run(&c, s); err != nil {
-		fmt.Fprintln(s.err, "postroad:", err)
+		fmt.Fprintln(s.err, "postroad:", strings.TrimRight(err.Error(), "\n"))
 		return exitCode(err)
 	}
 	return 0

@@ -10,6 +10,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -144,6 +145,8 @@ func sourceKind() kind {
 			return nil
 		case strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") || filepath.IsAbs(s):
 			return nil
+		case strings.Contains(s, "://"):
+			return fmt.Errorf("%q: nothing is loaded from a URL; download it and pin it with sha256, or push it to a registry", s)
 		case strings.HasSuffix(s, ".wasm"):
 			return fmt.Errorf("%q: a path starts with a dot or a slash: %q", s, "./"+s)
 		case isName(s):
@@ -278,6 +281,9 @@ func hopKind() kind {
 	return textKind("pattern", `a pattern of host:port, such as "10.1.*:25"`, func(s string) error {
 		if !strings.Contains(s, ":") && s != "*" {
 			return fmt.Errorf("%q has no port; * stands for any", s)
+		}
+		if _, err := path.Match(s, ""); err != nil {
+			return fmt.Errorf("%q has a bracket without its end", s)
 		}
 		return nil
 	})

@@ -40,12 +40,12 @@ func (d *decoder) plugin(n *node, opts Options) *loadedPlugin {
 	if p.Source != "" && sourceScheme(p.Source) == "" {
 		p.Path = d.absolute(p.Source)
 	}
-	d.signed(n, p)
+	vouched := d.signed(n, p)
 	if g := n.child("grant"); g != nil {
 		p.Grant = buildGrant(g)
 		d.noSigning(g)
 	}
-	if opts.Manifest != nil && p.Source != "" && sourceScheme(p.Source) != "native" {
+	if opts.Manifest != nil && vouched && p.Source != "" && sourceScheme(p.Source) != "native" {
 		d.manifest(n, p, opts)
 	}
 	d.neverCalled(n, p)
@@ -64,17 +64,22 @@ func sourceScheme(source string) string {
 }
 
 // signed checks that a signature has a public_key, and that both stand at a
-// module that can have a signature.
-func (d *decoder) signed(n *node, p *loadedPlugin) {
+// module that can have a signature. After a fault there is no use in reading the
+// module.
+func (d *decoder) signed(n *node, p *loadedPlugin) bool {
 	_, signature := n.args["signature"]
 	_, key := n.args["public_key"]
 	switch scheme := sourceScheme(p.Source); {
 	case !signature && !key:
+		return true
 	case scheme == "builtin" || scheme == "native":
 		d.fault(n.rng, fmt.Sprintf("plugin %q is part of this program, which is not signed apart", p.Name), "remove signature and public_key")
-	case !key:
+	case key:
+		return true
+	default:
 		d.fault(n.args["signature"].rng, "signature stands without public_key", `name the minisign key that must have signed: public_key = "RW…"`)
 	}
+	return false
 }
 
 // noSigning refuses grants of keys: there are none yet.

@@ -38,7 +38,7 @@ func readAll(r io.Reader, name string, max int64) ([]byte, error) {
 		return nil, fmt.Errorf("file %s cannot be read: %w", name, cause(err))
 	}
 	if int64(len(b)) > max {
-		return nil, fmt.Errorf("file %s is larger than %s", name, octets(max))
+		return nil, fmt.Errorf("file %s is larger than %s; correct its path, or strip the debug sections of a module", name, octets(max))
 	}
 	return b, nil
 }

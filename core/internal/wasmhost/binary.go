@@ -34,8 +34,8 @@ var (
 	errComponent = errors.New("it is a WebAssembly component, which this host cannot run; " +
 		"build a core module instead (Rust: target wasm32-wasip1 or wasm32-unknown-unknown; TinyGo and Go: wasip1; not wasip2)")
 	errVersion   = errors.New("it is a WebAssembly module of an unknown binary version; build it for version 1")
-	errTruncated = errors.New("it is a damaged WebAssembly module: it ends in the middle of a section")
-	errTrailing  = errors.New("it is a damaged WebAssembly module: a section is longer than what it holds")
+	errTruncated = errors.New("it is a damaged WebAssembly module: it ends in the middle of a section; get it, or build it, again")
+	errTrailing  = errors.New("it is a damaged WebAssembly module: a section is longer than what it holds; get it, or build it, again")
 )
 
 // outline is what the host wants to know of a module before it is compiled.

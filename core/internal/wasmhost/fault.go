@@ -86,3 +86,52 @@ func firstLines(s string) string {
 	lines := strings.SplitN(s, "\n", 8)
 	return strings.Join(lines[:min(len(lines), 6)], "\n")
 }
+
+// startError is a Fault of the first start, told to the operator, who has written
+// the configuration that leads to it.
+type startError struct{ *Fault }
+
+// Unwrap returns the Fault.
+func (e *startError) Unwrap() error { return e.Fault }
+
+// Error is one sentence about the module, with the cause and the remedy.
+func (e *startError) Error() string { return "it does not start (" + e.Cause + "): " + e.sentence() }
+
+func (e *startError) sentence() string {
+	where, _, _ := strings.Cut(e.Detail, ": ") // what was called
+	if where == startName {
+		where = "its start section"
+	}
+	switch e.Cause {
+	case CauseFuel:
+		return fmt.Sprintf("%s needs more than %d units of fuel; that is a fault of the plugin, use another version of it", where, initFuel)
+	case CauseDeadline:
+		return where + " takes longer than limit message_deadline; raise it, or use another version of the plugin"
+	case CauseDepth:
+		return "the calls in " + where + " are nested deeper than limit depth; raise it, or use another version of the plugin"
+	case CauseMemory:
+		return where + " needs more than limit memory; raise it"
+	case CauseError:
+		return e.refusal()
+	case CausePool:
+		return e.Detail
+	}
+	return e.Detail + "; that is a fault of the plugin, use another version of it"
+}
+
+// refusal is the sentence about a plugin that does not want to start: its own
+// words, where it has any.
+func (e *startError) refusal() string {
+	if strings.Contains(e.Detail, "it wrote: ") {
+		return e.Detail
+	}
+	return e.Detail + "; it does not say why: check its config block by its documentation"
+}
+
+// notStarted tells of a Fault as a startError.
+func notStarted(err error) error {
+	if f, ok := err.(*Fault); ok {
+		return &startError{f}
+	}
+	return err
+}

@@ -77,7 +77,7 @@ func (g *Grant) check() error {
 	}
 	for _, p := range g.NextHops {
 		if _, err := path.Match(p, ""); err != nil {
-			return fmt.Errorf("next_hops pattern %q is not a valid glob", p)
+			return fmt.Errorf("next_hops pattern %q is not a valid glob; write \"*.example.org:25\", or \"*\" for all", p)
 		}
 	}
 	host := regexp.MustCompile(hostForm)

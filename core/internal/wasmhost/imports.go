@@ -50,7 +50,7 @@ func (im *imports) inspect(wasm []byte) (Manifest, error) {
 		return Manifest{}, err
 	}
 	if m.fixtures, err = fixture.ParseSection(o.custom[fixture.Section]); err != nil {
-		return Manifest{}, fmt.Errorf("its section %s cannot be used: %w", fixture.Section, err)
+		return Manifest{}, fmt.Errorf("its section %s cannot be used: %w; correct it and build the plugin again", fixture.Section, err)
 	}
 	m.Kind = kind
 	for _, e := range o.imports {
@@ -83,14 +83,14 @@ func kindOf(o *outline) (string, error) {
 func (im *imports) check(e importEntry, m *Manifest) error {
 	switch {
 	case e.kind != kindFunc:
-		return fmt.Errorf("it imports the %s %s.%s; a plugin brings its own memory, tables and globals", kindNames[e.kind], e.module, e.name)
+		return fmt.Errorf("it imports the %s %s.%s; a plugin brings its own memory, tables and globals: link it so", kindNames[e.kind], e.module, e.name)
 	case e.module == abi.Module:
 		return im.checkFunction(e.name, m)
 	case e.module != wasiModule:
-		return fmt.Errorf("it imports the function %s from module %q, which this host does not have; it offers %s and %s",
+		return fmt.Errorf("it imports the function %s from module %q, which this host does not have; it offers %s and %s: build it with an SDK, for wasip1",
 			e.name, e.module, abi.Module, wasiModule)
 	case im.wasi[e.name] == nil:
-		return fmt.Errorf("it imports %s.%s, which is not a function of WASI preview 1", e.module, e.name)
+		return fmt.Errorf("it imports %s.%s, which is not a function of WASI preview 1; build it for wasip1", e.module, e.name)
 	}
 	return nil
 }

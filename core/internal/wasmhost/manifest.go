@@ -62,15 +62,36 @@ func parseManifest(b []byte) (Manifest, error) {
 		Wants json.RawMessage `json:"wants"`
 	}
 	if err := json.Unmarshal(b, &m); err != nil {
-		return Manifest{}, fmt.Errorf("its manifest is not valid JSON: %w", err)
+		return Manifest{}, malformed(err)
 	}
 	if err := json.Unmarshal(b, &wants); err != nil {
-		return Manifest{}, fmt.Errorf("its manifest is not valid JSON: %w", err)
+		return Manifest{}, malformed(err)
 	}
 	if err := m.Wants.unmarshal(wants.Wants); err != nil {
 		return Manifest{}, err
 	}
 	return m, m.check()
+}
+
+// malformed is the error of a manifest that cannot be read.
+func malformed(err error) error {
+	var t *json.UnmarshalTypeError
+	if errors.As(err, &t) {
+		return fmt.Errorf("its manifest has a %s at %q, which is not what belongs there (see sdk/abi/spec.md); correct it and build the plugin again", t.Value, t.Field)
+	}
+	return fmt.Errorf("its manifest is not valid JSON: %w; correct it and build the plugin again", err)
+}
+
+// unknownWant is the error of wants that cannot be read.
+func unknownWant(err error) error {
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return fmt.Errorf("its manifest wants something that this host does not offer: %s; run a newer Postroad, or use a version of the plugin that does without", field)
+	}
+	var t *json.UnmarshalTypeError
+	if errors.As(err, &t) {
+		return malformed(err)
+	}
+	return fmt.Errorf("its manifest wants what cannot be granted: %w", err)
 }
 
 func (g *Grant) unmarshal(b json.RawMessage) error {
@@ -84,7 +105,7 @@ func (g *Grant) unmarshal(b json.RawMessage) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&wants); err != nil {
-		return fmt.Errorf("its manifest wants something that this host does not offer: %w", err)
+		return unknownWant(err)
 	}
 	g.Tick = time.Duration(wants.Tick)
 	return nil
@@ -118,12 +139,15 @@ var errTick = errors.New(`tick is an interval such as "1m", or true for any`)
 
 func (m *Manifest) check() error {
 	if m.ABI != abi.Module {
-		return fmt.Errorf("its manifest says abi %q, this host speaks %q; build it against a matching SDK", m.ABI, abi.Module)
+		return fmt.Errorf("its manifest says abi %q, this host speaks %q; build it with an SDK of that", m.ABI, abi.Module)
 	}
 	if _, err := m.phaseSet(); err != nil {
 		return err
 	}
-	return m.Wants.check()
+	if err := m.Wants.check(); err != nil {
+		return fmt.Errorf("its manifest wants what cannot be granted: %w", err)
+	}
+	return nil
 }
 
 // phaseSet returns the phases that the manifest declares.

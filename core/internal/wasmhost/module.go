@@ -109,7 +109,7 @@ func (c *code) metered(ctx context.Context, wasm []byte) ([]byte, error) {
 	}
 	stripped, err := metering.Strip(wasm)
 	if err != nil {
-		return nil, fmt.Errorf("it cannot be run safely: %w", err)
+		return nil, unsafe(err)
 	}
 	if err := validate(ctx, stripped); err != nil {
 		return nil, err
@@ -124,13 +124,22 @@ func (c *code) metered(ctx context.Context, wasm []byte) ([]byte, error) {
 	}
 	metered, err := metering.Rewrite(opened, metering.Options{})
 	if err != nil {
-		return nil, fmt.Errorf("it cannot be run safely: %w", err)
+		return nil, unsafe(err)
 	}
 	if why != "" {
 		metered = withSection(metered, restoreSection, why)
 	}
 	c.host.cache.keep(c.sum, metered)
 	return metered, nil
+}
+
+// unsafe is the error of a module that the rewriter refuses.
+func unsafe(err error) error {
+	remedy := "build it anew"
+	if errors.Is(err, metering.ErrUnsupported) {
+		remedy = "build it without that feature"
+	}
+	return fmt.Errorf("it cannot be run safely: %w; %s", err, remedy)
 }
 
 // features are those that compilers emit by default today: WebAssembly 2.0.
@@ -143,7 +152,7 @@ func validate(ctx context.Context, wasm []byte) error {
 	r := wazero.NewRuntimeWithConfig(ctx, config)
 	_, err := r.CompileModule(ctx, wasm)
 	if err = errors.Join(err, r.Close(ctx)); err != nil {
-		return fmt.Errorf("it is not a valid WebAssembly 2.0 module: %w", err)
+		return fmt.Errorf("it is not a valid WebAssembly 2.0 module: %w; build it anew, for WebAssembly 2.0 without later proposals", err)
 	}
 	return nil
 }
@@ -187,7 +196,7 @@ func (c *code) checkTypes() error {
 	} {
 		def := c.compiled.ExportedFunctions()[e.name]
 		if def != nil && !sameType(def, e.params, e.results) {
-			return fmt.Errorf("its export %s has the type %s, not %s", e.name, typeName(def.ParamTypes(), def.ResultTypes()), typeName(e.params, e.results))
+			return fmt.Errorf("its export %s has the type %s, not %s; build it with an SDK, which exports it as it must be", e.name, typeName(def.ParamTypes(), def.ResultTypes()), typeName(e.params, e.results))
 		}
 	}
 	for _, def := range c.compiled.ImportedFunctions() {
@@ -202,7 +211,7 @@ func (c *code) checkImportType(def api.FunctionDefinition) error {
 	module, name, _ := def.Import()
 	params, results, ok := c.host.imports.signature(module, name)
 	if ok && !sameType(def, params, results) {
-		return fmt.Errorf("it imports %s.%s with the type %s, not %s", module, name, typeName(def.ParamTypes(), def.ResultTypes()), typeName(params, results))
+		return fmt.Errorf("it imports %s.%s with the type %s, not %s; correct its declaration, or build it with an SDK", module, name, typeName(def.ParamTypes(), def.ResultTypes()), typeName(params, results))
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (m *Module) NewStage(ctx context.Context, o StageOptions) (*Stage, error) {
 		return nil, err
 	}
 	if err := s.open(ctx, o.Phases); err != nil {
-		return nil, err
+		return nil, notStarted(err)
 	}
 	if err := m.selfTest(ctx, o); err != nil {
 		return nil, errors.Join(err, s.Close())
