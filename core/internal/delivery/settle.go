@@ -5,6 +5,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -104,23 +105,30 @@ func (q *settler) note(failed bool) (changed bool) {
 // settleTask gives all recipients of t the same outcome, without an attempt that
 // stages would be told of.
 func (s *Scheduler) settleTask(t *task, o mail.Outcome) {
-	for _, r := range t.rcpts {
+	s.attempted(t, 0, func(_, r int) mail.Outcome {
 		o.Recipient = r
-		s.attempted(t, 0, o)
-	}
+		return o
+	})
 }
 
-// attempted settles one recipient of a task. When we cut the attempt off
-// ourselves and the host had not spoken, it does not count.
-func (s *Scheduler) attempted(t *task, took time.Duration, o mail.Outcome) {
-	if s.ctx.Err() != nil && o.Status == mail.Deferred && !o.Remote {
-		s.giveUp(t.msg, []int{o.Recipient}, time.Time{})
-		return
+// attempted settles the recipients of a task at once, so that those which have
+// failed come into one report. When we cut the attempt off ourselves and the
+// host had not spoken, it does not count.
+func (s *Scheduler) attempted(t *task, took time.Duration, outcome func(i, r int) mail.Outcome) {
+	var one [1]item
+	items := one[:0]
+	for i, r := range t.rcpts {
+		o := outcome(i, r)
+		if s.ctx.Err() != nil && o.Status == mail.Deferred && !o.Remote {
+			s.giveUp(t.msg, []int{r}, time.Time{})
+			continue
+		}
+		if o.NextHop == "" {
+			o.NextHop = t.hop.key.host()
+		}
+		items = append(items, s.noted(t.msg, t.hop.key.route, took, s.settled(t.msg, t.hop.key.route, o)))
 	}
-	if o.NextHop == "" {
-		o.NextHop = t.hop.key.host()
-	}
-	s.settle(t.msg, t.hop.key.route, took, o)
+	s.conclusion(t.msg, t.hop.key.route, items)
 }
 
 // failTask gives all recipients of t the outcome of an attempt that found no
@@ -151,12 +159,7 @@ func (s *Scheduler) beside(f func()) { s.errands.beside(func() { s.safely(f) }) 
 // settle hands an outcome to the settler: a deferral with the time of the next
 // attempt or, when decide says that there is none, as a failure.
 func (s *Scheduler) settle(m Message, route *Route, took time.Duration, o mail.Outcome) {
-	it := s.noted(m, route, took, s.settled(m, route, o))
-	if it.report && s.asks(route, mail.PhaseBounce) {
-		s.notifyLater(route, m, []item{it})
-		return
-	}
-	s.settler.add(it)
+	s.conclusion(m, route, []item{s.noted(m, route, took, s.settled(m, route, o))})
 }
 
 // settled is what becomes of a recipient after an outcome.
@@ -172,13 +175,16 @@ func (s *Scheduler) settled(m Message, route *Route, o mail.Outcome) Settled {
 // once they have been asked about the reports.
 func (s *Scheduler) record(m Message, route *Route, done []Settled) {
 	items := make([]item, len(done))
-	report := false
 	for i := range done {
 		items[i] = s.noted(m, route, 0, done[i])
-		report = report || items[i].report
 	}
-	if report && s.asks(route, mail.PhaseBounce) {
-		s.notifyLater(route, m, items)
+	s.conclusion(m, route, items)
+}
+
+func (s *Scheduler) conclusion(m Message, route *Route, items []item) {
+	reported := func(it item) bool { return it.report }
+	if slices.ContainsFunc(items, reported) && s.asks(route, mail.PhaseBounce) {
+		s.notifyLater(route, m, slices.Clone(items))
 		return
 	}
 	s.settler.add(items...)

@@ -244,9 +244,7 @@ func (w *worker) finish(j *Job, outcomes []mail.Outcome) {
 		return
 	}
 	w.s.shut(j)
-	for i, r := range t.rcpts {
-		w.s.attempted(t, took, outcomeFor(outcomes, i, r))
-	}
+	w.s.attempted(t, took, func(i, r int) mail.Outcome { return outcomeFor(outcomes, i, r) })
 }
 
 // outcomeFor finds the outcome of the i-th recipient, r. A transport that
