@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/postroad-mail/postroad/core/internal/wasmhost"
 	"github.com/postroad-mail/postroad/sdk/kit"
 )
 
@@ -26,6 +27,20 @@ func TestConformance(t *testing.T) {
 	for seed := range uint64(5) {
 		for _, f := range kit.Run(open(t, ""), kit.Options{Seed: seed, Mixed: seed > 0}) {
 			t.Errorf("seed %d: %v", seed, f)
+		}
+	}
+}
+
+// TestIsolation: nothing changes when a guest keeps less than it might, or keeps
+// for longer what it has to keep.
+func TestIsolation(t *testing.T) {
+	for _, isolation := range []map[string]string{
+		{"call": wasmhost.IsolationFresh, "message": wasmhost.IsolationSession}, {"call": wasmhost.IsolationRestore},
+	} {
+		h := open(t, "")
+		h.isolation = isolation
+		for _, f := range kit.Run(h, kit.Options{Mixed: true}) {
+			t.Errorf("isolation %v: %v", isolation, f)
 		}
 	}
 }
