@@ -463,16 +463,13 @@ func TestDryHookChangesNothing(t *testing.T) {
 // reentrant is a service that calls the stage that waits for it.
 type reentrant struct {
 	world
-	s *Stage
+	s     *Stage
+	inner error // what the inner call came to
 }
 
 // Lookup implements Resolver.
 func (r *reentrant) Lookup(ctx context.Context, _ string, _ uint16) (Answer, error) {
-	_, err := r.s.Run(ctx, fullHook(mail.PhaseMail, false))
-	var f *Fault
-	if !errors.As(err, &f) || f.Cause != CausePool {
-		return Answer{}, ErrNoRecords
-	}
+	_, r.inner = r.s.Run(ctx, fullHook(mail.PhaseMail, false))
 	return Answer{}, ErrTimeout
 }
 
@@ -483,12 +480,15 @@ func TestNoGuestIsEnteredTwice(t *testing.T) {
 	o := r.options()
 	o.DNS, o.Limits.Instances, o.Limits.Deadline = r, 1, 50*time.Millisecond
 	sc := newScript(t)
-	n := sc.call("dns", 1, "a.example.org", buf(0))
+	sc.call("dns", 1, "a.example.org", buf(0))
 	s := scriptStage(t, sc.end(allPhases, 0), o)
 	r.s = s
 	err := runOn(t, s, fullHook(mail.PhaseRcpt, false))
 	var f *Fault
-	if err != nil && (!errors.As(err, &f) || f.Cause != CauseDeadline) || err == nil && result(t, s, n) != int64(abi.ErrTimeout) {
-		t.Errorf("the inner call was made: %v", err)
+	if err != nil && (!errors.As(err, &f) || f.Cause != CauseDeadline) {
+		t.Errorf("the outer call: %v", err)
+	}
+	if r.inner == nil || errors.As(r.inner, &f) && f.Cause != CausePool {
+		t.Errorf("the inner call was made: %v", r.inner)
 	}
 }
