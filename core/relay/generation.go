@@ -143,12 +143,18 @@ func (g *generation) place(ctx context.Context, at *chainStep, in string, c *con
 	if s.Stage, s.Code, err = g.stage(ctx, stageOf{c.Name, c.Plugin, c.Config}, modules, src, p); err != nil {
 		return fmt.Errorf("%s: stage %q, plugin %q: %w", c.Pos, c.Name, c.Plugin, err)
 	}
+	if err := g.config.Called(in, c.Plugin, s.Stage.Phases(), c.When); err != nil {
+		return fmt.Errorf("%s: stage %q: %w", c.Pos, c.Name, err)
+	}
 	key := stageKey(in, c.Name)
 	s.Breaker = g.breaker(key, s.Code, c.Breaker, p)
 	if c.Candidate == nil {
 		return nil
 	}
-	if s.Candidate, err = g.candidate(ctx, c, modules, src, p); err != nil {
+	if s.Candidate, err = g.candidate(ctx, c, modules, src, p); err == nil {
+		err = g.config.Called(in, c.Candidate.Plugin, s.Candidate.Stage.Phases(), c.When, c.Candidate.When)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: candidate of stage %q, plugin %q: %w", c.Candidate.Pos, c.Name, c.Candidate.Plugin, err)
 	}
 	at.rollout = p.rollouts.of(key, c)

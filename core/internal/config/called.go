@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Called checks what is known only when a stage has been loaded: the phases that
+// its plugin, or its candidate's, asks for. An error says that it would never be
+// called where it stands, or that a condition asks for a fact which is not known
+// in one of them. A plugin that asks for no phase at all, which its settings may
+// have told it, is no error.
+func (c *Config) Called(pipeline, plugin string, phases mail.PhaseSet, whens ...*Condition) error {
+	at := places(c)[pipeline]
+	asked, called := namesOf(phases), at.of(namesOf(phases))
+	if i := slices.Index(called, "tick"); i >= 0 && !c.ticks(plugin) {
+		called = slices.Delete(called, i, i+1)
+	}
+	if len(asked) > 0 && len(called) == 0 {
+		return neverCalled(plugin, asked, at)
+	}
+	for _, w := range whens {
+		if err := w.known(plugin, called); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func neverCalled(plugin string, asked []string, at place) error {
+	switch {
+	case slices.Equal(asked, []string{"tick"}):
+		return fmt.Errorf("it would never be called: plugin %q serves the phase tick alone, and no tick is granted to it; write tick = \"1m\" into its grant block", plugin)
+	case at.route:
+		return fmt.Errorf("it would never be called: plugin %q serves %s, and the pipeline is used by a route; let a listener name this pipeline, or move the stage to the pipeline of a listener", plugin, phrase(asked))
+	}
+	return fmt.Errorf("it would never be called: plugin %q serves %s, and the pipeline is used by a listener; let a route name this pipeline, or move the stage to the pipeline of a route", plugin, phrase(asked))
+}
+
+// known checks that every fact of a condition is known in the phases; w may be
+// nil.
+func (w *Condition) known(plugin string, called []string) error {
+	if w == nil {
+		return nil
+	}
+	for _, name := range w.facts {
+		if early := tooEarly(name, called); len(early) > 0 {
+			return fmt.Errorf("its `when` asks for %s, which is not known in %s, in which plugin %q is called too; %s",
+				name, phrase(early), plugin, strings.ReplaceAll(phaseRemedy(called, factTable[name].phases), "\n ", ""))
+		}
+	}
+	return nil
+}
+
+func (c *Config) ticks(plugin string) bool {
+	return slices.ContainsFunc(c.Plugins, func(p Plugin) bool { return p.Name == plugin && p.Grant.Tick > 0 })
+}
+
+// namesOf spells phases, in the order of a message's way.
+func namesOf(set mail.PhaseSet) []string {
+	var out []string
+	for _, p := range mail.AllPhases() {
+		if set.Has(p) {
+			out = append(out, p.String())
+		}
+	}
+	return out
+}
