@@ -164,6 +164,16 @@ func TestShadowPromotedAndRolledBack(t *testing.T) {
 	}
 }
 
+// At level info the log has no addresses and no content (security.md).
+func TestWhatACandidateDidOtherwiseIsNotInTheLog(t *testing.T) {
+	c := withCandidate(t, t.TempDir(), `mode = "shadow"`, tagger{Tag: "next"})
+	c.send("hello")
+	c.stop()
+	if log := c.o.LogOutput.(*strings.Builder).String(); !strings.Contains(log, "candidate differs") || strings.Contains(log, "X-Tag") {
+		t.Errorf("log %s", log)
+	}
+}
+
 // broken is a candidate that fails.
 type broken struct{}
 

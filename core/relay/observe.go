@@ -64,13 +64,19 @@ func (o stageObserver) StageDone(e *mail.Envelope, stage string, p mail.Phase, v
 	}
 }
 
-// compared tells what a candidate did beside its stage.
+// compared tells what a candidate did beside its stage. In what they differ is
+// full of addresses and of words of the message: it is for debug, and for
+// `postroad stage diff`.
 func (o stageObserver) compared(x *pipeline.Comparison, result string, differences []string) {
 	o.r.metrics.CandidateDone(x.Stage, string(x.Mode), result)
-	if result != "same" {
-		o.r.log.Info("candidate "+result, "id", x.ID, "pipeline", x.Pipeline, "stage", x.Stage, "mode", x.Mode, "phase", x.Phase,
-			"candidate", x.Candidate.Code, "differences", cut(strings.Join(differences, "; ")))
+	if result == "same" {
+		return
 	}
+	kv := []any{"id", x.ID, "pipeline", x.Pipeline, "stage", x.Stage, "mode", x.Mode, "phase", x.Phase, "candidate", x.Candidate.Code}
+	if o.r.log.IsDebug() {
+		kv = append(kv, "differences", cut(strings.Join(differences, "; ")))
+	}
+	o.r.log.Info("candidate "+result, kv...)
 }
 
 // broken tells of a breaker.

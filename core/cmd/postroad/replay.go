@@ -54,8 +54,9 @@ func (k replayCmd) Run(c *cli, s streams) error {
 	return nil
 }
 
+// printReplayed prints a message. Its texts are those of strangers.
 func printReplayed(s streams, r *relay.Replayed) error {
-	_, err := fmt.Fprintf(s.out, "%s  %s  %s  from <%s> to %s\n", r.ID, r.Received.UTC().Format(time.RFC3339), r.Pipeline, r.Sender, strings.Join(r.Recipients, ", "))
+	_, err := fmt.Fprintln(s.out, oneLine(fmt.Sprintf("%s  %s  %s  from <%s> to %s", r.ID, r.Received.UTC().Format(time.RFC3339), r.Pipeline, r.Sender, strings.Join(r.Recipients, ", "))))
 	lines := r.Differences
 	if len(lines) == 0 {
 		for _, l := range r.After {
@@ -64,7 +65,7 @@ func printReplayed(s streams, r *relay.Replayed) error {
 	}
 	for _, l := range lines {
 		if err == nil {
-			_, err = fmt.Fprintf(s.out, "    %s\n", l)
+			_, err = fmt.Fprintf(s.out, "    %s\n", oneLine(l))
 		}
 	}
 	return err

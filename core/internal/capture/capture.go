@@ -184,6 +184,9 @@ func (b *Box) Add(r *Record, header *mail.Header, body mail.Body) error {
 	if err != nil {
 		return fmt.Errorf("capture: %w", err)
 	}
+	if len(line) > maxRecord { // it could not be read again
+		return ErrTooLarge
+	}
 	name := filepath.Base(kept.ID) + suffix
 	if err := b.write(name, append(line, '\n'), hide.header(header), hide.body(header, body)); err != nil {
 		return fmt.Errorf("capture: %w", err)

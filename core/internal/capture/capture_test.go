@@ -154,6 +154,17 @@ func TestTooLargeIsRefused(t *testing.T) {
 	}
 }
 
+// One record that cannot be read would end every replay.
+func TestRecordThatCouldNotBeReadAgainIsRefused(t *testing.T) {
+	b := open(t, Options{})
+	h, body := message(t, "Subject: x\n\nx\n")
+	r := record("A")
+	r.Decision = []string{strings.Repeat("<", maxRecord/6)}
+	if err := b.Add(r, h, body); !errors.Is(err, ErrTooLarge) || len(all(t, b.o.Dir)) != 0 {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestDamagedFileIsNamed(t *testing.T) {
 	for name, raw := range map[string]string{"empty": "", "no record": "x\n", "no line": `{"id":"A"}`} {
 		dir := t.TempDir()
