@@ -15,6 +15,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -188,14 +189,13 @@ func (r *Relay) load(ctx context.Context, code *loading) (*config.Config, error)
 func loadConfig(o Options, manifest func(config.Server, config.Plugin) (config.Manifest, error)) (*config.Config, error) {
 	co := config.Options{Env: o.Env, Manifest: manifest, DataDir: o.DataDir}
 	if o.Config != nil {
-		name := o.ConfigFile
-		if name == "" {
-			name = "pipeline.hcl"
-		}
-		return config.Parse(name, o.Config, co)
+		return config.Parse(configName(o), o.Config, co)
 	}
 	return config.Load(o.ConfigFile, co)
 }
+
+// configName is what diagnostics call a configuration that is a text.
+func configName(o Options) string { return cmp.Or(o.ConfigFile, "pipeline.hcl") }
 
 func newLogger(o Options, c *config.Config) hclog.Logger {
 	if o.Logger != nil {
@@ -319,13 +319,19 @@ func versionOf(v string) string {
 }
 
 // DataDir returns the data directory that a configuration names, without
-// opening it or loading a plugin.
+// opening it or loading a plugin. Other faults of the configuration do not
+// matter.
 func DataDir(o Options) (string, error) {
-	c, err := loadConfig(o, nil)
+	co := config.Options{Env: o.Env, DataDir: o.DataDir}
+	read := func() (string, error) { return config.LoadDataDir(o.ConfigFile, co) }
+	if o.Config != nil {
+		read = func() (string, error) { return config.ParseDataDir(configName(o), o.Config, co) }
+	}
+	dir, err := read()
 	if err != nil {
 		return "", &kinded{ErrConfig, err}
 	}
-	return c.Server.DataDir, nil
+	return dir, nil
 }
 
 // Checked is what Check found.
