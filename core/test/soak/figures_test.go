@@ -123,7 +123,7 @@ func (c *campaign) summary() string {
 // more.
 func (c *campaign) report() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n%10s %9s %10s %12s %11s %6s %9s\n", c.summary(), "messages", "seconds", "heap KiB", "resident KiB", "goroutines", "files", "data KiB")
+	fmt.Fprintf(&b, "%s\n\nThe data directory keeps the compiled code of each generation's module, up to 1 GiB, and what the store reserves.\n\n%10s %9s %10s %12s %11s %6s %9s\n", c.summary(), "messages", "seconds", "heap KiB", "resident KiB", "goroutines", "files", "data KiB")
 	for i, s := range c.samples {
 		if i == 0 || i == len(c.samples)-1 || s.messages/10_000 > c.samples[i-1].messages/10_000 {
 			fmt.Fprintf(&b, "%10d %9.0f %10d %12d %11d %6d %9d\n", s.messages, s.at.Sub(c.began).Seconds(), s.heap>>10, s.resident>>10, s.goroutines, s.files, s.data>>10)

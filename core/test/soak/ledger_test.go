@@ -22,7 +22,7 @@ type epoch struct {
 }
 
 // span are the epochs, by index, that a transaction may have begun in.
-type span struct{ first, last int }
+type span struct{ first, last uint16 }
 
 // entry is what is known of one message.
 type entry struct {
@@ -44,7 +44,13 @@ type ledger struct {
 	old     int // messages that were acknowledged when the epoch that they began in had ended
 }
 
-func newLedger(clients int) *ledger { return &ledger{clients: make([][]entry, clients)} }
+func newLedger(clients, messages int) *ledger {
+	l := &ledger{clients: make([][]entry, clients)}
+	for n := range l.clients {
+		l.clients[n] = make([]entry, 0, 2*messages/clients)
+	}
+	return l
+}
 
 // publish adds the epoch that a change leads to; from now on transactions may
 // begin in it. settle says that the change is made: all do.
@@ -52,7 +58,7 @@ func (l *ledger) publish(e epoch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.epochs = append(l.epochs, e)
-	l.live.last = len(l.epochs) - 1
+	l.live.last = uint16(len(l.epochs) - 1)
 }
 
 func (l *ledger) settle() {
@@ -230,7 +236,7 @@ func TestTheLedgerFindsWhatIsWrong(t *testing.T) {
 		{"a value that is behind", "c@g1.test", `0-1 is number 2 behind "0-7"`, swap("last=0-0", "last=0-7")},
 		{"a stage that was not called", "c@g1.test", "0-1 has not met the plugin in Rust", swap("X-Rust", "X-Rusty")},
 	} {
-		l := newLedger(1)
+		l := newLedger(1, 10)
 		l.publish(epoch{0, "a", "live"})
 		l.settle()
 		l.enter(0, l.now())
@@ -248,7 +254,7 @@ func TestTheLedgerFindsWhatIsWrong(t *testing.T) {
 			t.Errorf("%s: faults %q, want %q", c.name, got, c.want)
 		}
 	}
-	l := newLedger(1)
+	l := newLedger(1, 10)
 	l.enter(0, span{})
 	l.acknowledge(0)
 	if got := l.missing(); len(got) != 1 || got[0] != "0-0" {

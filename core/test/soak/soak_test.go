@@ -98,7 +98,7 @@ type campaign struct {
 }
 
 func newCampaign(t *testing.T, messages, reloads int) *campaign {
-	l := newLedger(sessions + 1)
+	l := newLedger(sessions+1, messages)
 	c := &campaign{t: t, messages: messages, reloads: reloads, settle: 10 * time.Second, l: l, g: newGate(messages)}
 	c.p = newPlant(t, l)
 	l.publish(c.p.now)
