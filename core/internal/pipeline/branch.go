@@ -12,6 +12,7 @@ type branch struct {
 	header   mail.Header
 	body     mail.Body
 	fates    map[int]fate     // by recipient index; absent: no verdict yet
+	held     fate             // what keeps the whole branch: of recipients that are added, too
 	ended    bool             // accepted: only stages marked always still run
 	own      int              // id of our Received field, protected; 0-based id + 1
 	marks    []mail.StageMark // the stages that were called
@@ -51,8 +52,11 @@ func (b *branch) settle(idx int, f fate) {
 // settleAll gives f to every live recipient but those that the same stage gave
 // a verdict of their own.
 func (b *branch) settleAll(f fate, except map[int]fate) {
-	if f.verdict == mail.Accept {
+	switch f.verdict {
+	case mail.Accept:
 		b.ended = true
+	case mail.Quarantine, mail.Defer:
+		b.held = f
 	}
 	for i := range b.env.Recipients {
 		if _, own := except[i]; !own && !b.env.Recipients[i].Removed {
@@ -79,7 +83,7 @@ func (b *branch) split(selected []bool) *branch {
 // child returns a branch with an envelope of its own and all else as b has it.
 func (b *branch) child(env *mail.Envelope) *branch {
 	return &branch{
-		env: env, header: b.header, body: b.body, ended: b.ended, own: b.own,
+		env: env, header: b.header, body: b.body, held: b.held, ended: b.ended, own: b.own,
 		marks: b.marks[:len(b.marks):len(b.marks)], delivery: b.delivery, fates: map[int]fate{},
 	}
 }
@@ -107,6 +111,16 @@ func (b *branch) merge(c *branch, selected []bool) {
 		b.settle(i, f)
 	}
 	b.marks = c.marks
+}
+
+// hold keeps the recipients from number n on with the branch that they were
+// added to: what is held goes to nobody under another name.
+func (b *branch) hold(n int) {
+	for i := n; i < len(b.env.Recipients); i++ {
+		if !b.env.Recipients[i].Removed {
+			b.settle(i, b.held)
+		}
+	}
 }
 
 // take makes what a hook edited the state.

@@ -268,10 +268,15 @@ func (h *Hook) commit() error {
 	if err := h.effects(); err != nil {
 		return fmt.Errorf("stage %s: commit: %w", h.step.Name, err)
 	}
+	known := len(h.b.env.Recipients)
 	if len(h.drafts) > 0 {
 		h.children = h.split()
 	}
 	h.b.take(&h.draft)
+	h.b.hold(known)
+	for _, c := range h.children {
+		c.hold(known)
+	}
 	h.b.added = append(h.b.added, h.added...)
 	for k, v := range h.notes {
 		setOrDelete(h.env.Client.Notes, k, v)

@@ -219,3 +219,56 @@ func TestSplitOfTheSelected(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What is held stays held, whoever a later stage sends it to: an alias, a copy
+// for the archive.
+func TestRecipientThatIsAddedToAHeldMessageIsHeld(t *testing.T) {
+	alias := stageFunc(func(h *Hook) (mail.Verdict, error) {
+		if !h.Visible(0) {
+			return mail.Continue, nil
+		}
+		_, err := h.AddRecipient("alias@x.test")
+		return mail.Continue, errors.Join(err, h.RemoveRecipient(0))
+	})
+	child := stageFunc(func(h *Hook) (mail.Verdict, error) {
+		_, err := h.Split([]int{0})
+		if err == nil {
+			err = h.Use(1)
+		}
+		if err == nil {
+			_, err = h.AddRecipient("child@x.test")
+		}
+		return mail.Continue, err
+	})
+	for _, c := range []struct {
+		name   string
+		stages []Step
+		want   string
+	}{
+		{"by a verdict", []Step{{Name: "scan", Stage: says(mail.Quarantine)}, {Name: "alias", Stage: alias}},
+			"queue b@x.test,alias@x.test hold quarantine"},
+		{"by a fault", []Step{{Name: "scan", Stage: traps("trap"), OnError: OnErrorQuarantine}, {Name: "alias", Stage: alias}},
+			"queue b@x.test,alias@x.test hold quarantine"},
+		{"for some recipients", []Step{{Name: "scan", Stage: says(mail.Quarantine), When: forA{}}, {Name: "alias", Stage: alias}},
+			"queue b@x.test; queue alias@x.test hold quarantine"},
+		{"in a child", []Step{{Name: "scan", Stage: says(mail.Defer)}, {Name: "child", Stage: child}},
+			"queue b@x.test hold defer; queue a@x.test,child@x.test hold defer"},
+		{"not held", []Step{{Name: "alias", Stage: alias}}, "queue b@x.test,alias@x.test"},
+		{"held behind it", []Step{{Name: "alias", Stage: alias}, {Name: "scan", Stage: says(mail.Quarantine)}},
+			"queue b@x.test,alias@x.test hold quarantine"},
+	} {
+		var f fixture
+		if got := outline(runMessage(f.begin(f.pipeline(c.stages...), "a@x.test", "b@x.test"), MixedTempfail)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// forA selects the recipient a@x.test.
+type forA struct{}
+
+func (forA) PerRecipient() bool { return true }
+func (forA) Eval(fact func(string) (any, bool)) (bool, error) {
+	v, _ := fact("recipient.local")
+	return v == "a", nil
+}
