@@ -12,7 +12,6 @@ type branch struct {
 	header   mail.Header
 	body     mail.Body
 	fates    map[int]fate     // by recipient index; absent: no verdict yet
-	held     fate             // what keeps the whole branch: of recipients that are added, too
 	ended    bool             // accepted: only stages marked always still run
 	own      int              // id of our Received field, protected; 0-based id + 1
 	marks    []mail.StageMark // the stages that were called
@@ -52,11 +51,8 @@ func (b *branch) settle(idx int, f fate) {
 // settleAll gives f to every live recipient but those that the same stage gave
 // a verdict of their own.
 func (b *branch) settleAll(f fate, except map[int]fate) {
-	switch f.verdict {
-	case mail.Accept:
+	if f.verdict == mail.Accept {
 		b.ended = true
-	case mail.Quarantine, mail.Defer:
-		b.held = f
 	}
 	for i := range b.env.Recipients {
 		if _, own := except[i]; !own && !b.env.Recipients[i].Removed {
@@ -83,7 +79,7 @@ func (b *branch) split(selected []bool) *branch {
 // child returns a branch with an envelope of its own and all else as b has it.
 func (b *branch) child(env *mail.Envelope) *branch {
 	return &branch{
-		env: env, header: b.header, body: b.body, held: b.held, ended: b.ended, own: b.own,
+		env: env, header: b.header, body: b.body, ended: b.ended, own: b.own,
 		marks: b.marks[:len(b.marks):len(b.marks)], delivery: b.delivery, fates: map[int]fate{},
 	}
 }
@@ -113,12 +109,28 @@ func (b *branch) merge(c *branch, selected []bool) {
 	b.marks = c.marks
 }
 
-// hold keeps the recipients from number n on with the branch that they were
-// added to: what is held goes to nobody under another name.
-func (b *branch) hold(n int) {
+// keeps returns what holds all recipients of b, nothing when one is not held.
+func (b *branch) keeps() (f fate) {
+	if len(b.fates) == 0 {
+		return fate{}
+	}
+	for i := range b.env.Recipients {
+		if b.env.Recipients[i].Removed {
+			continue
+		}
+		if f = b.fates[i]; f.verdict != mail.Quarantine && f.verdict != mail.Defer {
+			return fate{}
+		}
+	}
+	return f
+}
+
+// hold settles the recipients from number n on, which a hook added to those that
+// f keeps: what is held goes to nobody under another name.
+func (b *branch) hold(n int, f fate) {
 	for i := n; i < len(b.env.Recipients); i++ {
 		if !b.env.Recipients[i].Removed {
-			b.settle(i, b.held)
+			b.settle(i, f)
 		}
 	}
 }

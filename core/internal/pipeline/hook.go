@@ -268,14 +268,14 @@ func (h *Hook) commit() error {
 	if err := h.effects(); err != nil {
 		return fmt.Errorf("stage %s: commit: %w", h.step.Name, err)
 	}
-	known := len(h.b.env.Recipients)
+	known, held := len(h.b.env.Recipients), h.b.keeps()
 	if len(h.drafts) > 0 {
 		h.children = h.split()
 	}
 	h.b.take(&h.draft)
-	h.b.hold(known)
+	h.b.hold(known, held)
 	for _, c := range h.children {
-		c.hold(known)
+		c.hold(known, held)
 	}
 	h.b.added = append(h.b.added, h.added...)
 	for k, v := range h.notes {

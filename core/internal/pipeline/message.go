@@ -99,7 +99,7 @@ func (t *Transaction) step(ctx context.Context, s *Step, b *branch) []*branch {
 	}
 	c := b.split(selected)
 	shared, children := t.runOn(ctx, s, c)
-	if shared || c.ended || c.held.verdict != b.held.verdict {
+	if shared || c.ended || c.keeps().verdict != b.keeps().verdict {
 		return append(children, c)
 	}
 	for i := range selected {

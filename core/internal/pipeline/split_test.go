@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -253,15 +254,31 @@ func TestRecipientThatIsAddedToAHeldMessageIsHeld(t *testing.T) {
 			"queue b@x.test; queue alias@x.test hold quarantine"},
 		{"in a child", []Step{{Name: "scan", Stage: says(mail.Defer)}, {Name: "child", Stage: child}},
 			"queue b@x.test hold defer; queue a@x.test,child@x.test hold defer"},
+		{"by the phase rcpt", []Step{{Name: "scan", Stage: rcptFails{}, OnError: OnErrorQuarantine}, {Name: "alias", Stage: alias}},
+			"queue b@x.test,alias@x.test hold quarantine"},
 		{"not held", []Step{{Name: "alias", Stage: alias}}, "queue b@x.test,alias@x.test"},
 		{"held behind it", []Step{{Name: "alias", Stage: alias}, {Name: "scan", Stage: says(mail.Quarantine)}},
 			"queue b@x.test,alias@x.test hold quarantine"},
 	} {
 		var f fixture
-		if got := outline(runMessage(f.begin(f.pipeline(c.stages...), "a@x.test", "b@x.test"), MixedTempfail)); got != c.want {
+		tx := f.begin(f.pipeline(c.stages...))
+		for _, a := range []mail.Address{"a@x.test", "b@x.test"} {
+			if r := tx.Rcpt(context.Background(), mail.Recipient{Address: a, Original: a}); r != nil {
+				t.Fatal(r)
+			}
+		}
+		if got := outline(runMessage(tx, MixedTempfail)); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
+}
+
+// rcptFails fails at every RCPT.
+type rcptFails struct{}
+
+func (rcptFails) Phases() mail.PhaseSet { return mail.Phases(mail.PhaseRcpt) }
+func (rcptFails) Run(context.Context, *Hook) (mail.Verdict, error) {
+	return mail.Continue, trapped{"trap"}
 }
 
 // forA selects the recipient a@x.test.
