@@ -8,7 +8,7 @@
 //	hcl               a configuration: it is loaded with its plugins; what every
 //	                  configuration needs (a listener, routing, …) is added where it
 //	                  is missing, and a plugin "./file.wasm" or "oci:…" counts as there
-//	                  and as signed
+//	                  and as signed, and asks for no phase
 //	go, rust          must be, line for line, part of the file that the line
 //	                  above the block names
 //	sh                lines that begin with "go" must name packages that exist
@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -107,9 +108,22 @@ var frame = []struct{ block, text string }{
 	{"route \"", "route \"out\" {\n  discard {}\n}\n"},
 }
 
-// complete adds to a snippet what it lacks.
-func complete(text string) string {
-	whole := text
+// idle is a module that asks for no phase: whatever a snippet says of phases
+// and conditions is held against nothing but the text.
+const idle = "\x00asm\x01\x00\x00\x00" +
+	"\x01\x0b\x02\x60\x00\x01\x7e\x60\x02\x7f\x7f\x01\x7f" + // () -> i64, (i32 i32) -> i32
+	"\x03\x03\x02\x00\x01" +
+	"\x05\x03\x01\x00\x01" +
+	"\x07\x1c\x03\x06memory\x02\x00\x07pr_init\x00\x00\x05pr_on\x00\x01" +
+	"\x0a\x0b\x02\x04\x00\x42\x00\x0b\x04\x00\x41\x00\x0b" // both return 0
+
+// complete adds to a snippet what it lacks. Its modules are the one at path, or
+// for mode filter, which is for commands, a stage in Go.
+func complete(text, path string) string {
+	whole, source := text, strconv.Quote(path)
+	if regexp.MustCompile(`(?m)^ *mode += "filter"`).MatchString(text) {
+		source = `"native:file"`
+	}
 	for _, f := range frame {
 		if !regexp.MustCompile(`(?m)^` + f.block).MatchString(text) {
 			whole += f.text
@@ -118,7 +132,7 @@ func complete(text string) string {
 	whole = strings.ReplaceAll(whole, "PIPELINE", firstLabel(whole, "pipeline"))
 	whole = strings.ReplaceAll(whole, "ROUTE", firstLabel(whole, "route"))
 	whole = regexp.MustCompile(`(?m)^ *(public_key|signature) +=.*\n`).ReplaceAllString(whole, "")
-	return regexp.MustCompile(`"(\./[^"]*\.wasm|oci:[^"]+@sha256:[0-9a-f]{64})"`).ReplaceAllString(whole, `"native:file"`)
+	return regexp.MustCompile(`"(\./[^"]*\.wasm|oci:[^"]+@sha256:[0-9a-f]{64})"`).ReplaceAllString(whole, source)
 }
 
 func firstLabel(text, block string) string {
@@ -130,14 +144,17 @@ func firstLabel(text, block string) string {
 }
 
 func TestConfigurationsInTheDocumentationLoad(t *testing.T) {
-	n := 0
+	n, module := 0, filepath.Join(t.TempDir(), "idle.wasm")
+	if err := os.WriteFile(module, []byte(idle), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, b := range blocks(t) {
 		if b.lang != "hcl" {
 			continue
 		}
 		n++
 		_, err := relay.Check(context.Background(), relay.Options{
-			ConfigFile: filepath.Join(root, filepath.Dir(b.page), "snippet.hcl"), Config: []byte(complete(b.text)),
+			ConfigFile: filepath.Join(root, filepath.Dir(b.page), "snippet.hcl"), Config: []byte(complete(b.text, module)),
 			Env:    func(string) (string, bool) { return "", false },
 			Stages: map[string]relay.NewStage{"file": func([]byte) (relay.Stage, error) { return nothing{}, nil }},
 		})
