@@ -97,8 +97,8 @@ type Response struct {
 // answerHead is the length of what http says of an answer: u32 status, u64 size.
 const answerHead = 12
 
-// Do sends a request and waits for the answer. Redirects are not followed, and a
-// status such as 500 is no error.
+// Do sends a request and waits for the answer. Up to three redirects are
+// followed, to granted hosts alone; a status such as 500 is no error.
 func (h *Hook) Do(r Request) (*Response, error) {
 	var head [answerHead]byte
 	n := h.host.HTTP(r.tlv(false), head[:])

@@ -122,7 +122,10 @@ func Start(host Host, p Plugin) int64 {
 	}
 	phases, err := p.Init(env, config)
 	if err != nil {
-		return errno(env, err)
+		if n := errno(env, err); n != int64(abi.ErrIO) {
+			return n
+		}
+		return int64(abi.ErrBadArgument) // the config block, as a rule
 	}
 	return int64(phases)
 }

@@ -45,7 +45,13 @@ func (k replayCmd) Run(c *cli, s streams) error {
 	if err != nil {
 		return err
 	}
-	if !c.JSON {
+	switch {
+	case c.JSON:
+	case all == 0 && k.Pipeline != "":
+		fmt.Fprintf(s.out, "nothing was captured of a pipeline %q\n", k.Pipeline)
+	case all == 0:
+		fmt.Fprintln(s.out, "nothing is captured yet")
+	default:
 		fmt.Fprintf(s.out, "%d of %d messages differ\n", differ, all)
 	}
 	if k.ExitCode && differ > 0 {

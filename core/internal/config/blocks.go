@@ -207,7 +207,7 @@ func candidateSpec() *blockSpec {
 		args: []argSpec{
 			{"plugin", refKind("plugin"), ``, true, "What it runs."},
 			{"mode", enumKind("shadow", "canary"), `"shadow"`, false, "A shadow is called beside the live stage and compared with it, but changes nothing. A canary is called in its place for a part of the mail."},
-			{"share", shareKind(), ``, false, "How much of the mail a canary gets: of that which `when` selects, if there is one."},
+			{"share", shareKind(), ``, false, "How much of the mail a canary gets, by connection: of that which `when` selects, if there is one."},
 			{"when", conditionKind(), ``, false, "Which mail a canary gets; it needs this or share."},
 		},
 		blocks: []*blockSpec{configSpec("Settings of the candidate; those of the stage if left out.")},

@@ -97,7 +97,7 @@ func (p *loadedPlugin) needs(phase string) (why, remedy string) {
 	case phase == "tick" && p.Grant.Tick == 0 && !p.checked: // else it is reported as a missing grant
 		return "no tick is granted to it", `write tick = "1m" into its grant block`
 	case (phase == "body" || phase == "reset") && isolation != "message" && isolation != "session":
-		return fmt.Sprintf("its instances keep nothing between two calls (isolation = %q)", isolation), `write isolation = "message" or isolation = "session"`
+		return fmt.Sprintf("its instances keep nothing between two calls (isolation = %q)", isolation), `write isolation = "message" or isolation = "session"; a command is not called in this phase at all`
 	}
 	return "", ""
 }

@@ -10,6 +10,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"strings"
 )
 
 type input struct {
@@ -40,7 +41,7 @@ func main() {
 
 func decide(in *input) output {
 	for _, f := range in.Headers {
-		if f.Name == "Subject" {
+		if strings.EqualFold(f.Name, "Subject") {
 			return output{Verdict: "continue", Ops: []op{{"hdr_add", "X-Subject-Was", f.Value}}}
 		}
 	}

@@ -101,6 +101,6 @@ func (s *spec) expect() object {
 		"edits":  object{"type": "array", "items": object{"type": "string", "pattern": edit}, "description": "the journal, \"OP TARGET VALUE\", in order"},
 		"sender": text("when it changed"), "to": described(strs(), "when recipients changed; \"-\" was removed"),
 		"routes": described(strs(), "when some were chosen; by recipient"), "ehlo": described(strs(), "when the list changed"),
-		"message": described(ref("lines"), "when header or body were edited"),
+		"message": described(ref("lines"), "must be here when header or body were edited"),
 	}, "calls")
 }

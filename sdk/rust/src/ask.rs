@@ -69,8 +69,8 @@ impl Hook {
         Answer::parse(&optional(b)?.unwrap_or_default())
     }
 
-    /// Sends a request and waits for the answer. Redirects are not followed, and
-    /// a status such as 500 is no error.
+    /// Sends a request and waits for the answer. Up to three redirects are
+    /// followed, to granted hosts alone; a status such as 500 is no error.
     pub fn fetch(&self, r: Request) -> Result<Response> {
         let q = r.octets(false);
         let mut head = [0u8; 12];
