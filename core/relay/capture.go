@@ -51,7 +51,7 @@ func (s *captureSet) get(c *config.Pipeline) (*capturing, error) {
 	box, err := capture.Open(capture.Options{Dir: filepath.Join(s.dir, c.Name), Messages: c.Capture.Messages, Size: c.Capture.Size,
 		Keep: c.Capture.Keep, Redact: c.Capture.Redact, Clock: s.clock})
 	if err != nil {
-		return nil, fmt.Errorf("pipeline %q: %w", c.Name, err)
+		return nil, fmt.Errorf("pipeline %q: %w; give the folder to the user that runs postroad, or take the capture block out", c.Name, err)
 	}
 	k := &capturing{box, *c.Capture}
 	s.byName[c.Name] = k

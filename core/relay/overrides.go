@@ -47,7 +47,11 @@ func readOverrides(path string) (overrides, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return overrides{}, nil
 	}
-	if err == nil && st.Size() > maxOverrides {
+	switch {
+	case err != nil:
+	case !st.Mode().IsRegular():
+		err = errors.New("it is no file")
+	case st.Size() > maxOverrides:
 		err = fmt.Errorf("it has %d octets, %d are read at most", st.Size(), maxOverrides)
 	}
 	var b []byte

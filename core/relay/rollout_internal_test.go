@@ -61,6 +61,13 @@ func TestARolloutIsSharedWhileItsStageStaysTheSame(t *testing.T) {
 	}
 }
 
+// What is no file is not waited for.
+func TestOverridesThatAreNoFileAreRefused(t *testing.T) {
+	if _, err := readOverrides(t.TempDir()); err == nil || !strings.Contains(err.Error(), "it is no file") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A decision that cannot be kept is not made.
 func TestAnOverrideThatCannotBeWrittenIsRefused(t *testing.T) {
 	dir := t.TempDir()
