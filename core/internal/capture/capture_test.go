@@ -218,7 +218,7 @@ func TestRedaction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, hidden := range []string{"anna@", "bob@", "very odd", "Secret", "42", "Hello", "Zw", "192.0.2.77", "host.example.org", "c2VjcmV0"} {
+	for _, hidden := range []string{"anna@", "bob@", "very odd", "Secret", " 42", "Hello", "Zw", "192.0.2.77", "host.example.org", "c2VjcmV0"} {
 		if bytes.Contains(raw, []byte(hidden)) {
 			t.Errorf("%q is readable in\n%s", hidden, raw)
 		}
