@@ -48,7 +48,7 @@ type Replayed struct {
 // offline, and calls each with every message, oldest first, until it returns an
 // error. Nothing leaves: stores are empty and in memory, buckets are full, time
 // stands still at the moment when the message came, and no message or request is
-// sent. A running relay is not disturbed.
+// sent; DNS alone is really asked. A running relay is not disturbed.
 func Replay(ctx context.Context, o Options, ro ReplayOptions, each func(*Replayed) error) (err error) {
 	first, err := openRehearsal(ctx, o)
 	if err != nil {
@@ -85,13 +85,18 @@ func eachCapture(ro *ReplayOptions, f func(*capture.Message) error) error {
 	if err != nil {
 		return err
 	}
+	found := ro.Pipeline == ""
 	for _, e := range entries {
 		if !e.IsDir() || ro.Pipeline != "" && e.Name() != ro.Pipeline {
 			continue
 		}
+		found = true
 		if err := capture.Each(filepath.Join(ro.Dir, e.Name()), f); err != nil {
 			return err
 		}
+	}
+	if !found {
+		return fmt.Errorf("nothing was captured of a pipeline %q; the folder %s has no such pipeline: %w", ro.Pipeline, ro.Dir, fs.ErrNotExist)
 	}
 	return nil
 }
@@ -140,6 +145,9 @@ func openRehearsal(ctx context.Context, o Options) (_ *rehearsal, err error) {
 	code := r.src.begin()
 	c, err := r.load(ctx, code)
 	if err != nil {
+		return nil, err
+	}
+	if r.dns, err = r.resolver(c); err != nil {
 		return nil, err
 	}
 	h.kv = kv.NewStores(kv.Config{Clock: h.clock})

@@ -47,8 +47,6 @@ func (k replayCmd) Run(c *cli, s streams) error {
 	}
 	switch {
 	case c.JSON:
-	case all == 0 && k.Pipeline != "":
-		fmt.Fprintf(s.out, "nothing was captured of a pipeline %q\n", k.Pipeline)
 	case all == 0:
 		fmt.Fprintln(s.out, "nothing is captured yet")
 	default:
