@@ -37,7 +37,7 @@ const (
 // success closes it.
 //
 // It opens after a number of failures in a row, of which a public client network
-// (/24, /64) counts once: mail of one stranger, however much, does not take a
+// (/24, /48) counts once: mail of one stranger, however much, does not take a
 // stage from the others. Each phase is counted by itself: a stage that answers
 // every RCPT and fails at every message is broken in phase message, and its
 // answers to RCPT neither hide that nor are they given up for it. It is safe for
@@ -156,7 +156,7 @@ func (b *circuit) counts(client netip.Addr) bool {
 	if !client.IsValid() || client.IsLoopback() || client.IsPrivate() {
 		return true
 	}
-	bits := 64
+	bits := 48
 	if client.Is4() {
 		bits = 24
 	}
