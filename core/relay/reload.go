@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/queue"
@@ -112,7 +113,7 @@ func (r *Relay) newDoors(c *config.Config) (map[string]*listening, error) {
 			doors[l.Name] = d
 			continue
 		}
-		d, err := r.newDoor(l, c.Server.Hostname, len(c.Listeners), r.socketFor(l.Address))
+		d, err := r.newDoor(l, c.Server.Hostname, len(c.Listeners), r.socketFor(l))
 		if err != nil {
 			r.closeNew(doors)
 			return nil, err
@@ -122,9 +123,12 @@ func (r *Relay) newDoors(c *config.Config) (map[string]*listening, error) {
 	return doors, nil
 }
 
-func (r *Relay) socketFor(address string) *net.TCPListener {
+// socketFor returns the open socket of a listener's address, which another one
+// may have had. Port 0 is whatever port was free, and stays with its listener.
+func (r *Relay) socketFor(l *config.Listener) *net.TCPListener {
+	any := strings.HasSuffix(l.Address, ":0")
 	for _, d := range r.doors {
-		if d.conf.Address == address {
+		if d.conf.Address == l.Address && (d.conf.Name == l.Name || !any) {
 			return d.socket
 		}
 	}
@@ -133,14 +137,14 @@ func (r *Relay) socketFor(address string) *net.TCPListener {
 
 func (r *Relay) closeNew(doors map[string]*listening) {
 	for _, d := range doors {
-		if r.socketFor(d.conf.Address) != d.socket {
+		if r.socketFor(&d.conf) != d.socket {
 			d.socket.Close()
 		}
 	}
 }
 
-// swapDoors lets the new servers take all connections from now on. The old ones
-// drain beside them.
+// swapDoors lets the new servers take all connections from now on, or from Run on
+// when the relay does not run yet. The old ones drain beside them.
 func (r *Relay) swapDoors(doors map[string]*listening) {
 	kept := map[*net.TCPListener]bool{}
 	for _, d := range doors {
@@ -149,15 +153,25 @@ func (r *Relay) swapDoors(doors map[string]*listening) {
 	old := r.doors
 	r.doors = doors
 	for name, d := range old {
-		if doors[name] != d && d.ended != nil {
-			d.lend.Close()
-			d.drainBeside(r, kept[d.socket])
+		if doors[name] != d {
+			d.replaced(r, kept[d.socket])
 		}
 	}
 	for _, name := range sortedNames(doors) {
-		if doors[name] != old[name] {
+		if doors[name] != old[name] && r.ticks.Load() != nil {
 			doors[name].serve()
 		}
+	}
+}
+
+// replaced ends a server that another one, or none, has taken the place of.
+func (d *listening) replaced(r *Relay, kept bool) {
+	switch {
+	case d.ended != nil:
+		d.lend.Close()
+		d.drainBeside(r, kept)
+	case !kept: // it has never served
+		d.socket.Close()
 	}
 }
 

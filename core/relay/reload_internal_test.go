@@ -4,8 +4,11 @@ package relay
 
 import (
 	"context"
+	"net"
+	"net/textproto"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/smtpin"
 	"github.com/postroad-mail/postroad/core/mail"
@@ -94,5 +97,61 @@ func TestAReloadRefusesWhatItWouldNotChange(t *testing.T) {
 		if err := r.Reload(context.Background()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "restart") {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// A second listener on a port of the system's choice gets one of its own, and
+// when it goes the first one still takes connections.
+func TestAReloadAddsAndTakesAwayAListenerOnAnyPort(t *testing.T) {
+	r := openInMemory(t, listens("first"))
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	for _, config := range [][]byte{append([]byte("listener \"smtp\" \"second\" { address = \"127.0.0.1:0\" }\n"), listens("first")...), listens("first")} {
+		r.o.Config = config
+		if err := r.Reload(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if second := r.Addr("second"); second != nil && second.String() == r.Addr("first").String() {
+			t.Errorf("both listeners are at %v", second)
+		}
+		conn, err := net.DialTimeout("tcp", r.Addr("first").String(), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := textproto.NewConn(conn).ReadResponse(220); err != nil {
+			t.Error(err)
+		}
+		conn.Close()
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A reload before Run, as by a signal while the program starts, serves nobody yet
+// and leaves no socket open.
+func TestAReloadBeforeRun(t *testing.T) {
+	r := openInMemory(t, listens("old"))
+	old := r.Addr("old").String()
+	r.o.Config = listens("new")
+	if err := r.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp", old); err == nil {
+		conn.Close()
+		t.Error("the socket of a listener that is gone is open")
+	}
+	if r.doors["new"].ended != nil {
+		t.Error("the relay serves before Run")
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	if err := r.Run(ctx); err != nil {
+		t.Error(err)
 	}
 }

@@ -73,10 +73,11 @@ func (e *bodyEdit) put(p []byte) error {
 	return nil
 }
 
-// finish ends the last line with CRLF and returns the body.
+// finish ends the last line with CRLF, for which there is always room, and
+// returns the body.
 func (e *bodyEdit) finish() (mail.Body, error) {
 	if e.cr || e.any && !e.lf {
-		e.cr = false
+		e.cr, e.room = false, max(e.room, int64(len(crlf)))
 		if err := e.put(crlf); err != nil {
 			return nil, err
 		}

@@ -319,6 +319,20 @@ func TestABodyOverTheLimitIsRefused(t *testing.T) {
 	}
 }
 
+// The line end that a stage left out does not count: what it was told is taken is.
+func TestABodyUpToTheLimitIsTaken(t *testing.T) {
+	f := &fixture{}
+	p := New(Options{Name: "p", MaxBody: 10, NewBody: func() BodyWriter { return &memBody{live: &f.live} }, Steps: []Step{{Name: "s",
+		Stage: stageFunc(func(h *Hook) (mail.Verdict, error) {
+			return mail.Continue, h.WriteBody([]byte("0123456789"), true)
+		})}}})
+	tx := f.begin(p, "x@b.test")
+	defer tx.Close()
+	if r := runMessage(tx, ""); r.Reply != nil || r.Messages[0].Body.Size() != 12 {
+		t.Errorf("got %v, want a body of 12 octets", r.Reply)
+	}
+}
+
 // early is a stage of phases mail and rcpt.
 type early struct {
 	mailV mail.Verdict

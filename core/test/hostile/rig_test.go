@@ -5,12 +5,12 @@ package hostile
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/textproto"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,184 +25,34 @@ import (
 	"github.com/postroad-mail/postroad/core/relay"
 )
 
-// guests is where the modules are, as seen from this folder.
-const guests = "../../internal/wasmhost/testdata"
-
-// patience bounds what must happen; nothing is measured with it.
-const patience = time.Minute
-
-// guest is a hostile module and what its text says about it.
-type guest struct {
-	name, file  string
-	when, cause string // "hook", or "init" and "start" when it fails before; cause as in the figures
-}
-
-// hostileGuests finds every hostile module.
-func hostileGuests(t *testing.T) (all []guest) {
-	t.Helper()
-	files, err := filepath.Glob(guests + "/hostile/*.wat")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no hostile guests: %v", err)
-	}
-	for _, wat := range files {
-		text, err := os.ReadFile(wat)
-		if err != nil {
-			t.Fatal(err)
-		}
-		name := strings.TrimSuffix(filepath.Base(wat), ".wat")
-		all = append(all, guest{name: name, file: "./" + guests + "/hostile/" + name + ".wasm", when: field(t, text, "when"), cause: field(t, text, "cause")})
-	}
-	return all
-}
-
-// field returns what a line ";; name: value" says.
-func field(t *testing.T, wat []byte, name string) string {
-	t.Helper()
-	m := regexp.MustCompile(`(?m)^;; ` + name + `: (\w+)$`).FindSubmatch(wat)
-	if m == nil {
-		t.Fatalf("no %q in %.200s", name, wat)
-	}
-	return string(m[1])
-}
-
-// inPhase returns a guest whose pr_init asks for one of the session's phases
-// instead of message: the constant that it returns is changed.
-func (g guest) inPhase(t *testing.T, p mail.Phase) guest {
-	t.Helper()
-	wasm, err := os.ReadFile(g.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	was, is := []byte{0x42, 0x80, 0x04}, []byte{0x42, 0x80 | 1<<p, 0x00} // i64.const
-	if bytes.Count(wasm, was) != 1 || p > mail.PhaseRcpt {
-		t.Fatalf("cannot change the phases of %s", g.name)
-	}
-	g.file = filepath.Join(t.TempDir(), g.name+".wasm")
-	if err := os.WriteFile(g.file, bytes.Replace(wasm, was, is, 1), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
-// limits are small, so that a guest is stopped soon. Those that wait for memory
-// have fuel enough to reach their deadline instead.
-func (g guest) limits() string {
-	if g.cause == "deadline" {
-		return `memory = "16MiB"
-    fuel = 1000000000000
-    message_fuel = 1000000000000
-    deadline = "200ms"
-    message_deadline = "200ms"`
-	}
-	return `memory = "2MiB"
-    fuel = 2000000
-    message_fuel = 20000000
-    deadline = "1m"
-    message_deadline = "1m"`
-}
-
-// marked selects the mail that meets a guest in phase message.
-const marked = `contains(message.header["X-Attack"], "yes")`
-
-// config is a relay with two listeners. Mail that comes in by "attacked" and is
-// selected by when meets the guest; all mail meets an honest plugin.
-func (g guest) config(when, onError string) string {
-	return fmt.Sprintf(`
-server {
-  hostname = "relay.test"
-  log { level = "debug" }
-}
-admin { address = "127.0.0.1:0" }
-listener "smtp" "attacked" {
-  address    = "127.0.0.1:0"
-  pipeline   = pipeline.attacked
-  relay_from = ["127.0.0.0/8"]
-}
-listener "smtp" "calm" {
-  address    = "127.0.0.1:0"
-  pipeline   = pipeline.calm
-  relay_from = ["127.0.0.0/8"]
-}
-plugin "hostile" {
-  source = %q
-  grant {
-    read  = ["envelope", "headers", "body"]
-    write = ["headers", "body", "recipients", "sender"]
-  }
-  limits {
-    depth  = 200
-    %s
-  }
-}
-plugin "honest" {
-  source = "./%s/guests/fields.wasm"
-  grant {
-    read = ["envelope", "headers"]
-  }
-}
-pipeline "attacked" {
-  stage "hostile" {
-    plugin   = plugin.hostile
-    when     = %s
-    on_error = %q
-  }
-  stage "good" { plugin = plugin.honest }
-}
-pipeline "calm" {
-  stage "alone" { plugin = plugin.honest }
-}
-routing {
-  rule { route = route.next }
-}
-route "next" {
-  smarthost { host = env("SINK", "") }
-}
-`, g.file, g.limits(), guests, when, onError)
-}
-
-// rig is a whole relay in memory, its next hop and its log.
+// rig is a whole relay in memory, with its next hop, its log, a resolver that
+// knows nobody, and a web server that never answers.
 type rig struct {
-	t    *testing.T
-	r    *relay.Relay
-	sink *testkit.Sink
-	log  *output
+	t     *testing.T
+	r     *relay.Relay
+	clock *relay.FakeClock
+	sink  *testkit.Sink
+	log   *noise
+	dir   string
+	web   string // host:port of the web server
+	cert  *testkit.Cert
+	book  ledger
 }
 
-// output is a log in memory.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-// String returns what was logged.
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
-func open(t *testing.T, hcl string) (*rig, error) {
-	g := &rig{t: t, sink: testkit.NewSink(t, testkit.SinkOptions{}), log: &output{}}
-	r, err := relay.Open(context.Background(), relay.Options{
-		ConfigFile: "test.hcl", Config: []byte(hcl), InMemory: true, DataDir: t.TempDir(), LogOutput: g.log,
-		Env: func(name string) (string, bool) { return g.sink.Addr().String(), name == "SINK" },
-	})
-	g.r = r
-	return g, err
-}
-
-// newRig starts a relay, which ends with the test.
-func newRig(t *testing.T, hcl string) *rig {
+// newRig starts a relay without a hostile plugin. It ends with the test.
+func newRig(t *testing.T) *rig {
 	t.Helper()
-	g, err := open(t, hcl)
-	if err != nil {
+	g := &rig{
+		t: t, dir: t.TempDir(), log: &noise{}, clock: relay.NewFakeClock(time.Date(2030, 1, 1, 9, 0, 0, 0, time.UTC)),
+		sink: testkit.NewSink(t, testkit.SinkOptions{}), web: silence(t), cert: testkit.NewCert(t, "relay.test"),
+	}
+	g.sink.SetScript(testkit.RefuseRcpt("refused", "550 5.1.1 there is nobody"))
+	g.cert.Write(t, g.dir)
+	g.write(calmConfig)
+	var err error
+	if g.r, err = relay.Open(context.Background(), relay.Options{
+		ConfigFile: g.file("test.hcl"), InMemory: true, DataDir: g.dir, LogOutput: g.log, Clock: g.clock, Resolver: nowhere{}, Env: g.env,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -217,8 +67,85 @@ func newRig(t *testing.T, hcl string) *rig {
 	return g
 }
 
-// failures reads from the admin listener how often each stage failed, by cause.
-func (g *rig) failures() map[string]int {
+// env is the environment of the configuration. The secret names the web server.
+func (g *rig) env(name string) (string, bool) {
+	switch name {
+	case "SINK":
+		return g.sink.Addr().String(), true
+	case "POSTROAD_SECRET_URL":
+		return "http://" + g.web + "/", true
+	}
+	return "", false
+}
+
+// silence is a web server that takes connections and says nothing.
+func silence(t *testing.T) string {
+	over := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-over:
+		}
+	}))
+	t.Cleanup(func() { close(over); s.Close() })
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+// nowhere is DNS that knows no name, and does not answer for one of them before
+// its caller has had enough.
+type nowhere struct{}
+
+const mute = "never.test"
+
+// LookupMX implements relay.Resolver.
+func (nowhere) LookupMX(ctx context.Context, name string) ([]relay.MX, error) {
+	return nil, silent(ctx, name)
+}
+
+// LookupIP implements relay.Resolver.
+func (nowhere) LookupIP(ctx context.Context, name string) ([]netip.Addr, error) {
+	return nil, silent(ctx, name)
+}
+
+func silent(ctx context.Context, name string) error {
+	if name != mute {
+		return relay.ErrNoDomain
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (g *rig) file(name string) string { return filepath.Join(g.dir, name) }
+
+func (g *rig) write(config string) {
+	g.t.Helper()
+	if err := os.WriteFile(g.file("test.hcl"), []byte(config), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// reload takes a configuration with a module, which the hostile plugin is.
+func (g *rig) reload(config string, wasm []byte) error {
+	g.t.Helper()
+	if err := os.WriteFile(g.file("hostile.wasm"), wasm, 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+	g.write(config)
+	return g.r.Reload(context.Background())
+}
+
+// figure reads a figure with these labels from the admin listener; 0 when it is
+// not there.
+func (g *rig) figure(name string) int {
+	g.t.Helper()
+	for _, m := range g.figures(regexp.QuoteMeta(name)) {
+		return m
+	}
+	return 0
+}
+
+// figures reads all figures that match, by their labels.
+func (g *rig) figures(pattern string) map[string]int {
 	g.t.Helper()
 	res, err := http.Get("http://" + g.r.Info().Admin + "/metrics")
 	if err != nil {
@@ -230,60 +157,163 @@ func (g *rig) failures() map[string]int {
 		g.t.Fatal(err)
 	}
 	found := map[string]int{}
-	for _, m := range regexp.MustCompile(`(?m)^postroad_plugin_failures_total\{cause="(\w+)",stage="(\w+)"\} (\d+)$`).FindAllSubmatch(b, -1) {
-		n, _ := strconv.Atoi(string(m[3]))
-		found[string(m[2])+" "+string(m[1])] = n
+	for _, m := range regexp.MustCompile(`(?m)^(`+pattern+`) (\d+)$`).FindAllSubmatch(b, -1) {
+		n, _ := strconv.Atoi(string(m[2]))
+		found[string(m[1])] = n
 	}
 	return found
 }
 
-// client is an SMTP session. Its methods may run on any goroutine.
-type client struct {
-	conn net.Conn
-	c    *textproto.Conn
+// failures tells how often each stage failed, by cause.
+func (g *rig) failures() map[string]int {
+	out := map[string]int{}
+	for labels, n := range g.figures(`postroad_plugin_failures_total\{[^}]*\}`) {
+		m := regexp.MustCompile(`cause="(\w+)",stage="(\w+)"`).FindStringSubmatch(labels)
+		out[m[2]+" "+m[1]] = n
+	}
+	return out
 }
 
-func (g *rig) dial(listener string) (*client, error) {
-	conn, err := net.Dial("tcp", g.r.Addr(listener).String())
+// noise is a log that is looked at and not kept.
+type noise struct {
+	mu     sync.Mutex
+	panics []string
+	broken int // writes that are more than one line
+	floods int // lines of a flood
+	last   []byte
+	failed string // the last line about a stage that failed
+}
+
+const flood = "a line of a log that nobody wants to read"
+
+// Write implements io.Writer.
+func (n *noise) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if bytes.Contains(p, []byte("panic")) && len(n.panics) < 10 {
+		n.panics = append(n.panics, string(p))
+	}
+	if bytes.Count(p, []byte("\n")) != 1 && !bytes.Contains(p, []byte("panic")) {
+		n.broken++
+		n.last = append(n.last[:0], p...)
+	}
+	if bytes.Contains(p, []byte("stage failed")) {
+		n.failed = string(p)
+	}
+	if bytes.Contains(p, []byte(flood)) {
+		n.floods++
+	}
+	return len(p), nil
+}
+
+// well checks that the relay is, and that the log is what it should be.
+func (g *rig) well() {
+	g.t.Helper()
+	if err := g.r.Healthy(); err != nil {
+		g.t.Error(err)
+	}
+	if n := g.figures(`postroad_faults_total\{[^}]*\}`); len(n) > 0 {
+		g.t.Errorf("faults of ours: %v", n)
+	}
+	g.log.mu.Lock()
+	defer g.log.mu.Unlock()
+	if len(g.log.panics) > 0 {
+		g.t.Errorf("something panicked: %s", g.log.panics[0])
+	}
+	if g.log.broken > 0 {
+		g.t.Errorf("%d lines of the log have line ends in them: %q", g.log.broken, g.log.last)
+	}
+}
+
+// ledger knows what was acknowledged: by token, and whether it was an attack.
+type ledger struct {
+	mu    sync.Mutex
+	next  int
+	taken map[string]bool
+}
+
+func (l *ledger) token() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next++
+	return fmt.Sprintf("token-%06d", l.next)
+}
+
+func (l *ledger) take(token string, attack bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.taken == nil {
+		l.taken = map[string]bool{}
+	}
+	l.taken[token] = attack
+}
+
+// settled checks that each acknowledged message has arrived once, or is in the
+// queue where the attack was on the way out, and that nothing else has arrived.
+func (g *rig) settled(a attack) {
+	g.t.Helper()
+	if err := g.r.Idle(g.t.Context()); err != nil {
+		g.t.Fatal(err)
+	}
+	kept := a.faults() && (a.phase == mail.PhaseRoute || a.phase == mail.PhasePredeliver)
+	waiting, bounced, emitted := 0, 0, 0
+	seen := map[string]int{}
+	for _, m := range g.sink.Messages() {
+		g.clean(m, a)
+		token := regexp.MustCompile(`token-\d+`).Find(m.Content)
+		switch {
+		case m.From == "":
+			bounced++
+		case token == nil:
+			emitted++
+		default:
+			seen[string(token)]++
+		}
+	}
+	for token, attack := range g.book.taken {
+		switch n := seen[token]; {
+		case n == 1 && !(attack && kept):
+		case n == 0 && attack && kept:
+			waiting++
+		case n == 0 && attack && a.phase == mail.PhaseBounce:
+			bounced--
+		default:
+			g.t.Errorf("message %s, which was acknowledged, has arrived %d times (attack: %v)", token, n, attack)
+		}
+		delete(seen, token)
+	}
+	queue, err := g.r.Queue(context.Background(), 0)
+	if err != nil || len(queue) != waiting || len(seen) > 0 || bounced != 0 || emitted > 0 && a.outcome != limit {
+		g.t.Errorf("%d in the queue, want %d; not acknowledged but arrived: %v; %d reports too many or few; %d messages of the plugin's own; %v",
+			len(queue), waiting, seen, bounced, emitted, err)
+	}
+}
+
+// clean checks that nothing of an attack is in a message but in its own.
+func (g *rig) clean(m testkit.Received, a attack) {
+	g.t.Helper()
+	envelope := m.From + " " + strings.Join(m.To, " ")
+	if strings.Contains(envelope, "INJECTED") {
+		g.t.Errorf("a message for %s has arrived", envelope)
+	}
+	header, _, _ := bytes.Cut(m.Content, []byte("\r\n\r\n"))
+	for _, bad := range []string{"INJECTED", "X-Flood", "X-Early", "X-Stale", "X-Plain"} {
+		if bytes.Contains(header, []byte(bad)) {
+			g.t.Errorf("%s is in the header of a message from %s", bad, m.From)
+		}
+	}
+	if own := strings.Contains(m.From, "attack"); m.From != "" && !own && a.outcome != limit && !bytes.HasSuffix(m.Content, []byte(good)) {
+		g.t.Errorf("a message from %s is not as it was: %.300q", m.From, m.Content)
+	}
+}
+
+func dialTo(addr net.Addr) (net.Conn, error) {
+	conn, err := net.Dial("tcp", addr.String())
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
-	}
-	c := &client{conn, textproto.NewConn(conn)}
-	if _, _, err := c.c.ReadResponse(220); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return c, errors.Join(c.ask("EHLO client.test", 250))
+	return conn, conn.SetDeadline(time.Now().Add(patience))
 }
 
-// ask sends a line and reads the reply to it.
-func (c *client) ask(line string, code int) error {
-	if err := c.c.PrintfLine("%s", line); err != nil {
-		return err
-	}
-	_, _, err := c.c.ReadResponse(code)
-	return err
-}
-
-// send hands in one message and returns the reply to it.
-func (c *client) send(content string) (string, error) {
-	for _, step := range []struct {
-		line string
-		code int
-	}{{"MAIL FROM:<a@here.test>", 250}, {"RCPT TO:<b@far.test>", 250}, {"DATA", 354}} {
-		if err := c.ask(step.line, step.code); err != nil {
-			return "", err
-		}
-	}
-	w := c.c.DotWriter()
-	if _, err := io.WriteString(w, content); err != nil {
-		return "", err
-	}
-	if err := w.Close(); err != nil {
-		return "", err
-	}
-	code, text, err := c.c.ReadResponse(0)
-	return fmt.Sprint(code, " ", text), err
-}
+// patience bounds what must happen; nothing is measured with it.
+const patience = 2 * time.Minute

@@ -1,0 +1,15 @@
+;; SPDX-License-Identifier: Apache-2.0
+;;
+;; command_deep: a command that answers with lists in lists, 500,000 deep.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 16)
+  (func $write (param $p i32) (param $n i32)
+    (i32.store (i32.const 0) (local.get $p))
+    (i32.store (i32.const 4) (local.get $n))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16))))
+  (data (i32.const 32) "{\22ops\22:")
+  (func (export "_start")
+    (call $write (i32.const 32) (i32.const 7))
+    (memory.fill (i32.const 1024) (i32.const 91) (i32.const 500000))
+    (call $write (i32.const 1024) (i32.const 500000))))

@@ -1,0 +1,9 @@
+;; SPDX-License-Identifier: Apache-2.0
+;;
+;; start_loop_at_initialize: runs for ever in _initialize.
+(module
+  (memory (export "memory") 1)
+  (func (export "_initialize") (loop $l (br $l)))
+  (func (export "pr_on") (param $phase i32) (param $arg i32) (result i32) (i32.const 0))
+  (func (export "pr_init") (result i64)
+    (i64.const 0x810f07ff)))
