@@ -3,6 +3,7 @@
 package wasmhost
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -130,7 +131,8 @@ func (e *startError) refusal() string {
 
 // notStarted tells of a Fault as a startError.
 func notStarted(err error) error {
-	if f, ok := err.(*Fault); ok {
+	var f *Fault
+	if errors.As(err, &f) {
 		return &startError{f}
 	}
 	return err
