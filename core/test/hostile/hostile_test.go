@@ -71,7 +71,6 @@ func (g *rig) accounts(a attack, attacks int) {
 	}
 	if a.has("shadow") || a.has("canary") {
 		mode := map[bool]string{true: "shadow", false: "canary"}[a.has("shadow")]
-		want = map[string]int{}
 		if n := g.figure(`postroad_candidate_calls_total{mode="` + mode + `",result="failed",stage="hostile"}`); n != attacks {
 			g.t.Errorf("after %d attacks %d calls of the candidate have failed", attacks, n)
 		}
