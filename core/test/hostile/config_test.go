@@ -58,8 +58,7 @@ bucket "s" { rate = "1000000/1s" }
 // on the way out, a pipeline of the route.
 func (a attack) config(web string) string {
 	route, pipeline := "", "attacked"
-	switch a.phase {
-	case mail.PhaseRoute, mail.PhasePredeliver, mail.PhaseResult, mail.PhaseBounce:
+	if a.outbound() {
 		route, pipeline = "pipeline = pipeline.attacked", "calm"
 	}
 	return config(fmt.Sprintf(`
@@ -67,6 +66,7 @@ listener "smtp" "attacked" {
   address    = "127.0.0.1:0"
   pipeline   = pipeline.%s
   relay_from = ["127.0.0.0/8"]
+  limits { message_size = "4MiB" }
   tls {
     cert = "cert.pem"
     key  = "key.pem"
@@ -89,6 +89,9 @@ pipeline "attacked" {
 }
 `, pipeline, a.called(), a.isolation(), a.mode(), a.grant(web), a.value("instances", "16"), a.limits(), a.stages()), route, "")
 }
+
+// outbound reports whether the attack is on the way out.
+func (a attack) outbound() bool { return a.phase >= mail.PhaseRoute && a.phase <= mail.PhaseBounce }
 
 // called are the phases that the plugin is called in.
 func (a attack) called() string {
@@ -163,7 +166,11 @@ func (a attack) stages() string {
 	if a.has("breaker") {
 		breaker = ""
 	}
-	return fmt.Sprintf("stage \"hostile\" {\n    plugin = plugin.hostile\n    %s\n    %s\n    %s\n  }\n  stage \"good\" { plugin = plugin.honest }", a.when(), inside, breaker)
+	good := "stage \"good\" { plugin = plugin.honest }"
+	if a.outbound() { // where the honest plugin has nothing to do
+		good = ""
+	}
+	return fmt.Sprintf("stage \"hostile\" {\n    plugin = plugin.hostile\n    %s\n    %s\n    %s\n  }\n  %s", a.when(), inside, breaker, good)
 }
 
 // when selects the mail that is attacked. Before MAIL there is nothing to select

@@ -19,7 +19,7 @@ const (
 // each connection, or each message, one of its own, and say nothing more. Others
 // of the same plugin are put off; mail that does not need it is not touched.
 func TestHoarders(t *testing.T) {
-	scale, _ := campaign(t)
+	scale := campaign()
 	for isolation, phase := range map[string]mail.Phase{"session": mail.PhaseConnect, "message": mail.PhaseMail} {
 		t.Run(isolation, func(t *testing.T) {
 			a := attack{row{module: "hoard", with: []string{"slow", "memory=4MiB", "instances=4", "isolation=" + isolation}, outcome: "pool"}, phase}
@@ -96,7 +96,7 @@ func (g *rig) begin(a attack) (*client, string, error) {
 // TestAPluginThatFailsAndFailsIsNotCalled: after ten failures on_error is applied
 // at once, so that not even the time until a fault is spent, and a figure says so.
 func TestAPluginThatFailsAndFailsIsNotCalled(t *testing.T) {
-	scale, _ := campaign(t)
+	scale := campaign()
 	a := attack{row{module: "deadline", with: []string{"slow", "memory=32MiB", "breaker"}, outcome: "deadline"}, mail.PhaseMessage}
 	g := newRig(t)
 	if err := g.reload(a.config(g.web), a.load(t)); err != nil {

@@ -31,6 +31,7 @@ type result struct {
 // names.
 type report struct {
 	path    string
+	text    string // in front of what it collects
 	scale   scale
 	lines   []string
 	classes map[string]*class
@@ -47,15 +48,19 @@ type class struct {
 
 // campaign returns what the environment asks for: POSTROAD_HOSTILE_SESSIONS is
 // the number of honest sessions beside each attack in each phase.
-func campaign(t *testing.T) (scale, *report) {
+func campaign() scale {
 	n, _ := strconv.Atoi(os.Getenv("POSTROAD_HOSTILE_SESSIONS"))
-	s := scale{everyPhase: n > 0, sessions: n, each: 2}
 	if n == 0 {
-		s = scale{sessions: 5, each: 1}
+		return scale{sessions: 5, each: 1}
 	}
+	return scale{everyPhase: true, sessions: n, each: 2}
+}
+
+// newReport returns a report that is written when the test ends.
+func newReport(t *testing.T, s scale) *report {
 	r := &report{path: os.Getenv("POSTROAD_HOSTILE_REPORT"), scale: s, classes: map[string]*class{}}
 	t.Cleanup(func() { r.write(t) })
-	return s, r
+	return r
 }
 
 func (r *report) add(a attack, res result) {
@@ -73,14 +78,31 @@ func (r *report) add(a attack, res result) {
 	if seen == "" {
 		seen = "nothing"
 	}
-	r.lines = append(r.lines, fmt.Sprintf("%-28s %-12s %-10s %-10s %5d attacks", a.module+map[bool]string{true: "/" + a.number}[a.number != ""], a.phase, a.outcome, seen, res.attacks))
+	r.lines = append(r.lines, fmt.Sprintf("%-28s %-12s %-10s %-10s %5d attacks %s", a.module+map[bool]string{true: "/" + a.number}[a.number != ""], a.phase, a.outcome, seen, res.attacks, spread(res.during)))
 }
 
-// write writes the report, if one is asked for.
+// write appends the report to its file, if one is asked for.
 func (r *report) write(t *testing.T) {
 	if r.path == "" {
 		return
 	}
+	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	text := r.text
+	if len(r.classes) > 0 {
+		text += r.table()
+	}
+	if _, err := f.WriteString(text); err != nil {
+		t.Error(err)
+	}
+}
+
+// table spells what was collected.
+func (r *report) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "each attack beside %d honest sessions of %d messages; honest mail in ms, from MAIL to the 250; memory in MiB above what it was before\n\n", r.scale.sessions, r.scale.each)
 	fmt.Fprintf(&b, "%-14s %7s %7s %8s %6s | %8s %8s %8s | %8s %8s %8s\n", "class", "modules", "places", "attacks", "memory", "p50", "p99", "max", "p50", "p99", "max")
@@ -89,10 +111,8 @@ func (r *report) write(t *testing.T) {
 		c := r.classes[name]
 		fmt.Fprintf(&b, "%-14s %7d %7d %8d %6d | %s | %s\n", name, len(c.modules), c.places, c.attacks, c.memory>>20, spread(c.before), spread(c.during))
 	}
-	fmt.Fprintf(&b, "\n%s\n", strings.Join(r.lines, "\n"))
-	if err := os.WriteFile(r.path, []byte(b.String()), 0o644); err != nil {
-		t.Error(err)
-	}
+	fmt.Fprintf(&b, "\n%s\n\n", strings.Join(r.lines, "\n"))
+	return b.String()
 }
 
 // spread spells median, 99th percentile and maximum in milliseconds.

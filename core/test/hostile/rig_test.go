@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type rig struct {
 	log   *noise
 	dir   string
 	web   string // host:port of the web server
+	asked atomic.Int64
 	cert  *testkit.Cert
 	book  ledger
 }
@@ -44,8 +46,9 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	g := &rig{
 		t: t, dir: t.TempDir(), log: &noise{}, clock: relay.NewFakeClock(time.Date(2030, 1, 1, 9, 0, 0, 0, time.UTC)),
-		sink: testkit.NewSink(t, testkit.SinkOptions{}), web: silence(t), cert: testkit.NewCert(t, "relay.test"),
+		sink: testkit.NewSink(t, testkit.SinkOptions{}), cert: testkit.NewCert(t, "relay.test"),
 	}
+	g.web = g.silence()
 	g.sink.SetScript(testkit.RefuseRcpt("refused", "550 5.1.1 there is nobody"))
 	g.cert.Write(t, g.dir)
 	g.write(calmConfig)
@@ -78,16 +81,17 @@ func (g *rig) env(name string) (string, bool) {
 	return "", false
 }
 
-// silence is a web server that takes connections and says nothing.
-func silence(t *testing.T) string {
+// silence is a web server that takes requests and says nothing.
+func (g *rig) silence() string {
 	over := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		g.asked.Add(1)
 		select {
 		case <-r.Context().Done():
 		case <-over:
 		}
 	}))
-	t.Cleanup(func() { close(over); s.Close() })
+	g.t.Cleanup(func() { close(over); s.Close() })
 	return strings.TrimPrefix(s.URL, "http://")
 }
 
@@ -104,6 +108,9 @@ func (nowhere) LookupMX(ctx context.Context, name string) ([]relay.MX, error) {
 
 // LookupIP implements relay.Resolver.
 func (nowhere) LookupIP(ctx context.Context, name string) ([]netip.Addr, error) {
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return []netip.Addr{ip}, nil
+	}
 	return nil, silent(ctx, name)
 }
 
@@ -262,7 +269,7 @@ func (g *rig) settled(a attack) {
 		g.clean(m, a)
 		token := regexp.MustCompile(`token-\d+`).Find(m.Content)
 		switch {
-		case m.From == "":
+		case m.From == nobody:
 			bounced++
 		case token == nil:
 			emitted++
@@ -289,6 +296,8 @@ func (g *rig) settled(a attack) {
 	}
 }
 
+const nobody = "<>" // the null sender, as the sink spells it
+
 // clean checks that nothing of an attack is in a message but in its own.
 func (g *rig) clean(m testkit.Received, a attack) {
 	g.t.Helper()
@@ -302,7 +311,7 @@ func (g *rig) clean(m testkit.Received, a attack) {
 			g.t.Errorf("%s is in the header of a message from %s", bad, m.From)
 		}
 	}
-	if own := strings.Contains(m.From, "attack"); m.From != "" && !own && a.outcome != limit && !bytes.HasSuffix(m.Content, []byte(good)) {
+	if own := strings.Contains(m.From, "attack"); m.From != nobody && !own && a.outcome != limit && !bytes.HasSuffix(m.Content, []byte(good)) {
 		g.t.Errorf("a message from %s is not as it was: %.300q", m.From, m.Content)
 	}
 }

@@ -29,7 +29,7 @@ func starts() map[string]string {
 // operator gets a sentence with the place, the old configuration goes on, and
 // what the attempt cost is gone.
 func TestRefused(t *testing.T) {
-	scale, _ := campaign(t)
+	scale := campaign()
 	g := newRig(t)
 	plain := attack{row{}, mail.PhaseMessage}
 	refuse := func(name string, wasm []byte, says string) {

@@ -15,11 +15,12 @@ type effort struct {
 	targets int // of branch tables
 	values  int // made by instructions
 	locals  int // that are used at all
+	calls   int // of all functions so far
 	used    []uint32
 	mark    uint32 // in used: by the function at hand
 }
 
-// begin forgets the function before.
+// begin forgets the function before, but for what counts for all.
 func (e *effort) begin(locals uint32) {
 	if int(locals) > len(e.used) {
 		e.used = make([]uint32, locals)
@@ -48,8 +49,10 @@ func (e *effort) note(m *module, op opcode, raw []byte) {
 	case opLocalGet, opLocalSet, opLocalTee:
 		e.use(immediate(raw))
 	case opCall:
+		e.calls++
 		e.values += int(m.results(m.funcs[immediate(raw)]))
 	case opCallIndirect:
+		e.calls++
 		e.values += int(m.results(immediate(raw)))
 	case opMemoryGrow:
 		e.blocks += bulkBlocks
@@ -71,6 +74,8 @@ func (e *effort) use(local uint32) {
 func (e *effort) check(r *reader) {
 	const remedy = "of one function; split it, or compile it with optimization"
 	switch {
+	case e.calls > maxCalls:
+		r.fail(ErrLimit, "more than %d calls in all functions", maxCalls)
 	case e.blocks > maxBlocks:
 		r.fail(ErrLimit, "%d blocks, at most %d are allowed, "+remedy, e.blocks, maxBlocks)
 	case e.targets > maxTargets:

@@ -78,6 +78,7 @@ func TestEffortOfTheWholeModule(t *testing.T) {
 	}
 	for name, wasm := range map[string]string{
 		"locals": functions(41, sized("\x01"+leb(50_000)+"\x7f\x0b")),
+		"calls":  functions(10, long("\x00"+strings.Repeat("\x10\x00", 210_000)+"\x0b")),
 		"code":   functions(33, long("\x00"+strings.Repeat("\x01", 510<<10)+"\x0b")),
 	} {
 		refused(t, name, wasm, metering.ErrLimit)

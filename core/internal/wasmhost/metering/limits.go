@@ -21,6 +21,7 @@ const (
 	maxModuleLocals = 2_000_000
 	maxBody         = 512 << 10
 	maxCode         = 16 << 20
+	maxCalls        = 2_000_000
 	maxLabels       = 65_520
 	maxNesting      = 100_000
 	maxName         = 100_000
