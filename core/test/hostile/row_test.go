@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,6 +66,14 @@ func (r row) value(word, usual string) string {
 // faults reports whether the module is stopped by the host, for the cause that
 // is the outcome.
 func (r row) faults() bool { return r.outcome != holds && r.outcome != limit && r.outcome != takes }
+
+// short is how many of its phases the short form takes.
+func (r row) short() int {
+	if n, err := strconv.Atoi(r.number); err == nil && n%3 != 0 {
+		return 0
+	}
+	return 1
+}
 
 // everyPhase is what "all" means: those of a relay without AUTH, but for reset,
 // which needs a module that was there before.
