@@ -3,7 +3,6 @@
 package relay
 
 import (
-	"errors"
 	"strings"
 	"time"
 
@@ -47,16 +46,16 @@ type stageObserver struct{ r *Relay }
 
 // StageDone implements pipeline.Observer.
 func (o stageObserver) StageDone(e *mail.Envelope, stage string, p mail.Phase, v mail.Verdict, took time.Duration, err error) {
-	o.r.metrics.StageDone(stage, p, v, took, causeOf(err))
+	o.r.metrics.StageDone(stage, p, v, took, pipeline.CauseOf(err))
 	kind, id := "id", e.ID
 	if id == "" { // there is no message yet
 		kind, id = "session", e.Client.SessionID
 	}
 	switch {
-	case causeOf(err) == "breaker": // that it is broken was said once
+	case pipeline.CauseOf(err) == "breaker": // that it is broken was said once
 		o.r.log.Debug("stage is not called", kind, id, "stage", stage, "phase", p)
 	case err != nil:
-		o.r.log.Error("stage failed", kind, id, "stage", stage, "phase", p, "cause", causeOf(err), "error", err)
+		o.r.log.Error("stage failed", kind, id, "stage", stage, "phase", p, "cause", pipeline.CauseOf(err), "error", err)
 	case v != mail.Continue:
 		o.r.log.Info("stage decided", kind, id, "stage", stage, "phase", p, "verdict", v, "took", took)
 	case o.r.log.IsDebug():
@@ -87,18 +86,6 @@ func (o stageObserver) broken(stage string, open bool) {
 		return
 	}
 	o.r.log.Info("stage works again", "stage", stage)
-}
-
-// causeOf is the cause of a stage's failure as metrics and logs spell it.
-func causeOf(err error) string {
-	var f pipeline.Faulter
-	switch {
-	case err == nil:
-		return ""
-	case errors.As(err, &f):
-		return f.FaultCause()
-	}
-	return "error"
 }
 
 // PluginCall implements wasmhost.Observer.

@@ -216,10 +216,14 @@ func (e brokenError) Error() string {
 // FaultCause implements Faulter.
 func (e brokenError) FaultCause() string { return "breaker" }
 
-// causeOf returns the cause of a stage's failure, "error" when it does not tell.
-func causeOf(err error) string {
+// CauseOf returns the cause of a stage's failure as metrics and logs spell it:
+// "error" when it does not tell, nothing when there is none.
+func CauseOf(err error) string {
 	var f Faulter
-	if errors.As(err, &f) {
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &f):
 		return f.FaultCause()
 	}
 	return "error"
@@ -228,5 +232,5 @@ func causeOf(err error) string {
 // overloaded reports whether a failure is the machine's load and not the
 // stage's: a breaker must not turn a crowd into an outage.
 func overloaded(err error) bool {
-	return causeOf(err) == "pool" || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return CauseOf(err) == "pool" || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

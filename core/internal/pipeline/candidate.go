@@ -234,10 +234,6 @@ func (b *branch) remark(s *Step) {
 	}
 }
 
-// Same reports whether the two did the same. Of a canary there is nothing to
-// compare: it is the same unless the candidate failed.
-func (c *Comparison) Same() bool { return len(c.Differences()) == 0 }
-
 // Differences lists in what the two differ, one line each: what the live stage
 // did, an arrow, what the candidate did.
 func (c *Comparison) Differences() []string {

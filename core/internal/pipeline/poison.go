@@ -59,7 +59,7 @@ func (p *Poison) failed(d digest) int {
 // poisonous reports whether a failure is the message's doing, not the
 // machine's: those that overload brings are no sign of it.
 func poisonous(err error) bool {
-	switch causeOf(err) {
+	switch CauseOf(err) {
 	case "trap", "fuel", "depth", "memory", "exit", "deadline":
 		return true
 	}

@@ -198,9 +198,10 @@ func (i *instance) jsonRecipients(o *object) {
 	if len(seen) == 0 {
 		return
 	}
+	facts := recipientFacts()
 	o.list("recipients", len(seen), func(n int, r *object) {
 		r.number("index", int64(seen[n]))
-		i.facts(r, recipientFacts(), seen[n])
+		i.facts(r, facts, seen[n])
 	})
 }
 
@@ -301,10 +302,10 @@ func appendString(b []byte, s string) []byte {
 }
 
 func (i *instance) snapshotTLV() []byte {
-	b := i.factsTLV(nil, facts(), -1)
+	b, ofRecipient := i.factsTLV(nil, facts(), -1), recipientFacts()
 	for _, idx := range i.seen() {
 		r := appendTLV(nil, abi.SnapshotIndex, binary.LittleEndian.AppendUint32(nil, uint32(idx)))
-		b = appendTLV(b, abi.SnapshotRecipient, i.factsTLV(r, recipientFacts(), idx))
+		b = appendTLV(b, abi.SnapshotRecipient, i.factsTLV(r, ofRecipient, idx))
 	}
 	for _, f := range i.headerSeen() {
 		b = appendTLV(b, abi.SnapshotHeader, f.Raw)
