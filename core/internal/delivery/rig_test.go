@@ -119,6 +119,25 @@ func (r *rig) idle() {
 	}
 }
 
+// advance moves the clock by d, from one timer to the next, and lets what each
+// of them starts come to rest: a connection that has been idle for too long is
+// gone before mail comes due that would need it.
+func (r *rig) advance(d time.Duration) {
+	r.t.Helper()
+	for end := r.clock.Now().Add(d); ; {
+		at, ok := r.clock.Next()
+		if !ok || at.After(end) {
+			at = end
+		}
+		now := r.clock.Now()
+		r.clock.Advance(at.Sub(now))
+		r.idle()
+		if !at.Before(end) {
+			return
+		}
+	}
+}
+
 // envelope makes one with the id, to addresses.
 func (r *rig) envelope(id, from string, to ...string) *mail.Envelope {
 	env := &mail.Envelope{ID: id, Sender: mail.Address(from), Received: r.clock.Now()}

@@ -74,8 +74,7 @@ var commands = map[string]func(*rig, *datadriven.TestData) string{
 		if err != nil {
 			d.Fatalf(r.t, "%v", err)
 		}
-		r.clock.Advance(by)
-		r.idle()
+		r.advance(by)
 		return r.events()
 	},
 	"hold": func(r *rig, d *datadriven.TestData) string {
