@@ -5,7 +5,6 @@ package relay
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -62,18 +61,11 @@ func sameCapture(a, b *config.Capture) bool {
 	return a.Share == b.Share && a.Messages == b.Messages && a.Size == b.Size && a.Keep == b.Keep && slices.Equal(a.Redact, b.Redact)
 }
 
-// takes tells whether a message is among the share that is captured.
-func (k *capturing) takes(id string) bool {
-	h := fnv.New64a()
-	h.Write([]byte(id))
-	return k != nil && float64(h.Sum64()%1_000_000) < k.o.Share*1_000_000
-}
-
 // capture keeps a message as it came, with what was decided. It is a help for
 // people: when it fails the message goes on.
 func (t *transaction) capture(msg *content, res *pipeline.Result) {
 	k := t.g.captures[t.l.Pipeline]
-	if k == nil || !k.takes(t.tx.Envelope().ID) {
+	if k == nil || !pipeline.InShare(t.tx.Envelope().ID, k.o.Share) {
 		return
 	}
 	err := k.box.Add(t.record(msg, res), &msg.header, msg.body)

@@ -94,12 +94,21 @@ func (b *Buckets) Take(key string, cost int) (allowed bool, wait time.Duration) 
 		return false, math.MaxInt64
 	}
 	k := b.use(key, now)
-	full := max(k.full, now) + need
-	if over := full - now - b.burst; over > 0 {
-		return false, time.Duration(over)
+	if wait := b.wait(k, need, now); wait > 0 {
+		return false, wait
 	}
-	k.full = full
+	k.full = max(k.full, now) + need
 	return true, 0
+}
+
+// wait returns how long it takes until a bucket, nil for a full one, has what is
+// needed.
+func (b *Buckets) wait(k *bucket, need, now int64) time.Duration {
+	full := now
+	if k != nil {
+		full = max(k.full, now)
+	}
+	return time.Duration(max(full+need-now-b.burst, 0))
 }
 
 // Peek says what Take would, and takes nothing.
@@ -111,14 +120,8 @@ func (b *Buckets) Peek(key string, cost int) (allowed bool, wait time.Duration) 
 	if need > b.burst {
 		return false, math.MaxInt64
 	}
-	full := now
-	if k := b.byKey[key]; k != nil {
-		full = max(k.full, now)
-	}
-	if over := full + need - now - b.burst; over > 0 {
-		return false, time.Duration(over)
-	}
-	return true, 0
+	wait = b.wait(b.byKey[key], need, now)
+	return wait == 0, wait
 }
 
 // Len returns the number of buckets that are kept.

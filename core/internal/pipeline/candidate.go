@@ -102,9 +102,15 @@ func (c *Candidate) takes(b *branch) bool {
 	if of == "" {
 		of = b.env.ID
 	}
+	return of != "" && InShare(of, c.Share)
+}
+
+// InShare tells whether an id is among a share (0 to 1) of all ids: the same one
+// always, and of many the share.
+func InShare(id string, share float64) bool {
 	h := fnv.New64a()
-	h.Write([]byte(of))
-	return of != "" && float64(mix(h.Sum64()))/(1<<64) < c.Share
+	h.Write([]byte(id))
+	return float64(mix(h.Sum64()))/(1<<64) < share
 }
 
 // mix spreads a hash over all bits (the finalizer of MurmurHash3), for ids that
