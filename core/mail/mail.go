@@ -12,6 +12,7 @@ package mail
 import (
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -70,6 +71,15 @@ type Score struct {
 type StageMark struct {
 	Stage string
 	Code  string
+}
+
+// String returns the mark as logs have it: "STAGE@CODE", of a digest the first
+// 12 digits.
+func (m StageMark) String() string {
+	if digits, ok := strings.CutPrefix(m.Code, "sha256:"); ok {
+		return m.Stage + "@" + digits[:min(len(digits), 12)]
+	}
+	return m.Stage + "@" + m.Code
 }
 
 // Recipient is one forward-path of an envelope.

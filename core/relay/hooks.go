@@ -93,5 +93,8 @@ func (a *attempt) Bounce(ctx context.Context, rcpt int, f delivery.Facts) delive
 func (a *attempt) End() {
 	defer a.g.done()
 	defer a.out.Close()
+	if marks := a.out.Stages(); len(marks) > 0 && a.r.log.IsInfo() {
+		a.r.log.Info("stages of an attempt", "id", a.env.ID, "stages", spelled(marks))
+	}
 	a.r.emit(context.Background(), a.out.Emitted(), origin{id: a.env.ID})
 }

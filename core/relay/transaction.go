@@ -111,5 +111,14 @@ func (t *transaction) accepted(res *pipeline.Result, size int64, took time.Durat
 	}
 }
 
-// stages names the stages that the message passed, for the log.
-func (t *transaction) stages() string { return strings.Join(t.tx.Passed(), ",") }
+// stages names the stages that the message passed with their code, for the log.
+func (t *transaction) stages() string { return spelled(t.tx.Stages()) }
+
+// spelled returns marks as the log has them.
+func spelled(marks []mail.StageMark) string {
+	words := make([]string, len(marks))
+	for i, m := range marks {
+		words[i] = m.String()
+	}
+	return strings.Join(words, ",")
+}

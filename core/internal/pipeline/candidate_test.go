@@ -58,8 +58,10 @@ type trapped struct{ cause string }
 func (e trapped) Error() string      { return "it trapped" }
 func (e trapped) FaultCause() string { return e.cause }
 
-func traps(cause string) Stage {
-	return stageFunc(func(*Hook) (mail.Verdict, error) { return mail.Continue, trapped{cause} })
+func traps(cause string) Stage { return stageFunc(fails(cause)) }
+
+func fails(cause string) func(*Hook) (mail.Verdict, error) {
+	return func(*Hook) (mail.Verdict, error) { return mail.Continue, trapped{cause} }
 }
 
 func TestShadowIsComparedAndNeverApplied(t *testing.T) {

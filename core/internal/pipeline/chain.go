@@ -32,18 +32,20 @@ type extras struct {
 }
 
 // decide runs the stages in their order: the first final verdict ends the chain,
-// others stick, and so does a reply without any.
+// but for stages marked always behind an accept; others stick, and so does a
+// reply without any.
 func (p *Pipeline) decide(ctx context.Context, c *chain) fate {
 	var sticky fate
+	accepted := false
 	for i := range p.o.Steps {
 		s := p.step(i, c.b)
-		if !s.wants(c.phase) {
+		if !s.wants(c.phase) || accepted && !s.Always {
 			continue
 		}
 		f := p.one(ctx, s, c)
 		switch {
 		case f.verdict == mail.Accept:
-			return sticky
+			accepted = true
 		case f.verdict.Final():
 			return f
 		case f.verdict != mail.Continue || f.reply != nil && sticky.verdict == mail.Continue:
@@ -150,14 +152,15 @@ type fate struct {
 func (f fate) refused() bool { return f.verdict == mail.Reject || f.verdict == mail.Tempfail }
 
 // fault is the fate that on_error gives when step s failed in a phase. In
-// delivery a message is never lost by it: what says quarantine is held, and in
-// the phases in which the decision has been made it stays as it was.
+// delivery no message is lost by it, or returned: what says quarantine is held,
+// what says reject is tried again, and in the phases in which the decision has
+// been made it stays as it was.
 func (s *Step) fault(phase mail.Phase, err error) fate {
 	f := fate{stage: s.Name, failed: true, err: err}
 	switch {
 	case s.OnError == OnErrorSkip || phase > mail.PhaseMessage && !in(phase, mail.PhaseRoute, mail.PhasePredeliver):
 		return f
-	case s.OnError == OnErrorReject:
+	case s.OnError == OnErrorReject && !delivers(phase):
 		f.verdict, f.reply = mail.Reject, mail.NewReply(554, mail.Enhanced{5, 3, 0}, "message could not be processed").Because(err)
 	case s.OnError == OnErrorQuarantine && delivers(phase):
 		f.verdict, f.reply = mail.Defer, mail.NewReply(451, mail.Enhanced{4, 3, 0}, "stage "+s.Name+" failed").Because(err)

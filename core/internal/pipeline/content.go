@@ -11,7 +11,7 @@ import (
 // Data runs the stages of phase data, after DATA and before its 354 (BDAT:
 // before the first chunk is taken). A reply refuses the message.
 func (t *Transaction) Data(ctx context.Context) *mail.Reply {
-	return t.refuse(t.decide(ctx, mail.PhaseData, 0, -1))
+	return t.conclude(t.decide(ctx, mail.PhaseData, 0, -1))
 }
 
 // Headers runs the stages of phase headers over the header section, as soon as
@@ -20,21 +20,24 @@ func (t *Transaction) Data(ctx context.Context) *mail.Reply {
 // a message that is discarded or quarantined here goes on to phase message.
 func (t *Transaction) Headers(ctx context.Context, header mail.Header, received int) *mail.Reply {
 	t.head(header, received)
-	f := t.decide(ctx, mail.PhaseHeaders, 0, -1)
-	if !f.refused() && f.verdict != mail.Continue {
-		t.root.settleAll(f, nil)
-	}
-	return t.refuse(f)
+	return t.conclude(t.decide(ctx, mail.PhaseHeaders, 0, -1))
 }
 
 func (t *Transaction) head(header mail.Header, received int) {
 	t.root.header, t.root.own, t.came, t.headed = header, received+1, header, true
 }
 
-// refuse keeps a refusal for those who still ask.
-func (t *Transaction) refuse(f fate) *mail.Reply {
-	if t.over == nil && f.refused() {
+// conclude keeps what a phase before the end of the data came to: a refusal for
+// those who still ask, anything else for every recipient. The fault of a stage
+// that the message may be the cause of is decided when all of it is there.
+func (t *Transaction) conclude(f fate) *mail.Reply {
+	switch {
+	case t.headed && t.suspects(f):
+		t.suspect = f
+	case f.refused() && t.over == nil:
 		t.over = f.reply
+	case !f.refused() && f.verdict != mail.Continue:
+		t.root.settleAll(f, nil)
 	}
 	return t.over
 }
@@ -51,7 +54,7 @@ const (
 // WantsBody reports whether a chunk of the body would reach any stage. It is
 // asked again before each chunk.
 func (t *Transaction) WantsBody() bool {
-	if !t.p.Has(mail.PhaseBody) || t.over != nil || t.root.env.Live() == 0 {
+	if !t.p.Has(mail.PhaseBody) || t.over != nil || t.suspect.failed || t.root.env.Live() == 0 {
 		return false
 	}
 	for i := range t.p.o.Steps {
@@ -78,7 +81,7 @@ func (t *Transaction) Body(ctx context.Context, chunk []byte, off int64) *mail.R
 		if !s.wants(mail.PhaseBody) || t.feeds[i] == feedEnough {
 			continue
 		}
-		if r := t.refuse(t.feed(ctx, s, c, &t.feeds[i])); r != nil {
+		if r := t.conclude(t.feed(ctx, s, c, &t.feeds[i])); r != nil || t.suspect.failed {
 			return r
 		}
 	}
@@ -97,8 +100,8 @@ func (t *Transaction) feed(ctx context.Context, s *Step, c *chain, state *feed) 
 	if f.failed || f.verdict == mail.Skip {
 		*state = feedEnough
 	}
-	if f.verdict == mail.Quarantine {
-		t.root.settleAll(f, nil)
+	if f.verdict == mail.Skip {
+		return fate{}
 	}
 	return f
 }

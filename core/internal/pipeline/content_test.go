@@ -47,6 +47,7 @@ func TestVerdictsWhileAMessageArrives(t *testing.T) {
 		{mail.PhaseData, verdict(mail.Tempfail), "", later, false},
 		{mail.PhaseData, verdict(mail.Accept), "", fault, false},
 		{mail.PhaseData, trap, OnErrorSkip, queued, true},
+		{mail.PhaseData, trap, OnErrorQuarantine, held, true},
 		{mail.PhaseHeaders, verdict(mail.Continue), "", queued, true},
 		{mail.PhaseHeaders, verdict(mail.Accept), "", queued, true},
 		{mail.PhaseHeaders, verdict(mail.Reject), "", refused, false},
@@ -98,7 +99,7 @@ func TestChunksOfTheBody(t *testing.T) {
 	if want := []string{"a3 0one" + "ne3 2", "b3 0one" + "ne3 2", "a5 3three" + "hr5 2"}; !reflect.DeepEqual(seen, want) {
 		t.Errorf("saw %q, want %q", seen, want)
 	}
-	if got := tx.Passed(); !reflect.DeepEqual(got, []string{"a", "b"}) {
+	if got := fmt.Sprint(tx.Stages()); got != "[a@ b@]" {
 		t.Errorf("passed %q", got)
 	}
 	only := f.begin(f.pipeline(Step{Name: "b", Stage: tell("b", mail.Skip)}), "x@b.test")
@@ -185,7 +186,7 @@ func TestTheCodeOfTheStagesIsNoted(t *testing.T) {
 	if got := r.Messages[1].Envelope.Stages; !reflect.DeepEqual(got, []mail.StageMark{early, tagged, all}) {
 		t.Errorf("the second: %+v", got)
 	}
-	if got := strings.Join(tx.Passed(), ","); got != "early,all,tag" {
+	if got := fmt.Sprint(tx.Stages()); got != "[early@native:early all@02 tag@01]" {
 		t.Errorf("passed %s", got)
 	}
 }

@@ -49,13 +49,18 @@ func (t *Transaction) Message(ctx context.Context, header mail.Header, body mail
 		t.head(header, received)
 	}
 	t.root.body = body
-	t.own(body)
+	t.owns(body)
 	if t.over != nil {
 		return Result{Reply: t.over, Emitted: t.Emitted()}
 	}
 	t.first = *t.root
 	t.first.header = t.came
 	t.root.settleAll(t.sticky, t.root.fates)
+	if f := t.poisoned(t.suspect); f.refused() {
+		return Result{Reply: f.reply, Emitted: t.Emitted()}
+	} else if f.failed {
+		t.root.settleAll(f, nil)
+	}
 	t.branches = []*branch{t.root}
 	for i := range t.p.o.Steps {
 		s := t.p.step(i, t.root)
@@ -67,6 +72,9 @@ func (t *Transaction) Message(ctx context.Context, header mail.Header, body mail
 		}
 	}
 	r := fold(t.branches, mixed)
+	for _, m := range r.Messages {
+		m.Envelope.Stages = union(t.session, m.Envelope.Stages)
+	}
 	r.Emitted = t.Emitted()
 	t.keep(r)
 	return r

@@ -38,13 +38,15 @@ func (d *Delivery) fact(name string) (any, bool) {
 // made of and changes neither.
 //
 // A stage that fails loses nothing: on_error tempfail is another try, quarantine
-// is a hold, and in the phases result and bounce all goes on as without it.
+// is a hold, and in the phases result and bounce all goes on as without it. A
+// message on which stages fail again and again is held.
 type Outbound struct {
 	p      *Pipeline
 	env    *mail.Envelope
 	header mail.Header
 	body   mail.Body
 	life   lifetime
+	marks  []mail.StageMark // the stages that were called
 	out    []Emission
 	bodies []releaser
 }
@@ -125,6 +127,10 @@ func (o *Outbound) Bounce(ctx context.Context, rcpt int, d Delivery) BounceDecis
 	return BounceDecision{Suppress: f.verdict == mail.Discard, Reply: f.reply, Header: b.added, Stage: f.stage}
 }
 
+// Stages returns the stages that were called so far with their code, each once,
+// in the order of their first call.
+func (o *Outbound) Stages() []mail.StageMark { return o.marks }
+
 // Emitted returns what stages have emitted since the last call.
 func (o *Outbound) Emitted() []Emission {
 	out := o.out
@@ -152,7 +158,9 @@ func (o *Outbound) decide(ctx context.Context, phase mail.Phase, arg, about int,
 		return fate{}
 	}
 	c := &chain{phase: phase, arg: arg, about: about, b: b, lives: lives{ScopeMessage: &o.life}, out: &o.out, bodies: &o.bodies}
-	return o.p.decide(ctx, c)
+	f := o.p.decide(ctx, c)
+	o.marks = union(o.marks, b.marks)
+	return o.poisoned(f, phase, about, b)
 }
 
 // only returns a copy of env with no recipients but some.

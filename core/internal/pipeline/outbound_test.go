@@ -115,11 +115,46 @@ func TestAFailureBeforeAnAttemptLosesNothing(t *testing.T) {
 	half := func(h *Hook) (mail.Verdict, error) {
 		return 0, errors.Join(h.WriteBody([]byte("half"), true), h.SetSender("half@a.test"), errors.New("trap"))
 	}
-	for policy, want := range map[OnError]mail.Verdict{"": mail.Tempfail, OnErrorSkip: mail.Continue, OnErrorReject: mail.Reject, OnErrorQuarantine: mail.Defer} {
+	for policy, want := range map[OnError]mail.Verdict{"": mail.Tempfail, OnErrorSkip: mail.Continue, OnErrorReject: mail.Tempfail, OnErrorQuarantine: mail.Defer} {
 		o, _ := outbound(&fixture{}, Step{Name: "s", Stage: script{mail.PhasePredeliver: half}, OnError: policy})
 		if d := o.Predeliver(t.Context(), Delivery{}, []int{0}); d.Verdict != want || d.Changed || d.Sender != "s@a.test" || d.Body.Size() != 6 {
 			t.Errorf("on_error %q: %+v", policy, d)
 		}
+	}
+}
+
+// A message that no attempt gets past a stage must not be tried until it expires
+// and is returned: it is held for somebody to look at.
+func TestAMessageOnWhichAStageTrapsInDeliveryIsHeld(t *testing.T) {
+	f, poison := &fixture{}, NewPoison()
+	want := []mail.Verdict{mail.Tempfail, mail.Tempfail, mail.Defer}
+	for n, v := range want {
+		for _, rcpts := range [][]int{{0}, {1}} { // one round may have many transactions
+			o, _ := outbound(f, Step{Name: "s", Stage: script{mail.PhaseRoute: fails("trap"), mail.PhasePredeliver: fails("trap")}})
+			o.p.o.Poison = poison
+			if d := o.Predeliver(t.Context(), Delivery{Attempt: n + 1}, rcpts); d.Verdict != v || d.Stage != "s" {
+				t.Errorf("attempt %d at %v: %v by %q", n+1, rcpts, d.Verdict, d.Stage)
+			}
+			if d := o.Route(t.Context(), rcpts[0], Delivery{Attempt: n + 1}); d.Verdict != v {
+				t.Errorf("attempt %d, the route of %v: %v", n+1, rcpts, d.Verdict)
+			}
+			o.Close()
+		}
+	}
+	o, _ := outbound(f, Step{Name: "s", Stage: script{mail.PhasePredeliver: fails("pool")}})
+	o.p.o.Poison = poison
+	if d := o.Predeliver(t.Context(), Delivery{}, []int{0}); d.Verdict != mail.Tempfail {
+		t.Errorf("a machine that is overloaded holds mail: %v", d.Verdict)
+	}
+}
+
+func TestTheCodeOfTheStagesOfDeliveryIsNoted(t *testing.T) {
+	s := script{mail.PhaseRoute: verdict(mail.Continue), mail.PhasePredeliver: verdict(mail.Continue)}
+	o, _ := outbound(&fixture{}, Step{Name: "a", Code: "sha256:01", Stage: s}, Step{Name: "b", Code: "sha256:02", Stage: s})
+	o.Route(t.Context(), 0, Delivery{})
+	o.Predeliver(t.Context(), Delivery{}, []int{0})
+	if got := fmt.Sprint(o.Stages()); got != "[a@01 b@02]" {
+		t.Errorf("noted %s", got)
 	}
 }
 

@@ -78,7 +78,7 @@ func TestOnErrorInEachPhase(t *testing.T) {
 	on := map[OnError]map[mail.Phase]mail.Verdict{
 		OnErrorSkip:       {},
 		OnErrorTempfail:   {mail.PhaseRoute: mail.Tempfail, mail.PhasePredeliver: mail.Tempfail},
-		OnErrorReject:     {mail.PhaseRoute: mail.Reject, mail.PhasePredeliver: mail.Reject},
+		OnErrorReject:     {mail.PhaseRoute: mail.Tempfail, mail.PhasePredeliver: mail.Tempfail},
 		OnErrorQuarantine: {mail.PhaseRoute: mail.Defer, mail.PhasePredeliver: mail.Defer},
 	}
 	incoming := map[OnError]mail.Verdict{OnErrorTempfail: mail.Tempfail, OnErrorReject: mail.Reject, OnErrorQuarantine: mail.Quarantine}

@@ -21,9 +21,9 @@ const poisonAttempts = 3
 const maxPoison = 64 << 10
 
 // Poison remembers messages that made a stage fail, so that one that comes again
-// and again is quarantined for somebody to look at, in place of another 451. It
-// knows a message by a digest of sender, recipients and content, for a 451 leaves
-// nothing stored. It lives as long as the relay and is safe for use by many
+// and again is quarantined for somebody to look at, in place of another 451, and
+// one that cannot leave is held. While it comes in it knows a message by a digest
+// of sender, recipients and content, for a 451 leaves nothing stored. It lives as long as the relay and is safe for use by many
 // goroutines.
 type Poison struct {
 	mu    sync.Mutex
@@ -69,17 +69,55 @@ func poisonous(err error) bool {
 // poisoned is what becomes of a message that made a stage fail: what on_error
 // says, but in place of a 451 for ever it is quarantined in the end.
 func (t *Transaction) poisoned(f fate) fate {
-	if t.p.o.Poison == nil || !f.failed || f.verdict != mail.Tempfail || !poisonous(f.err) {
+	if !t.suspects(f) {
 		return f
 	}
 	n := t.attempt()
 	if n < poisonAttempts {
 		return f
 	}
-	why, _, _ := strings.Cut(f.err.Error(), "\n")
-	text := fmt.Sprintf("stage %s failed %d times on this message: %s", f.stage, n, why)
-	f.verdict, f.reply = mail.Quarantine, mail.NewReply(250, mail.Enhanced{2, 0, 0}, text)
+	f.verdict, f.reply = mail.Quarantine, mail.NewReply(250, mail.Enhanced{2, 0, 0}, f.poison(n))
 	return f
+}
+
+// suspects reports whether f is a fault that the message may be the cause of,
+// and that would put it off.
+func (t *Transaction) suspects(f fate) bool { return t.p.o.Poison != nil && f.suspicious() }
+
+func (f fate) suspicious() bool {
+	return f.failed && f.verdict == mail.Tempfail && poisonous(f.err)
+}
+
+// poison says why a message is kept aside after n attempts.
+func (f fate) poison(n int) string {
+	why, _, _ := strings.Cut(f.err.Error(), "\n")
+	return fmt.Sprintf("stage %s failed %d times on this message: %s", f.stage, n, why)
+}
+
+// poisoned is what becomes of a queued message that made a stage fail while it
+// was to be delivered: in the end it is held, in place of another try.
+func (o *Outbound) poisoned(f fate, phase mail.Phase, about int, b *branch) fate {
+	if o.p.o.Poison == nil || !f.suspicious() {
+		return f
+	}
+	n := o.p.o.Poison.failed(b.attemptOf(phase, about))
+	if n >= poisonAttempts {
+		f.verdict, f.reply = mail.Defer, mail.NewReply(451, mail.Enhanced{4, 3, 0}, f.poison(n)).Because(f.err)
+	}
+	return f
+}
+
+// attemptOf returns what attempts at one recipient of b, or at all of them when
+// about is -1, are known by.
+func (b *branch) attemptOf(phase mail.Phase, about int) digest {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %v", b.env.ID, phase)
+	for i := range b.env.Recipients {
+		if !b.env.Recipients[i].Removed && (about < 0 || about == i) {
+			fmt.Fprintf(h, " %d", i)
+		}
+	}
+	return digest(h.Sum(nil)[:len(digest{})])
 }
 
 // attempt returns which attempt at the message this is among those that made a

@@ -83,3 +83,29 @@ func TestPoisonIsKnownWhateverStagesAddToItsHeader(t *testing.T) {
 		t.Errorf("third attempt: %s", outline(last))
 	}
 }
+
+// A stage that traps while the message arrives puts it off for ever as one that
+// traps behind it does.
+func TestPoisonIsFoundWhileAMessageArrives(t *testing.T) {
+	for _, phase := range []mail.Phase{mail.PhaseHeaders, mail.PhaseBody} {
+		var f fixture
+		later := 0
+		p := f.pipeline(Step{Name: "bad", Stage: script{phase: fails("trap")}},
+			Step{Name: "later", Stage: stageFunc(func(*Hook) (mail.Verdict, error) { later++; return mail.Continue, nil })})
+		p.o.Poison = NewPoison()
+		for attempt := 1; attempt <= 4; attempt++ {
+			want, runs := "refused 451 4.3.0 local error, try again later", 0
+			if attempt >= poisonAttempts {
+				want, runs = "queue a@x.test hold quarantine", attempt-poisonAttempts+1
+			}
+			tx := f.begin(p, "a@x.test")
+			if got := outline(whileItArrives(t, tx, "one", "two")); got != want || later != runs {
+				t.Errorf("phase %v, attempt %d: %s, the next stage ran %d times; want %s, %d", phase, attempt, got, later, want, runs)
+			}
+			tx.Close()
+		}
+		if got := outline(whileItArrives(t, f.begin(p, "a@x.test"), "another")); got != "refused 451 4.3.0 local error, try again later" {
+			t.Errorf("phase %v, another message: %s", phase, got)
+		}
+	}
+}

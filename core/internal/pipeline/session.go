@@ -14,7 +14,8 @@ type Session struct {
 	p      *Pipeline
 	client *mail.Client
 	life   lifetime
-	sticky fate // a failed stage's quarantine: of every message of the session
+	sticky fate             // a failed stage's quarantine: of every message of the session
+	marks  []mail.StageMark // the stages that were called
 }
 
 // Session starts a session for the client c, whose facts are read anew at each
@@ -31,7 +32,7 @@ func (p *Pipeline) Session(c *mail.Client) *Session {
 // The old session is closed by its owner.
 func (s *Session) On(p *Pipeline) *Session {
 	n := p.Session(s.client)
-	n.sticky = s.sticky
+	n.sticky, n.marks = s.sticky, s.marks
 	return n
 }
 
@@ -66,7 +67,7 @@ func (s *Session) Auth(ctx context.Context, password []byte) *mail.Reply {
 func (s *Session) Begin(env *mail.Envelope) *Transaction {
 	t := s.p.Begin(env)
 	t.lives[ScopeSession] = &s.life
-	t.sticky = s.sticky
+	t.sticky, t.session = s.sticky, s.marks
 	return t
 }
 
@@ -80,6 +81,7 @@ func (s *Session) run(ctx context.Context, phase mail.Phase, e *extras) *mail.Re
 	c := chain{phase: phase, about: -1, extras: e, lives: lives{ScopeSession: &s.life}}
 	c.b = &branch{env: &mail.Envelope{Client: *s.client}}
 	f := s.p.decide(ctx, &c)
+	s.marks = union(s.marks, c.b.marks)
 	if f.refused() {
 		return f.reply
 	}

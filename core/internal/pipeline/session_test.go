@@ -257,3 +257,57 @@ func TestSlots(t *testing.T) {
 		t.Error("a hook outside any transaction has a slot")
 	}
 }
+
+// Who asks what touched a message hears of the stages that saw its connection
+// too. They are no reason for a reset: of the transaction they saw nothing.
+func TestTheCodeOfTheStagesOfTheSessionIsNoted(t *testing.T) {
+	f, resets := &fixture{}, 0
+	p := f.pipeline(Step{Name: "door", Code: "sha256:01", Stage: script{mail.PhaseConnect: verdict(mail.Continue),
+		mail.PhaseReset: func(*Hook) (mail.Verdict, error) { resets++; return mail.Continue, nil }}},
+		Step{Name: "all", Code: "sha256:02", Stage: says(mail.Continue)})
+	s := p.Session(&mail.Client{})
+	s.Connect(t.Context())
+	s = s.On(p)
+	for range 2 {
+		tx := s.Begin(&mail.Envelope{ID: "01", Recipients: []mail.Recipient{{Address: "x@b.test"}}})
+		r := runMessage(tx, "")
+		if got := fmt.Sprint(r.Messages[0].Envelope.Stages, tx.Stages()); got != "[door@01 all@02] [door@01 all@02]" {
+			t.Errorf("noted %s", got)
+		}
+		tx.Close()
+	}
+	if resets != 0 {
+		t.Errorf("%d resets", resets)
+	}
+}
+
+// A stage marked always sees what an earlier one has accepted, in every phase.
+func TestAlwaysIsCalledBehindAnAcceptInEveryPhase(t *testing.T) {
+	for _, phase := range []mail.Phase{mail.PhaseConnect, mail.PhaseHelo, mail.PhaseMail, mail.PhaseRcpt, mail.PhaseHeaders, mail.PhaseMessage} {
+		f := &fixture{}
+		p := f.pipeline(Step{Name: "accepts", Stage: script{phase: verdict(mail.Accept)}},
+			Step{Name: "never", Stage: script{phase: func(*Hook) (mail.Verdict, error) { t.Errorf("phase %v goes on behind an accept", phase); return 0, nil }}},
+			Step{Name: "always", Always: true, Stage: script{phase: verdict(mail.Reject)}})
+		if r := refusedIn(t, p, phase); r == nil || r.Code != 550 {
+			t.Errorf("phase %v: %v", phase, r)
+		}
+	}
+}
+
+// refusedIn returns what p refuses in a phase.
+func refusedIn(t *testing.T, p *Pipeline, phase mail.Phase) *mail.Reply {
+	s := p.Session(&mail.Client{})
+	tx := s.Begin(&mail.Envelope{ID: "01"})
+	defer tx.Close()
+	h := mail.ParseHeader([]byte("Received: by us\r\nSubject: hello\r\n\r\n"))
+	_, helo := s.Helo(t.Context(), nil)
+	for _, r := range []*mail.Reply{s.Connect(t.Context()), helo, tx.Mail(t.Context()), tx.Rcpt(t.Context(), mail.Recipient{Address: "x@b.test"})} {
+		if r != nil {
+			return r
+		}
+	}
+	if r := tx.Headers(t.Context(), h, 0); r != nil {
+		return r
+	}
+	return tx.Message(t.Context(), h, mail.BytesBody("x"), 0, "").Reply
+}

@@ -16,6 +16,7 @@ type Transaction struct {
 	root     *branch
 	first    branch           // what phase message began with, and the header as it came
 	attempts int              // at this message that made a stage fail; 0: not counted yet
+	session  []mail.StageMark // the stages that were called for the connection
 	queued   []mail.StageMark // the stages that were called in phase queued
 	branches []*branch        // of phase message
 	lives    lives
@@ -26,6 +27,7 @@ type Transaction struct {
 	feeds    []feed
 	closed   bool
 	over     *mail.Reply // the phases data, headers or body refused the message
+	suspect  fate        // the fault of a stage in headers or body that the message may be the cause of
 	out      []Emission
 	bodies   []releaser // every body made on the way
 	kept     map[releaser]bool
@@ -80,29 +82,30 @@ func (t *Transaction) decide(ctx context.Context, phase mail.Phase, arg, about i
 }
 
 // Stages returns the stages that were called so far with their code, each once,
-// in the order of their first call. Envelopes of a result have those that were
-// called for them.
-func (t *Transaction) Stages() []mail.StageMark {
+// in the order of their first call, those that were called for the connection
+// first. Envelopes of a result have those that were called for them.
+func (t *Transaction) Stages() []mail.StageMark { return union(t.session, t.own()) }
+
+// own returns the stages that were called for this transaction.
+func (t *Transaction) own() []mail.StageMark {
 	marks := t.root.marks
 	for _, b := range t.branches {
-		for _, m := range b.marks {
-			if !slices.Contains(marks, m) {
-				marks = append(marks[:len(marks):len(marks)], m)
-			}
-		}
+		marks = union(marks, b.marks)
 	}
 	return marks
 }
 
-// Passed returns the names of the stages that were called so far, each once, in
-// the order of their first call.
-func (t *Transaction) Passed() []string {
-	marks := t.Stages()
-	names := make([]string, len(marks))
-	for i := range marks {
-		names[i] = marks[i].Stage
+// union returns the marks of a and those that only b has. It changes neither.
+func union(a, b []mail.StageMark) []mail.StageMark {
+	if len(a) == 0 {
+		return b
 	}
-	return names
+	for _, m := range b {
+		if !slices.Contains(a, m) {
+			a = append(a[:len(a):len(a)], m)
+		}
+	}
+	return a
 }
 
 // Emitted returns what stages have emitted and no Result has told, once: after
@@ -137,7 +140,7 @@ func (t *Transaction) reset() {
 	if !t.p.Has(mail.PhaseReset) {
 		return
 	}
-	marks := slices.Concat(t.queued, t.Stages())
+	marks := slices.Concat(t.queued, t.own())
 	for i := range t.p.o.Steps {
 		s := t.p.step(i, t.root)
 		called := slices.ContainsFunc(marks, func(m mail.StageMark) bool { return m.Stage == s.Name })
@@ -149,7 +152,7 @@ func (t *Transaction) reset() {
 	}
 }
 
-func (t *Transaction) own(b mail.Body) {
+func (t *Transaction) owns(b mail.Body) {
 	if r, ok := b.(releaser); ok {
 		t.bodies = append(t.bodies, r)
 	}

@@ -93,7 +93,7 @@ func (w *world) Metric(stage string, kind int, name string, labels [][2]string, 
 // options are those of a stage that has everything.
 func (w *world) options() StageOptions {
 	return StageOptions{
-		Grant: everything(), Limits: Limits{Isolation: IsolationMessage},
+		Grant: everything(), Limits: Limits{Isolation: IsolationMessage, Deadline: time.Minute, MessageDeadline: time.Minute}, // for a busy machine
 		Stores: map[string]Store{"db": newMemStore()}, Buckets: map[string]Bucket{"b": &fixedBucket{tokens: 3}},
 		Secrets: map[string]string{"token": "s3cret"}, DNS: w, HTTP: w, Metrics: w, Emit: &fixedBucket{tokens: 50},
 	}
