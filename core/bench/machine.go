@@ -21,10 +21,16 @@ type machine struct {
 // describe reads what the system tells about itself; dir is where queues are.
 func describe(ctx context.Context, repo, dir string) machine {
 	return machine{
-		cpu: field("/proc/cpuinfo", "model name"), kernel: runtime.GOOS + " " + word("/proc/sys/kernel/osrelease"),
+		cpu: field("/proc/cpuinfo", "model name"), kernel: runtime.GOOS + " " + kernel(),
 		fileSystem: fileSystem(dir), goVersion: runtime.Version(), commit: commit(ctx, repo),
 		cores: runtime.NumCPU(), memory: gibibytes(field("/proc/meminfo", "MemTotal")),
 	}
+}
+
+// kernel returns the kernel's version without what its builder added.
+func kernel() string {
+	version, _, _ := strings.Cut(word("/proc/sys/kernel/osrelease"), "-")
+	return version
 }
 
 func word(file string) string {

@@ -218,7 +218,7 @@ func breakerSpec() *blockSpec {
 	return &blockSpec{
 		name: "breaker", count: always, doc: "A stage that fails again and again is not called for a while: on_error is applied at once.",
 		args: []argSpec{
-			{"failures", numberKind(1, 1e6), `10`, false, "Failures in a row, each with another client network, until it is not called."},
+			{"failures", numberKind(1, 1e6), `10`, false, "Failures in a row until it is not called. A public client network (/24, /48) counts once."},
 			{"probe", durationKind(time.Millisecond), `"1s"`, false, "How long until it is tried again. The time doubles with each failed trial, up to five minutes."},
 		},
 	}
