@@ -30,6 +30,7 @@ type generation struct {
 	captures  map[string]*capturing // by pipeline, of those that capture
 	code      []PluginCode          // of the plugins that are WebAssembly
 	closers   []func() error        // stages, then modules
+	live      []func()              // what is to be done when it goes live
 
 	mu     sync.Mutex
 	users  int
@@ -182,7 +183,19 @@ func (g *generation) breaker(key, code string, o config.Breaker, p parts) *pipel
 	}
 	name := key + " " + code
 	g.breakers[name] = true
-	return p.breakers.Get(name, pipeline.BreakerOptions{Failures: o.Failures, Probe: o.Probe})
+	options := pipeline.BreakerOptions{Failures: o.Failures, Probe: o.Probe}
+	b := p.breakers.Get(name, options)
+	g.live = append(g.live, func() { b.Configure(options) })
+	return b
+}
+
+// goesLive has what outlives generations do as this one says. Before, it serves
+// the one that is live, which may stay so.
+func (g *generation) goesLive() {
+	for _, f := range g.live {
+		f()
+	}
+	g.live = nil
 }
 
 // feeds reports whether mail of a listener may come to a pipeline: its own, and
@@ -265,7 +278,7 @@ func (g *generation) stageOptions(c stageOf, plugin *config.Plugin, p parts) was
 		Stores: map[string]wasmhost.Store{}, Buckets: map[string]wasmhost.Bucket{},
 	}
 	if plugin.Grant.Emit {
-		o.Emit = p.buckets.emitted(plugin)
+		o.Emit = p.buckets.emitted(plugin, &g.live)
 	}
 	for i := range g.config.Stores {
 		s := &g.config.Stores[i]
@@ -273,7 +286,7 @@ func (g *generation) stageOptions(c stageOf, plugin *config.Plugin, p parts) was
 	}
 	for i := range g.config.Buckets {
 		b := &g.config.Buckets[i]
-		o.Buckets[b.Name] = p.buckets.get(b)
+		o.Buckets[b.Name] = p.buckets.get(b, &g.live)
 	}
 	return o
 }

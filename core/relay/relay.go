@@ -168,11 +168,12 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 		return nil, &kinded{ErrConfig, err}
 	}
 	r.gen.Store(g)
-	r.rollouts.adopt(g.rollouts, c)
 	code.end(g, r.log)
 	if err := r.bind(c); err != nil {
 		return nil, unavailable(err)
 	}
+	g.goesLive()
+	r.rollouts.adopt(g.rollouts, c)
 	return r, nil
 }
 

@@ -53,6 +53,7 @@ func (r *Relay) swap(ctx context.Context, c *config.Config, code *loading) error
 	if err != nil {
 		return errors.Join(unavailable(err), g.close())
 	}
+	g.goesLive()
 	r.gen.Store(g)
 	r.rollouts.adopt(g.rollouts, c)
 	if r.ticks.Load() != nil {

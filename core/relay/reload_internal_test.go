@@ -4,8 +4,11 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/textproto"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -153,5 +156,73 @@ func TestAReloadBeforeRun(t *testing.T) {
 	stop()
 	if err := r.Run(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// limited is a configuration with a bucket and a breaker, and a second listener
+// at an address.
+func limited(burst, failures int, second string) []byte {
+	return fmt.Appendf(listens("in"), `
+listener "smtp" "second" { address = %q }
+bucket "b" {
+  rate  = "1/1h"
+  burst = %d
+}
+plugin "filter" { source = "builtin:filter" }
+pipeline "p" {
+  stage "s" {
+    plugin = plugin.filter
+    config { deny_attachment = ["*.exe"] }
+    breaker { failures = %d }
+  }
+}
+`, second, burst, failures)
+}
+
+// What a refused configuration says of buckets and breakers must not count for
+// the one that stays.
+func TestARefusedReloadChangesNothingThatIsShared(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	r := openInMemory(t, limited(3, 3, "127.0.0.1:0"))
+	defer r.Close()
+	r.o.Config = limited(1, 1, taken.Addr().String())
+	if err := r.Reload(context.Background()); !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("the reload: %v", err)
+	}
+	if ok, _ := r.buckets.byName["b"].Peek("x", 3); !ok {
+		t.Error("the bucket has the burst of the refused configuration")
+	}
+	r.o.Config = limited(1, 1, "127.0.0.1:0")
+	if err := r.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if ok, _ := r.buckets.byName["b"].Peek("x", 3); ok {
+		t.Error("the bucket has not the burst of the live configuration")
+	}
+}
+
+// A start that fails, for whatever reason, must not end what the operator has
+// decided: its configuration may not be the one that was meant.
+func TestAStartThatFailsKeepsTheOverrides(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := t.TempDir()
+	o := overrides{"p/s": {State: stateOff, Hash: "of another block", At: time.Unix(1, 0)}}
+	if err := writeOverrides(filepath.Join(dir, "overrides.json"), o); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(context.Background(), Options{Config: limited(1, 1, taken.Addr().String()), ConfigFile: "test.hcl", DataDir: dir, LogOutput: t.Output()})
+	if !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("the start: %v", err)
+	}
+	if got, err := readOverrides(filepath.Join(dir, "overrides.json")); err != nil || len(got) != 1 {
+		t.Errorf("overrides %v, %v", got, err)
 	}
 }

@@ -82,7 +82,8 @@ func (s *liveStore) CompareAndSwap(key, old, new []byte, ttl time.Duration) (boo
 	return k.CompareAndSwap(key, old, new, ttl)
 }
 
-// bucketSet holds the token buckets by name. They survive a reload.
+// bucketSet holds the token buckets by name. They survive a reload. What a
+// configuration makes of those that are there holds once it is live.
 type bucketSet struct {
 	clock  Clock
 	mu     sync.Mutex
@@ -93,7 +94,7 @@ func newBucketSet(c Clock) *bucketSet {
 	return &bucketSet{clock: c, byName: map[string]*bucket.Buckets{}}
 }
 
-func (s *bucketSet) get(c *config.Bucket) *bucket.Buckets {
+func (s *bucketSet) get(c *config.Bucket, live *[]func()) *bucket.Buckets {
 	o := bucket.Options{Rate: c.Rate, Per: c.Per, Burst: c.Burst, Clock: s.clock}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,15 +104,15 @@ func (s *bucketSet) get(c *config.Bucket) *bucket.Buckets {
 		s.byName[c.Name] = b
 		return b
 	}
-	b.Configure(o)
+	*live = append(*live, func() { b.Configure(o) })
 	return b
 }
 
 // emitted returns the quota of new messages of a plugin. A space keeps its name
 // apart from those of pipeline.hcl.
-func (s *bucketSet) emitted(p *config.Plugin) *bucket.Buckets {
+func (s *bucketSet) emitted(p *config.Plugin, live *[]func()) *bucket.Buckets {
 	q := p.Limits.Emit
-	return s.get(&config.Bucket{Name: "emit " + p.Name, Rate: q.Count, Per: q.Per, Burst: q.Count})
+	return s.get(&config.Bucket{Name: "emit " + p.Name, Rate: q.Count, Per: q.Per, Burst: q.Count}, live)
 }
 
 // newBody returns a writer for the body of a new message.

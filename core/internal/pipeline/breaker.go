@@ -177,8 +177,8 @@ type Breakers struct {
 	byName map[string]*Breaker
 }
 
-// Get returns the breaker of that name with these options, a new one if there is
-// none. A name should tell the code that runs: new code starts afresh.
+// Get returns the breaker of that name as it is, a new one with these options if
+// there is none. A name should tell the code that runs: new code starts afresh.
 func (s *Breakers) Get(name string, o BreakerOptions) *Breaker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,9 +189,7 @@ func (s *Breakers) Get(name string, o BreakerOptions) *Breaker {
 			s.byName = make(map[string]*Breaker)
 		}
 		s.byName[name] = b
-		return b
 	}
-	b.Configure(o)
 	return b
 }
 

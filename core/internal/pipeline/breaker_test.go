@@ -87,6 +87,10 @@ func TestBreakersSurvive(t *testing.T) {
 	if s.Get("inbound/filter@1", BreakerOptions{Failures: 1}) != b || s.Get("inbound/filter@2", BreakerOptions{}) == b {
 		t.Error("names and breakers do not go together")
 	}
+	if b.in(mail.PhaseMail).failedFrom(netip.Addr{}, time.Time{}) {
+		t.Error("options count that nobody has put into force")
+	}
+	b.Configure(BreakerOptions{Failures: 2})
 	if !b.in(mail.PhaseMail).failedFrom(netip.Addr{}, time.Time{}) {
 		t.Error("new options do not count")
 	}

@@ -215,6 +215,7 @@ func (p *Pipeline) canary(ctx context.Context, s *Step, h *Hook) fate {
 		err = h.commit()
 	}
 	t := Trial{Code: s.Code, Called: s.Stage.Phases().Has(h.phase), Verdict: v, Err: err, Took: time.Since(began)}
+	p.observe(s, h, v, t.Took, err)
 	if err == nil {
 		t.Reply, t.Edits = h.reply, h.edits
 		p.compared(h, s, Canary, Trial{}, t)

@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -93,13 +94,16 @@ func (p *Pipeline) run(ctx context.Context, s *Step, h *Hook) fate {
 		return p.canary(ctx, s, h)
 	}
 	compare := p.besides(ctx, s, h)
+	began := time.Now()
 	v, err := p.attempt(ctx, s, h)
+	took := time.Since(began)
 	if compare != nil {
 		compare(v, err)
 	}
 	if err == nil {
 		err = h.commit()
 	}
+	p.observe(s, h, v, took, err)
 	p.noted(s, h, err)
 	if err != nil {
 		h.drop()
@@ -114,13 +118,16 @@ func (p *Pipeline) attempt(ctx context.Context, s *Step, h *Hook) (mail.Verdict,
 		return mail.Continue, nil
 	}
 	if s.Breaker != nil && !s.Breaker.in(h.phase).allow(p.o.Now()) {
-		err := brokenError{s.Name}
-		if p.o.Observer != nil {
-			p.o.Observer.StageDone(h.env, s.Name, h.phase, mail.Continue, 0, err)
-		}
-		return mail.Continue, err
+		return mail.Continue, brokenError{s.Name}
 	}
-	return p.call(ctx, s, h)
+	return p.safely(ctx, s, h)
+}
+
+// observe tells the observer how a hook ended, its commit included.
+func (p *Pipeline) observe(s *Step, h *Hook, v mail.Verdict, took time.Duration, err error) {
+	if p.o.Observer != nil && s.Stage.Phases().Has(h.phase) {
+		p.o.Observer.StageDone(h.env, s.Name, h.phase, v, took, err)
+	}
 }
 
 // noted tells a stage's breaker how a hook ended.

@@ -124,7 +124,7 @@ func (t *Transaction) step(ctx context.Context, s *Step, b *branch) []*branch {
 func (t *Transaction) runOn(ctx context.Context, s *Step, b *branch) (shared bool, children []*branch) {
 	b.mark(s)
 	h := newHook(t.p, b, s, mail.PhaseMessage, 0)
-	h.lives, h.out, h.room = t.lives, &t.out, maxBranches-len(t.branches)
+	h.lives, h.out, h.room = t.lives, &t.out, max(0, maxBranches-len(t.branches))
 	f := t.poisoned(t.p.run(ctx, s, h))
 	t.bodies = append(t.bodies, h.bodies()...)
 	for idx, own := range h.rcpts {

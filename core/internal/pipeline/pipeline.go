@@ -168,16 +168,6 @@ func (p *Pipeline) Name() string { return p.o.Name }
 // errVerdict is a verdict that the stage may not return in that phase.
 var errVerdict = errors.New("verdict is not permitted in this phase")
 
-// call runs one stage once and tells the observer.
-func (p *Pipeline) call(ctx context.Context, s *Step, h *Hook) (v mail.Verdict, err error) {
-	began := time.Now()
-	v, err = p.safely(ctx, s, h)
-	if p.o.Observer != nil {
-		p.o.Observer.StageDone(h.env, s.Name, h.phase, v, time.Since(began), err)
-	}
-	return v, err
-}
-
 // safely runs one stage once, with a panic of ours or of a native stage turned
 // into an error.
 func (p *Pipeline) safely(ctx context.Context, s *Step, h *Hook) (v mail.Verdict, err error) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/sdk/abi"
@@ -225,15 +226,28 @@ func TestACommitThatFailsAppliesNothing(t *testing.T) {
 		h.OnCommit(func() error { return errors.New("store is full") })
 		return mail.Continue, nil
 	})
-	tx := f.begin(f.pipeline(Step{Name: "s", Stage: s, OnError: OnErrorSkip}), "x@b.test")
+	p, seen := f.pipeline(Step{Name: "s", Stage: s, OnError: OnErrorSkip}), watcher{}
+	p.o.Observer = &seen
+	tx := f.begin(p, "x@b.test")
 	r := runMessage(tx, "")
 	if r.Messages[0].Header.Count("X-Half") != 0 || r.Messages[0].Body.Size() != 6 {
 		t.Error("edits of a stage whose commit failed were applied")
+	}
+	if len(seen) != 1 || seen[0] == nil || seen[0].Error() != "stage s: commit: store is full" {
+		t.Errorf("the observer was told %v", seen)
 	}
 	tx.Close()
 	if f.live.Load() != 0 {
 		t.Errorf("%d bodies leaked", f.live.Load())
 	}
+}
+
+// watcher keeps what an observer is told of how hooks end.
+type watcher []error
+
+// StageDone implements Observer.
+func (w *watcher) StageDone(_ *mail.Envelope, _ string, _ mail.Phase, _ mail.Verdict, _ time.Duration, err error) {
+	*w = append(*w, err)
 }
 
 func TestEditsAreSeenByTheNextStage(t *testing.T) {

@@ -129,7 +129,7 @@ func metaSet(i *instance, s []uint64) int64 {
 		return int64(abi.ErrLimit)
 	}
 	e := i.hook.Envelope()
-	i.meter.charge(int64(len(e.Meta)+len(e.Client.Notes)) * chargePerItem)
+	i.charge(int64(len(e.Meta)+len(e.Client.Notes)) * chargePerItem)
 	return i.errno("meta_set", i.hook.SetMeta(arg(s[0]), string(key), string(value)))
 }
 
@@ -142,7 +142,7 @@ func routeSet(i *instance, s []uint64) int64 {
 	if !i.spend(len(value)) {
 		return int64(abi.ErrLimit)
 	}
-	i.meter.charge(int64(len(i.hook.Envelope().Recipients)) * chargePerItem)
+	i.charge(int64(len(i.hook.Envelope().Recipients)) * chargePerItem)
 	g := &i.stage.grant
 	switch tag {
 	case abi.RouteName:

@@ -257,7 +257,7 @@ func takeSnapshot(i *instance, s []uint64) int64 {
 	if e != 0 {
 		return int64(e)
 	}
-	i.meter.charge(int64(len(data)) * chargePerOctet)
+	i.charge(int64(len(data)) * chargePerOctet)
 	return i.put(s[1], s[2], data)
 }
 
@@ -277,7 +277,7 @@ func (i *instance) number(field, idx int) int64 {
 	case abi.FieldFlags:
 		return flags(e)
 	case abi.FieldScore:
-		i.meter.charge(int64(len(e.Scores)))
+		i.charge(int64(len(e.Scores)))
 		return e.Score()
 	case abi.FieldAttempt, abi.FieldRemoteCode:
 		return i.deliveryNumber(field, idx)

@@ -20,7 +20,7 @@ func score(i *instance, s []uint64) int64 {
 		return int64(abi.ErrLimit)
 	}
 	i.used.scores++
-	i.meter.charge(int64(len(i.hook.Envelope().Scores)) * chargePerItem)
+	i.charge(int64(len(i.hook.Envelope().Scores)) * chargePerItem)
 	return i.errno("score", i.hook.AddScore(string(symbol), int32(arg(s[2]))))
 }
 
@@ -34,7 +34,7 @@ func splitRecipients(i *instance, s []uint64) int64 {
 	if !i.spend(len(raw)) {
 		return int64(abi.ErrLimit)
 	}
-	i.meter.charge(int64(known) * chargePerClone)
+	i.charge(int64(known) * chargePerClone)
 	idx := make([]int, count)
 	for n := range idx {
 		idx[n] = int(int32(binary.LittleEndian.Uint32(raw[4*n:])))
@@ -73,7 +73,7 @@ func ehloSet(i *instance, s []uint64) int64 {
 	if !i.spend(len(line)) {
 		return int64(abi.ErrLimit)
 	}
-	i.meter.charge(int64(len(i.hook.EHLO())) * chargePerItem)
+	i.charge(int64(len(i.hook.EHLO())) * chargePerItem)
 	return i.errno("ehlo_set", i.hook.SetEHLO(arg(s[0]), string(line)))
 }
 
@@ -84,7 +84,7 @@ func emit(i *instance, s []uint64) int64 {
 	if !i.spend(len(raw)) {
 		return int64(abi.ErrLimit)
 	}
-	i.meter.charge(int64(len(raw)) * chargePerOctet)
+	i.charge(int64(len(raw)) * chargePerOctet)
 	e, errno := parseEmission(raw)
 	switch {
 	case errno != 0:

@@ -24,7 +24,7 @@ const (
 // hdrFind(p, n, after): the id of the next field of that name.
 func hdrFind(i *instance, s []uint64) int64 {
 	h := i.hook.Header()
-	i.meter.charge(int64(h.Len()) * chargePerItem)
+	i.charge(int64(h.Len()) * chargePerItem)
 	name := i.view(s[0], s[1])
 	if len(name) > mail.MaxLine {
 		return int64(abi.ErrNotFound)
@@ -35,12 +35,12 @@ func hdrFind(i *instance, s []uint64) int64 {
 // hdrGet(id, part, b, c): a part of a field.
 func hdrGet(i *instance, s []uint64) int64 {
 	h := i.hook.Header()
-	i.meter.charge(int64(h.Len()))
+	i.charge(int64(h.Len()))
 	f, ok := h.Field(arg(s[0]))
 	if !ok {
 		return int64(abi.ErrNotFound)
 	}
-	i.meter.charge(int64(len(f.Raw)))
+	i.charge(int64(len(f.Raw)))
 	switch arg(s[1]) {
 	case abi.HdrName:
 		return i.putString(s[2], s[3], f.Name())
@@ -49,7 +49,7 @@ func hdrGet(i *instance, s []uint64) int64 {
 	case abi.HdrUnfolded:
 		return i.put(s[2], s[3], i.unfold(f))
 	case abi.HdrDecoded:
-		i.meter.charge(int64(len(f.Raw)) * chargePerOctet)
+		i.charge(int64(len(f.Raw)) * chargePerOctet)
 		return i.putString(s[2], s[3], decode(string(i.unfold(f))))
 	}
 	return int64(abi.ErrUnsupported)
@@ -85,7 +85,7 @@ func decode(s string) string {
 // editsHeader counts a header edit against the hook's share.
 func (i *instance) editsHeader(n int) bool {
 	i.used.headerEdits++
-	i.meter.charge(int64(i.hook.Header().Len()) * chargePerItem)
+	i.charge(int64(i.hook.Header().Len()) * chargePerItem)
 	return i.used.headerEdits <= maxHeaderEdits && i.spend(n)
 }
 
@@ -141,7 +141,7 @@ func msgRead(i *instance, s []uint64) int64 {
 		return int64(abi.ErrDenied)
 	}
 	buf = buf[:min(len(buf), maxReadChunk)]
-	i.meter.charge(int64(len(buf)) / octetsPerUnit)
+	i.charge(int64(len(buf)) / octetsPerUnit)
 	n, err := i.hook.ReadMessage(arg(s[0]), buf, int64(s[1]))
 	if err != nil {
 		return i.errno("msg_read", err)
@@ -159,7 +159,7 @@ func bodyWrite(i *instance, s []uint64) int64 {
 	if i.used.bodies > maxBodies {
 		return int64(abi.ErrLimit)
 	}
-	i.meter.charge(int64(len(p)))
+	i.charge(int64(len(p)))
 	return i.errno("body_write", i.hook.WriteBody(p, restart))
 }
 
@@ -167,7 +167,7 @@ func bodyWrite(i *instance, s []uint64) int64 {
 func (i *instance) tree(digest bool) (*pipeline.Parts, error) {
 	if !i.used.parsed || digest && !i.used.hashed {
 		n, _ := i.hook.Size(abi.ViewMessage)
-		i.meter.charge(n * chargePerOctet)
+		i.charge(n * chargePerOctet)
 		i.used.parsed, i.used.hashed = true, i.used.hashed || digest
 	}
 	return i.hook.Parts()
@@ -238,7 +238,7 @@ func partRead(i *instance, s []uint64) int64 {
 // chargePart charges for reading a part: the first read of a view decodes all of
 // it, later ones copy.
 func (i *instance) chargePart(t *pipeline.Parts, n, view, octets int) {
-	i.meter.charge(int64(octets) / octetsPerUnit)
+	i.charge(int64(octets) / octetsPerUnit)
 	seen := partView{n, view}
 	if view == abi.PartRaw || i.used.decoded[seen] {
 		return
@@ -248,7 +248,7 @@ func (i *instance) chargePart(t *pipeline.Parts, n, view, octets int) {
 	}
 	if size, err := t.Size(n); err == nil {
 		i.used.decoded[seen] = true
-		i.meter.charge(size * chargePerOctet)
+		i.charge(size * chargePerOctet)
 	}
 }
 

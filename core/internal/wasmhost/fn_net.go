@@ -56,7 +56,7 @@ func dnsLookup(i *instance, s []uint64) int64 {
 		return int64(abi.ErrLimit)
 	}
 	i.used.lookups++
-	i.meter.charge(chargePerLookup)
+	i.charge(chargePerLookup)
 	ctx, cancel := i.slow()
 	defer cancel()
 	a, err := i.stage.dns.Lookup(ctx, string(name), uint16(rrtype))
@@ -78,7 +78,7 @@ func (i *instance) putAnswer(b, c uint64, rrtype uint32, a *Answer) int64 {
 		}
 	}
 	i.scratch = out
-	i.meter.charge(int64(len(out)))
+	i.charge(int64(len(out)))
 	return i.put(b, c, out)
 }
 
@@ -109,7 +109,7 @@ func httpRequest(i *instance, s []uint64) int64 {
 		return int64(abi.ErrLimit)
 	}
 	i.used.requests++
-	i.meter.charge(chargePerRequest + int64(len(r.Body)))
+	i.charge(chargePerRequest + int64(len(r.Body)))
 	if r.atCommit {
 		return i.queueRequest(&r)
 	}
@@ -143,7 +143,7 @@ func (i *instance) request(r *guestRequest, b, c uint64) int64 {
 		return i.served("http", err)
 	}
 	i.used.answerOctets += len(resp.Body)
-	i.meter.charge(int64(len(resp.Body)))
+	i.charge(int64(len(resp.Body)))
 	i.used.answers = append(i.used.answers, resp)
 	head := binary.LittleEndian.AppendUint32(i.scratch[:0], uint32(resp.Status))
 	i.scratch = binary.LittleEndian.AppendUint64(head, uint64(len(resp.Body)))
@@ -248,7 +248,7 @@ func httpRead(i *instance, s []uint64) int64 {
 		return 0
 	}
 	n := copy(buf, a.Body[off:])
-	i.meter.charge(int64(n) / octetsPerUnit)
+	i.charge(int64(n) / octetsPerUnit)
 	return int64(n)
 }
 
@@ -259,7 +259,7 @@ func httpHeader(i *instance, s []uint64) int64 {
 	if a == nil || len(name) == 0 || len(name) > maxNameLen {
 		return int64(abi.ErrBadArgument)
 	}
-	i.meter.charge(int64(len(a.Header)) * chargePerItem)
+	i.charge(int64(len(a.Header)) * chargePerItem)
 	values := a.Header[textproto.CanonicalMIMEHeaderKey(string(name))]
 	if len(values) == 0 {
 		return int64(abi.ErrNotFound)

@@ -44,7 +44,7 @@ func (i *instance) measure(kind int, text string, value int64) int64 {
 		return int64(abi.ErrLimit)
 	}
 	i.used.metrics++
-	i.meter.charge(chargePerMetric)
+	i.charge(chargePerMetric)
 	if i.stage.metrics == nil || i.hook.Dry() {
 		return 0
 	}

@@ -119,7 +119,7 @@ func milliseconds(d time.Duration) int64 {
 // kvOp counts an access to a store or bucket against the hook's share.
 func (i *instance) kvOp() bool {
 	i.used.kvOps++
-	i.meter.charge(chargePerKV)
+	i.charge(chargePerKV)
 	return i.used.kvOps <= maxKVOps
 }
 

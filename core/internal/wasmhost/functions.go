@@ -163,7 +163,7 @@ func now(i *instance, _ []uint64) int64 { return i.stage.clock.Now().UnixMilli()
 
 func random(i *instance, s []uint64) int64 {
 	buf := i.view(s[0], s[1])
-	i.meter.charge(int64(len(buf)))
+	i.charge(int64(len(buf)))
 	if _, err := i.stage.host.random.Read(buf); err != nil {
 		return i.errno("random", err)
 	}

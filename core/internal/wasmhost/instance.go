@@ -73,6 +73,7 @@ func instanceOf(ctx context.Context) *instance { return ctx.(*callContext).i }
 var (
 	errRange   = errors.New("pointer outside of its memory")
 	errStopped = errors.New("stopped at the deadline")
+	errBurnt   = errors.New("out of fuel in a function of the host")
 )
 
 type exitError int
@@ -87,11 +88,23 @@ func (i *instance) enter() {
 	}
 }
 
+// charge burns fuel for work that the host is about to do, or has done. A guest
+// that has not as much, or whose time is over, is ended here: one call of a host
+// function must not do what many instructions could not.
+func (i *instance) charge(units int64) {
+	switch {
+	case !i.meter.charge(units):
+		panic(errBurnt)
+	case i.watch.fired():
+		panic(errStopped)
+	}
+}
+
 // newInstance makes an instance and starts it: start section, _initialize,
-// pr_init, each with its own budget, all before one deadline. It returns the
+// pr_init, each with its own budget, all in limit. It returns the
 // phases that the guest wants. The memory that it starts with is paid for by the
 // caller and belongs to the instance, or is given back when this fails.
-func newInstance(s *Stage) (*instance, mail.PhaseSet, error) {
+func newInstance(s *Stage, limit time.Duration) (*instance, mail.PhaseSet, error) {
 	i := &instance{
 		stage:  s,
 		memory: cappedMemory{cap: uint64(s.limits.Memory), budget: s.host.budget, paid: s.code.memory},
@@ -107,7 +120,7 @@ func newInstance(s *Stage) (*instance, mail.PhaseSet, error) {
 	if s.code.manifest.Kind == KindCommand { // its one function runs per hook
 		return i, 0, nil
 	}
-	phases, err := i.init()
+	phases, err := i.init(limit)
 	if err == nil && s.limits.Isolation == IsolationRestore {
 		err = i.takeImage()
 	}
@@ -137,9 +150,9 @@ func (i *instance) instantiate() error {
 	return nil
 }
 
-// init runs what a guest runs once.
-func (i *instance) init() (mail.PhaseSet, error) {
-	i.begin(nil, "", i.stage.limits.MessageDeadline)
+// init runs what a guest runs once, in limit at most.
+func (i *instance) init(limit time.Duration) (mail.PhaseSet, error) {
+	i.begin(nil, "", limit)
 	i.out.starts = true
 	defer func() { i.out.starts = false; i.end() }()
 	for _, name := range []string{startName, "_initialize"} {
@@ -180,10 +193,16 @@ func (i *instance) end() {
 	i.hook, i.used.answers, i.used.sends = nil, nil, nil
 }
 
-// call calls one function of the guest with a budget. A failure is a *Fault.
+// call calls one function of the guest with a budget. A failure is a *Fault. A
+// guest that comes back from where it could not be stopped has failed all the
+// same when its time is over.
 func (i *instance) call(f api.Function, name string, fuel int64, stack []uint64) error {
 	i.meter.set(fuel, i.stage.limits.Depth)
-	if err := f.CallWithStack(i.ctx, stack); err != nil {
+	err := f.CallWithStack(i.ctx, stack)
+	if err == nil && i.watch.fired() {
+		err = errStopped
+	}
+	if err != nil {
 		return i.fault(name, err)
 	}
 	return nil

@@ -52,6 +52,15 @@ func (m *meter) state() metering.State {
 // used returns the fuel burnt since set.
 func (m *meter) used() int64 { return m.budget - m.state().Left() }
 
-// charge burns fuel for work that the host does. What it takes beyond the slice
-// is settled by the guest at its next test.
-func (m *meter) charge(units int64) { m.slice.Set(uint64(int64(m.slice.Get()) - units)) }
+// charge burns fuel for work that the host does, and reports whether there was
+// as much.
+func (m *meter) charge(units int64) bool {
+	if slice := int64(m.slice.Get()); slice >= units {
+		m.slice.Set(uint64(slice - units))
+		return true
+	}
+	s := m.state().Spend(units)
+	m.slice.Set(uint64(s.Slice))
+	m.total.Set(uint64(s.Total))
+	return s.Slice >= 0
+}

@@ -60,9 +60,10 @@ func (o *output) say(level hclog.Level, text []byte) {
 	}
 }
 
-// write takes octets of standard output or error and logs whole lines.
+// write takes octets of standard output or error and logs whole lines. Once the
+// call's share is used up it looks at nothing more.
 func (o *output) write(p []byte) {
-	for len(p) > 0 {
+	for len(p) > 0 && o.lines <= maxLogLines {
 		i := bytes.IndexByte(p, '\n')
 		part := p
 		if i >= 0 {

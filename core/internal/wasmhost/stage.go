@@ -330,12 +330,18 @@ func (s *Stage) shed() bool {
 }
 
 // start makes an instance, when the host has the memory for it within limit,
-// and counts it.
+// and counts it. Who waits for the call waits for the start, too: it ends with
+// ctx, at the latest after the deadline of a message.
 func (s *Stage) start(ctx context.Context, limit time.Duration) (*instance, mail.PhaseSet, error) {
 	if err := s.host.budget.wait(ctx, s.code.memory, limit); err != nil {
 		return nil, 0, &Fault{Stage: s.name, Cause: CausePool, Detail: err.Error()}
 	}
-	i, phases, err := newInstance(s)
+	left, err := within(ctx, s.limits.MessageDeadline)
+	if err != nil {
+		s.host.budget.give(s.code.memory)
+		return nil, 0, err
+	}
+	i, phases, err := newInstance(s, left)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -148,7 +148,7 @@ func wasiClockTime(i *instance, s []uint64) uint32 {
 
 func wasiRandom(i *instance, s []uint64) uint32 {
 	buf := i.view(s[0], s[1])
-	i.meter.charge(int64(len(buf)))
+	i.charge(int64(len(buf)))
 	if _, err := i.stage.host.random.Read(buf); err != nil {
 		return wasiNoSys
 	}
@@ -170,7 +170,7 @@ func wasiWrite(i *instance, s []uint64) uint32 {
 	vectors, total := i.view(s[1], uint64(n)*8), 0
 	for ; len(vectors) > 0; vectors = vectors[8:] {
 		p := i.vector(vectors)
-		i.meter.charge(int64(len(p)))
+		i.charge(int64(len(p)))
 		i.write(arg(s[0]), p)
 		total += len(p)
 	}
@@ -208,7 +208,7 @@ func wasiRead(i *instance, s []uint64) uint32 {
 	for ; len(vectors) > 0 && i.program != nil; vectors = vectors[8:] {
 		p := i.vector(vectors)
 		p = p[:min(len(p), maxReadChunk)]
-		i.meter.charge(int64(len(p)) / octetsPerUnit)
+		i.charge(int64(len(p)) / octetsPerUnit)
 		got, err := i.program.read(p)
 		if err != nil {
 			i.stage.logger.Error("message could not be read for a command", "id", i.out.id, "error", err)

@@ -22,6 +22,17 @@ func NewState(fuel int64, depth int32) State {
 // operation of a call that ran out.
 func (s State) Left() int64 { return s.Slice + s.Total }
 
+// Spend returns the state with so many units burnt, as the helper would have
+// filled up the slice. With a negative Slice there were fewer.
+func (s State) Spend(units int64) State {
+	if s.Slice -= units; s.Slice < 0 {
+		more := min(SliceUnits-s.Slice, s.Total)
+		s.Slice += more
+		s.Total -= more
+	}
+	return s
+}
+
 // Cause tells why a call of a metered module trapped.
 type Cause uint8
 
