@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,6 +71,8 @@ func Replay(ctx context.Context, o Options, ro ReplayOptions, each func(*Replaye
 		r.Before, r.After = m.Decision, first.run(ctx, m)
 		if second != nil {
 			r.Before, r.After = r.After, second.run(ctx, m)
+		} else if slices.Contains(m.Redacted, capture.RedactSubject) {
+			capture.MaskFields(r.After) // as what it is compared with
 		}
 		r.Differences = differences(r.Before, r.After)
 		return each(r)

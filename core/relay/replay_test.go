@@ -128,6 +128,40 @@ func TestReplayAgainstAnotherConfiguration(t *testing.T) {
 	}
 }
 
+// marker is a stage in Go that marks the subject.
+type marker struct{}
+
+func (marker) Message(_ context.Context, m relay.Message) (mail.Verdict, error) {
+	for _, f := range m.Header().Fields() {
+		if f.Is("Subject") {
+			return mail.Continue, m.SetHeader(f.ID, "[mark] "+f.Value())
+		}
+	}
+	return mail.Continue, nil
+}
+
+func TestSubjectWasReadableInWhatWasDecided(t *testing.T) {
+	dir := t.TempDir()
+	o := capturing(t, dir, `capture {
+    share  = "100%"
+    redact = ["subject"]
+  }`, tagger{})
+	o.Stages["tag"] = func([]byte) (relay.Stage, error) { return marker{}, nil }
+	submit(t, o, "Merger with Initech")
+	files, err := filepath.Glob(filepath.Join(dir, "data", "capture", "in", "*.capture"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	if raw, err := os.ReadFile(files[0]); err != nil || strings.Contains(string(raw), "Initech") {
+		t.Errorf("%v\n%s", err, raw)
+	}
+	for _, r := range replay(t, o, relay.ReplayOptions{}) {
+		if len(r.After) < 3 || len(r.Differences) > 0 {
+			t.Errorf("the same chain differs: %q, %q", r.After, r.Differences)
+		}
+	}
+}
+
 func TestReplayOfNothing(t *testing.T) {
 	o := capturing(t, t.TempDir(), "", tagger{})
 	err := relay.Replay(context.Background(), o, relay.ReplayOptions{}, nil)

@@ -179,7 +179,7 @@ func (b *Box) Add(r *Record, header *mail.Header, body mail.Body) error {
 	kept := *r
 	kept.PeerCert, kept.Client.PeerCert = []byte(kept.Client.PeerCert), ""
 	hide := newRedactor(b.o.Redact, b.key)
-	hide.record(&kept)
+	hide.record(&kept, header)
 	line, err := json.Marshal(&kept)
 	if err != nil {
 		return fmt.Errorf("capture: %w", err)
@@ -188,7 +188,7 @@ func (b *Box) Add(r *Record, header *mail.Header, body mail.Body) error {
 		return ErrTooLarge
 	}
 	name := filepath.Base(kept.ID) + suffix
-	if err := b.write(name, append(line, '\n'), hide.header(header), hide.body(header, body)); err != nil {
+	if err := b.write(name, append(line, '\n'), hide.header(header, &r.Client), hide.body(header, body)); err != nil {
 		return fmt.Errorf("capture: %w", err)
 	}
 	return b.added(name)

@@ -183,7 +183,9 @@ func TestUnknownRedaction(t *testing.T) {
 	}
 }
 
-const multipart = `Received: by us
+const multipart = `Received: from host.example.org (mx7.example.org [192.0.2.77])
+	by relay.test with ESMTP id A for <bob@example.net>; Mon, 30 Nov 2026 18:00:00 +0000
+Received: from inside.example.com ([198.51.100.9]) by mx7.example.org; Mon, 30 Nov 2026 17:59:00 +0000
 From: "Anna" <anna@example.org>
 To: bob@example.net, "very odd"@example.net
 Subject: Secret 42
@@ -211,19 +213,25 @@ func TestRedaction(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, Options{Dir: dir, Redact: []string{"body", "subject", "addresses", "client"}})
 	h, body := message(t, multipart)
-	if err := b.Add(record("A"), h, body); err != nil {
+	rec := record("A")
+	rec.Client.Name = "mx7.example.org"
+	rec.Decision = append(rec.Decision, "header - Subject: Secret 42", "header + Subject: [spam] Secret 42", "header + keywords: Secret",
+		"header + X-Was: Secret 42", "header + X-Client: host.example.org host.example.org mx7.example.org [192.0.2.77]", "refused 550 5.7.1 192.0.2.77 is on the list")
+	if err := b.Add(rec, h, body); err != nil {
 		t.Fatal(err)
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, "A"+suffix))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, hidden := range []string{"anna@", "bob@", "very odd", "Secret", " 42", "Hello", "Zw", "192.0.2.77", "host.example.org", "c2VjcmV0"} {
+	for _, hidden := range []string{"anna@", "bob@", "very odd", "Secret", " 42", "Hello", "Zw", "192.0.2.77", "host.example.org", "(mx7.", "c2VjcmV0"} {
 		if bytes.Contains(raw, []byte(hidden)) {
 			t.Errorf("%q is readable in\n%s", hidden, raw)
 		}
 	}
-	for _, kept := range []string{"@example.org", "192.0.2.0", "Subject: Xxxxxx 00", "--b1\r\nContent-Type: text/plain\r\n\r\nXxxxx Xxx, 00!", "boundary=b2", "--b2\r\nContent-Type: text/html", "<x>Xxxxxx</x>", "--b1--"} {
+	for _, kept := range []string{"@example.org", "192.0.2.0", "Subject: Xxxxxx 00", "Received: from unknown ([192.0.2.0])\r\n\tby relay.test with ESMTP id A for <u",
+		"Received: from inside.example.com ([198.51.100.9]) by mx7.example.org;", "header + X-Client: unknown unknown unknown [192.0.2.0]", "refused 550 5.7.1 192.0.2.0 is on the list",
+		"header - Subject: Xxxxxx 00", "header + Subject: [xxxx] Xxxxxx 00", "--b1\r\nContent-Type: text/plain\r\n\r\nXxxxx Xxx, 00!", "boundary=b2", "--b2\r\nContent-Type: text/html", "<x>Xxxxxx</x>", "--b1--"} {
 		if !bytes.Contains(raw, []byte(kept)) {
 			t.Errorf("%q is gone from\n%s", kept, raw)
 		}
@@ -232,6 +240,23 @@ func TestRedaction(t *testing.T) {
 	from, _ := m.Header.Get("From")
 	if !strings.Contains(from, m.Sender) {
 		t.Errorf("the pseudonym of the sender is %s, and %s in the header", m.Sender, from)
+	}
+}
+
+func TestClientWasReadableInOurReceivedField(t *testing.T) {
+	for name, c := range map[string]struct{ addr, field, want string }{
+		"IPv4":                   {"192.0.2.77:25", "Received: from h (n [192.0.2.77]) by us; date\n", "Received: from unknown ([192.0.2.0]) by us; date\r\n"},
+		"IPv6":                   {"[2001:db8:1:2::3]:25", "Received: from h\n ([IPv6:2001:db8:1:2::3]) by us; date\n", "Received: from unknown ([IPv6:2001:db8:1::]) by us; date\r\n"},
+		"submitted by a program": {"", "Received: by us; date\n", "Received: by us; date\r\n"},
+	} {
+		h, _ := message(t, c.field+"\nx\n")
+		var client mail.Client
+		if c.addr != "" {
+			client.Addr = netip.MustParseAddrPort(c.addr)
+		}
+		if got := string(newRedactor([]string{RedactClient}, nil).header(h, &client)); got != c.want+"\r\n" {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
 

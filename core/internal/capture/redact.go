@@ -27,9 +27,9 @@ import (
 // Words of Options.Redact: what is hidden before a message is written.
 const (
 	RedactBody      = "body"      // letters and digits become x and 0; MIME structure, part headers and lengths stay
-	RedactSubject   = "subject"   // the same, for Subject, Comments and Keywords
+	RedactSubject   = "subject"   // the same, for Subject, Comments and Keywords, also where a decision quotes them
 	RedactAddresses = "addresses" // local parts become pseudonyms, the same for the same one; domains stay
-	RedactClient    = "client"    // network in place of the address, no names, no user
+	RedactClient    = "client"    // network in place of the address, no names, no user; also in our Received field
 )
 
 // CheckRedact returns an error that names the first unknown word.
@@ -71,10 +71,17 @@ func newRedactor(words []string, key []byte) *redactor {
 	return &redactor{key: key, words: words, text: has(RedactBody), subject: has(RedactSubject), addresses: has(RedactAddresses), client: has(RedactClient)}
 }
 
-func (r *redactor) record(rec *Record) {
+// record hides what is beside the content; h is the message's header.
+func (r *redactor) record(rec *Record, h *mail.Header) {
 	rec.Redacted = r.words
 	rec.Client.Notes = nil
+	rec.Decision = slices.Clone(rec.Decision)
+	if r.subject {
+		maskQuotes(rec.Decision, h)
+		MaskFields(rec.Decision)
+	}
 	if r.client {
+		hideClient(rec.Decision, &rec.Client)
 		rec.PeerCert = nil
 		rec.Client = mail.Client{Addr: network(rec.Client.Addr), Protocol: rec.Client.Protocol, TLSVersion: rec.Client.TLSVersion,
 			TLSCipher: rec.Client.TLSCipher, Listener: rec.Client.Listener, Authenticated: rec.Client.Authenticated}
@@ -88,9 +95,60 @@ func (r *redactor) record(rec *Record) {
 	for i := range rec.Recipients {
 		rec.Recipients[i] = Recipient{Address: r.address(rec.Recipients[i].Address)}
 	}
-	rec.Decision = slices.Clone(rec.Decision)
 	for i, line := range rec.Decision {
 		rec.Decision[i] = r.inText(line)
+	}
+}
+
+// subjects are the fields that RedactSubject hides.
+var subjects = []string{"Subject", "Comments", "Keywords"}
+
+// decidedField is a line of a decision about one of them: "header + Subject: x".
+var decidedField = regexp.MustCompile(`(?i)^header [+-] (?:` + strings.Join(subjects, "|") + `):`)
+
+// MaskFields hides in the lines of a decision what stages did to the fields of
+// RedactSubject, as in a capture. What is hidden already stays as it is.
+func MaskFields(decision []string) {
+	for i, line := range decision {
+		if n := len(decidedField.FindString(line)); n > 0 {
+			decision[i] = line[:n] + string(mask([]byte(line[n:])))
+		}
+	}
+}
+
+// maskQuotes hides the values of the fields of RedactSubject where something
+// else, such as a reply, quotes them.
+func maskQuotes(decision []string, h *mail.Header) {
+	for _, name := range subjects {
+		for _, v := range h.Values(name) {
+			replaceWord(decision, strings.TrimSpace(v), string(mask([]byte(strings.TrimSpace(v)))))
+		}
+	}
+}
+
+// hideClient hides the client where stages have named it. What is there instead
+// is what they see in a replay.
+func hideClient(decision []string, c *mail.Client) {
+	if ip := c.Addr.Addr().Unmap(); ip.IsValid() {
+		replaceWord(decision, ip.String(), network(c.Addr).Addr().String())
+	}
+	for _, name := range []string{c.Name, c.Helo, c.User} {
+		replaceWord(decision, name, "unknown")
+	}
+}
+
+// replaceWord replaces a text in all lines, where it is not a part of a longer
+// word, name or address.
+func replaceWord(lines []string, old, with string) {
+	if old == "" {
+		return
+	}
+	word := regexp.MustCompile(`(?i)(^|[^0-9A-Za-z.@_-])` + regexp.QuoteMeta(old) + `($|[^0-9A-Za-z_-])`)
+	with = "${1}" + strings.ReplaceAll(with, "$", "$$") + "${2}"
+	for i := range lines {
+		for range 2 { // of two beside each other the first takes what is between
+			lines[i] = word.ReplaceAllString(lines[i], with)
+		}
 	}
 }
 
@@ -123,24 +181,47 @@ var addrSpec = regexp.MustCompile(`("(?:[^"\\\r\n]|\\.)*"|[^\s<>()\[\]:;,"@\\]+)
 
 func (r *redactor) inText(s string) string { return addrSpec.ReplaceAllStringFunc(s, r.address) }
 
-// header returns the octets of the header section.
-func (r *redactor) header(h *mail.Header) []byte {
-	if !r.addresses && !r.subject {
+// header returns the octets of the header section. c is the client as it was.
+func (r *redactor) header(h *mail.Header, c *mail.Client) []byte {
+	if !r.addresses && !r.subject && !r.client {
 		return h.AppendTo(nil)
 	}
 	all, n := h.AppendTo(nil), 0
 	var b []byte
-	for _, f := range h.Fields() {
-		b = append(b, r.field(f)...)
+	for i, f := range h.Fields() {
 		n += len(f.Raw)
+		if i == 0 && r.client && f.Is("Received") {
+			f.Raw = received(f.Raw, c)
+		}
+		b = append(b, r.field(f)...)
 	}
 	return append(b, all[n:]...)
+}
+
+// fromClause is how our Received field begins: whom the mail is from, by its own
+// word and by what we know. Neither can hold a parenthesis.
+var fromClause = regexp.MustCompile(`(?i)^(received:)\s*from\s[^()]*\([^()]*\)`)
+
+// received returns our Received field, which is the first one, without names and
+// address of the client. Those below it were there when the mail came.
+func received(raw []byte, c *mail.Client) []byte {
+	at := fromClause.FindSubmatchIndex(raw)
+	if at == nil {
+		return raw
+	}
+	from := " from unknown"
+	if n := network(c.Addr).Addr(); n.Is4() {
+		from += " ([" + n.String() + "])"
+	} else if n.IsValid() {
+		from += " ([IPv6:" + n.String() + "])"
+	}
+	return slices.Concat(raw[:at[3]], []byte(from), raw[at[1]:])
 }
 
 func (r *redactor) field(f mail.Field) []byte {
 	raw := f.Raw
 	colon := bytes.IndexByte(raw, ':') + 1
-	if r.subject && (f.Is("Subject") || f.Is("Comments") || f.Is("Keywords")) {
+	if r.subject && slices.ContainsFunc(subjects, f.Is) {
 		raw = append(bytes.Clone(raw[:colon]), mask(bytes.Clone(raw[colon:]))...)
 	}
 	if r.addresses {
