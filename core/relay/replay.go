@@ -5,6 +5,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +22,9 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/clock"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/kv"
+	"github.com/postroad-mail/postroad/core/internal/outhttp"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/smtpin"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -115,10 +118,11 @@ func replayed(m *capture.Message) *Replayed {
 // rehearsal is a configuration that is run without a relay: its pipelines are
 // dry.
 type rehearsal struct {
-	gen   *generation
-	host  *wasmhost.Host
-	kv    *kv.Stores
-	clock *stillClock
+	gen     *generation
+	host    *wasmhost.Host
+	kv      *kv.Stores
+	outside *outhttp.Client // checks requests, and is never told to send one
+	clock   *stillClock
 }
 
 // stillClock shows the time that it was set to.
@@ -153,6 +157,8 @@ func openRehearsal(ctx context.Context, o Options) (_ *rehearsal, err error) {
 	if r.dns, err = r.resolver(c); err != nil {
 		return nil, err
 	}
+	h.outside = newOutside(r.dns, r.log)
+	r.outside = h.outside
 	h.kv = kv.NewStores(kv.Config{Clock: h.clock})
 	defer func() {
 		if err != nil {
@@ -196,6 +202,7 @@ func (h *rehearsal) close(ctx context.Context) error {
 	if h.host != nil {
 		errs = append(errs, h.host.Close(ctx))
 	}
+	h.outside.Close(ctx)
 	h.kv.Close()
 	return errors.Join(errs...)
 }
@@ -211,7 +218,7 @@ func (h *rehearsal) run(ctx context.Context, m *capture.Message) []string {
 	client.Notes = map[string]string{}
 	s := pl.Session(&client)
 	defer s.Close()
-	if line := greet(ctx, s, &client); line != "" {
+	if line := greet(ctx, s, &client, h.ehlo(&client)); line != "" {
 		return []string{line}
 	}
 	tx := s.Begin(&mail.Envelope{ID: m.ID, Sender: mail.Address(m.Sender), OriginalSender: mail.Address(m.Sender), Client: client,
@@ -220,8 +227,23 @@ func (h *rehearsal) run(ctx context.Context, m *capture.Message) []string {
 	return h.transaction(ctx, tx, m)
 }
 
-// greet runs the phases of the session that the client went through.
-func greet(ctx context.Context, s *pipeline.Session, c *mail.Client) string {
+// ehlo returns the list that the client's listener offers it. When that listener
+// is gone it is what every listener offers.
+func (h *rehearsal) ehlo(c *mail.Client) []string {
+	l := h.gen.listeners[c.Listener]
+	if l == nil {
+		return smtpin.Offered(smtpin.Options{}, c.TLSVersion != "")
+	}
+	o := smtpin.Options{Limits: smtpin.Limits{MessageSize: l.Limits.MessageSize}}
+	if l.TLS != nil {
+		o.TLS = &tls.Config{} //nolint:gosec // nobody connects with it: it says that STARTTLS is on the list
+	}
+	return smtpin.Offered(o, c.TLSVersion != "")
+}
+
+// greet runs the phases of the session that the client went through. ehlo is
+// what EHLO would answer.
+func greet(ctx context.Context, s *pipeline.Session, c *mail.Client, ehlo []string) string {
 	if r := s.Connect(ctx); r != nil {
 		return "connection refused " + r.Line()
 	}
@@ -231,7 +253,7 @@ func greet(ctx context.Context, s *pipeline.Session, c *mail.Client) string {
 		}
 	}
 	if c.Helo != "" {
-		if _, r := s.Helo(ctx, nil); r != nil {
+		if _, r := s.Helo(ctx, ehlo); r != nil {
 			return "greeting refused " + r.Line()
 		}
 	}

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/postroad-mail/postroad/core/internal/capture"
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/core/relay"
 )
@@ -158,6 +161,50 @@ func TestSubjectWasReadableInWhatWasDecided(t *testing.T) {
 	for _, r := range replay(t, o, relay.ReplayOptions{}) {
 		if len(r.After) < 3 || len(r.Differences) > 0 {
 			t.Errorf("the same chain differs: %q, %q", r.After, r.Differences)
+		}
+	}
+}
+
+// guestCapture is a configuration whose stage is a WebAssembly guest, with one
+// message that its pipeline captured.
+func guestCapture(t *testing.T) relay.Options {
+	t.Helper()
+	guest, err := filepath.Abs("testdata/later.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := capturing(t, t.TempDir(), `capture { share = "100%" }`, tagger{})
+	o.Stages = nil
+	o.Config = []byte(strings.Replace(string(o.Config), `plugin "tag" { source = "native:tag" }`, fmt.Sprintf(`
+plugin "tag" {
+  source = %q
+  grant {
+    http  = ["hook.test"]
+    write = ["ehlo"]
+  }
+}`, guest), 1))
+	box, err := capture.Open(capture.Options{Dir: filepath.Join(o.DataDir, "capture", "in")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := mail.ParseHeader([]byte("Received: from there ([192.0.2.1]) by here; Mon, 30 Nov 2026 18:00:00 +0000\r\nSubject: x\r\n\r\n"))
+	err = box.Add(&capture.Record{
+		ID: "01KB9Z", Pipeline: "in", Received: time.Now(), Sender: "anna@example.org", Recipients: []capture.Recipient{{Address: "bob@example.net"}},
+		Client:   mail.Client{Addr: netip.MustParseAddrPort("192.0.2.1:4711"), Helo: "there", Protocol: "ESMTP", Listener: "in"},
+		Decision: []string{"recipient bob@example.net"},
+	}, &h, mail.BytesBody("Hello\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// A guest that has a request made at the commit trapped, and one that takes a
+// line off the EHLO list was told that there is none: every message was a 451.
+func TestReplayAnsweredEveryMessageWith451(t *testing.T) {
+	for _, r := range replay(t, guestCapture(t), relay.ReplayOptions{}) {
+		if len(r.Differences) > 0 {
+			t.Errorf("the same chain differs: %q", r.Differences)
 		}
 	}
 }

@@ -34,6 +34,13 @@ func newOffer(hostname string, list []string, size int64) *offer {
 	return &offer{list: slices.Clip(list), text: text.String(), size: size}
 }
 
+// Offered returns the list that a server with these Options hands to
+// Session.Helo, on a plain connection or above TLS.
+func Offered(o Options, tls bool) []string {
+	o = o.withDefaults()
+	return offered(&o, tls).list
+}
+
 // offered returns what the server offers before a Backend is asked.
 func offered(o *Options, tls bool) *offer {
 	var list []string
