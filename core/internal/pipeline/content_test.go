@@ -162,6 +162,22 @@ func TestQueuedAndReset(t *testing.T) {
 	}
 }
 
+// It was a fault, and counted against the stage's breaker.
+func TestVerdictInResetDroppedWhatTheStageDid(t *testing.T) {
+	f, done := &fixture{}, 0
+	rejects := func(h *Hook) (mail.Verdict, error) {
+		h.OnCommit(func() error { done++; return nil })
+		return mail.Reject, nil
+	}
+	p := f.pipeline(Step{Name: "a", Stage: script{mail.PhaseMessage: verdict(mail.Continue), mail.PhaseReset: rejects}})
+	tx := f.begin(p, "x@b.test")
+	runMessage(tx, "")
+	tx.Close()
+	if done != 1 {
+		t.Errorf("committed %d times", done)
+	}
+}
+
 // Each envelope says which code was called for it.
 func TestTheCodeOfTheStagesIsNoted(t *testing.T) {
 	f := &fixture{}

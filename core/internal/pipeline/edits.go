@@ -308,7 +308,7 @@ func (h *Hook) SetMeta(scope int, key, value string) error {
 	own := h.step.Name + "." + key
 	switch scope {
 	case ScopeMessage:
-		if metaBytes(h.env.Meta)+len(own)+len(value) > maxMetaBytes {
+		if metaBytes(own, value, h.env.Meta, nil) > maxMetaBytes {
 			return abi.ErrLimit
 		}
 		e := h.editEnvelope()
@@ -318,7 +318,7 @@ func (h *Hook) SetMeta(scope int, key, value string) error {
 		setOrDelete(e.Meta, own, value)
 		h.shared = true
 	case ScopeSession:
-		if metaBytes(h.env.Client.Notes)+metaBytes(h.notes)+len(own)+len(value) > maxMetaBytes {
+		if metaBytes(own, value, h.env.Client.Notes, h.notes) > maxMetaBytes {
 			return abi.ErrLimit
 		}
 		if h.env.Client.Notes == nil {
@@ -343,10 +343,26 @@ func setOrDelete(m map[string]string, key, value string) {
 	m[key] = value
 }
 
-func metaBytes(m map[string]string) int {
+// metaBytes returns the octets of all notes as they will be once key has that
+// value. What is in edited stands before what is in notes; an empty value is
+// none.
+func metaBytes(key, value string, notes, edited map[string]string) int {
 	n := 0
-	for k, v := range m {
-		n += len(k) + len(v)
+	add := func(k, v string) {
+		if v != "" {
+			n += len(k) + len(v)
+		}
+	}
+	add(key, value)
+	for k, v := range edited {
+		if k != key {
+			add(k, v)
+		}
+	}
+	for k, v := range notes {
+		if _, over := edited[k]; !over && k != key {
+			add(k, v)
+		}
 	}
 	return n
 }

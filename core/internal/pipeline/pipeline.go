@@ -177,6 +177,9 @@ func (p *Pipeline) safely(ctx context.Context, s *Step, h *Hook) (v mail.Verdict
 		}
 	}()
 	v, err = s.Stage.Run(ctx, h)
+	if err == nil && h.phase == mail.PhaseReset && v > 0 {
+		v = mail.Continue // the contract: it is ignored
+	}
 	if err == nil {
 		err = h.check(v)
 	}

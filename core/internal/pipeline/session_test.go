@@ -311,3 +311,33 @@ func refusedIn(t *testing.T, p *Pipeline, phase mail.Phase) *mail.Reply {
 	}
 	return tx.Message(t.Context(), h, mail.BytesBody("x"), 0, "").Reply
 }
+
+func TestNoteOf40KiBCouldNotBeReplaced(t *testing.T) {
+	large := strings.Repeat("x", 40<<10)
+	for name, scope := range map[string]int{"message": ScopeMessage, "session": ScopeSession} {
+		f := &fixture{}
+		writes := func(h *Hook) (mail.Verdict, error) {
+			return mail.Continue, errors.Join(h.SetMeta(scope, "k", large), h.SetMeta(scope, "k", strings.ToUpper(large)))
+		}
+		moves := func(h *Hook) (mail.Verdict, error) {
+			return mail.Continue, errors.Join(h.SetMeta(scope, "k", ""), h.SetMeta(scope, "other", large))
+		}
+		over := func(h *Hook) (mail.Verdict, error) {
+			if err := h.SetMeta(scope, "third", large); !errors.Is(err, abi.ErrLimit) {
+				t.Errorf("%s: 80 KiB of notes: %v", name, err)
+			}
+			return mail.Continue, nil
+		}
+		c := &mail.Client{Notes: map[string]string{}}
+		pl := f.pipeline(Step{Name: "s", Stage: script{mail.PhaseMail: writes, mail.PhaseData: moves, mail.PhaseHeaders: over}})
+		tx := pl.Session(c).Begin(&mail.Envelope{ID: "1", Client: *c})
+		if r := tx.Mail(t.Context()); r != nil {
+			t.Errorf("%s: replaced: %v", name, r)
+		}
+		if r := tx.Data(t.Context()); r != nil {
+			t.Errorf("%s: moved: %v", name, r)
+		}
+		tx.Headers(t.Context(), mail.Header{}, -1)
+		tx.Close()
+	}
+}

@@ -239,6 +239,9 @@ func octets(h *pipeline.Hook) int64 {
 }
 
 func (i *instance) verdict(h *pipeline.Hook, r int32) (mail.Verdict, error) {
+	if h.Phase() == mail.PhaseReset && r > 0 {
+		r = int32(mail.Continue) // the contract: it is ignored
+	}
 	switch v := mail.Verdict(r); {
 	case r < 0:
 		return mail.Continue, &Fault{Stage: i.stage.name, Cause: CauseError, Detail: detail("pr_on returned "+number(int64(r)), i.out.tail())}
