@@ -10,10 +10,11 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// wasiModule is WASI preview 1. Guests get clocks, random octets, standard
+// wasiModule is WASI preview 1. Guests get clocks, sleep, random octets, standard
 // output and error (which go to the log), and proc_exit; commands also arguments,
-// an environment, standard input, and an output of their own.
-// Everything else answers ENOSYS: there are no files and no network.
+// an environment, standard input, and an output of their own. What tells of
+// files says that there are none; everything else answers ENOSYS. Section 1 of
+// sdk/abi/spec.md lists the functions.
 const wasiModule = "wasi_snapshot_preview1"
 
 // Errors of WASI preview 1.
@@ -318,15 +319,17 @@ func wasiPoll(i *instance, s []uint64) uint32 {
 	return i.event(s[3], events, subs[first*subscriptionSize:], wasiOK)
 }
 
+// sleepOf returns how long a subscription to a clock asks to wait: at most
+// maxTTL, and nothing when its time has passed. A clock's time is unsigned.
 func (i *instance) sleepOf(sub []byte) time.Duration {
-	timeout := time.Duration(min(binary.LittleEndian.Uint64(sub[24:]), uint64(maxTTL)))
-	if sub[40]&flagAbsolute == 0 {
-		return timeout
+	timeout, now := binary.LittleEndian.Uint64(sub[24:]), uint64(0)
+	if sub[40]&flagAbsolute != 0 {
+		now = uint64(time.Since(i.born))
+		if binary.LittleEndian.Uint32(sub[16:]) == clockRealtime {
+			now = uint64(i.stage.clock.Now().UnixNano())
+		}
 	}
-	if binary.LittleEndian.Uint32(sub[16:]) == clockRealtime {
-		return time.Duration(int64(timeout) - i.stage.clock.Now().UnixNano())
-	}
-	return timeout - time.Since(i.born)
+	return time.Duration(min(max(timeout, now)-now, uint64(maxTTL)))
 }
 
 // sleep waits for d or until the call is stopped.

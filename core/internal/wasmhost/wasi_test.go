@@ -4,6 +4,7 @@ package wasmhost
 
 import (
 	"encoding/binary"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -52,4 +53,45 @@ func TestExitAndItsLastWords(t *testing.T) {
 func TestSleepEndsAtTheDeadline(t *testing.T) {
 	s := newTestStage(t, load(t, newHost(t, Options{}), "guests/wasi.wasm"), StageOptions{Limits: Limits{Deadline: 10 * time.Millisecond}})
 	wantFault(t, s, newHook(mail.PhaseRcpt, 0, testEnvelope()), CauseDeadline, "poll_oneoff")
+}
+
+func TestSleepUntilATimeOfDayReturnedAtOnce(t *testing.T) {
+	now := time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)
+	i := &instance{stage: &Stage{clock: fixedClock{now}}, born: time.Now()}
+	for _, c := range []struct {
+		name        string
+		clock       uint32
+		timeout     uint64
+		flags       byte
+		least, most time.Duration
+	}{
+		{"time of day to come", clockRealtime, uint64(now.Add(time.Minute).UnixNano()), flagAbsolute, time.Minute, time.Minute},
+		{"time of day that has passed", clockRealtime, uint64(now.Add(-time.Minute).UnixNano()), flagAbsolute, 0, 0},
+		{"end of time", clockRealtime, 1<<64 - 1, flagAbsolute, maxTTL, maxTTL},
+		{"monotonic", clockMonotonic, uint64(time.Hour), flagAbsolute, 59 * time.Minute, time.Hour},
+		{"monotonic that has passed", clockMonotonic, 0, flagAbsolute, 0, 0},
+		{"for a while", clockRealtime, uint64(time.Hour), 0, time.Hour, time.Hour},
+		{"for ever", clockRealtime, 1<<64 - 1, 0, maxTTL, maxTTL},
+	} {
+		sub := make([]byte, subscriptionSize)
+		binary.LittleEndian.PutUint32(sub[16:], c.clock)
+		binary.LittleEndian.PutUint64(sub[24:], c.timeout)
+		sub[40] = c.flags
+		if d := i.sleepOf(sub); d < c.least || d > c.most {
+			t.Errorf("%s: sleeps for %v", c.name, d)
+		}
+	}
+}
+
+// The spec lists what works.
+func TestSpecNamesTheFunctionsOfWASI(t *testing.T) {
+	spec, err := os.ReadFile("../../../sdk/abi/spec.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range wasiFunctions() {
+		if listed := strings.Contains(string(spec), "`"+name+"`"); listed != (f.run != nil) {
+			t.Errorf("%s works: %v, and is listed: %v", name, f.run != nil, listed)
+		}
+	}
 }
