@@ -11,7 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/tetratelabs/wazero"
@@ -26,16 +27,19 @@ const wazeroVersion = "v1.12.0"
 const maxCache = 1 << 30
 
 // codeCache is a folder of compiled code, so that a start does not compile again
-// what it compiled before. What is in it is run as it stands: the folder must be
-// ours alone. It may be deleted at any time. A nil codeCache keeps nothing.
+// what it compiled before: a folder for each module, by its digest, with its
+// metered form and what the engine made of that. What is in it is run as it
+// stands: the folder must be ours alone. It may be deleted at any time. A nil
+// codeCache keeps nothing.
 type codeCache struct {
 	dir    string
+	max    int64 // octets that are kept, but for modules in use
 	logger hclog.Logger
 }
 
 // liftVersion changes whenever liftStart or openGlobals make something else of
-// the same module.
-const liftVersion = "2"
+// the same module, and whenever the folder looks otherwise.
+const liftVersion = "3"
 
 // cacheName is the name of the folder for this engine and rewriter.
 func cacheName() string { return wazeroVersion + "-" + metering.Version + "." + liftVersion }
@@ -43,7 +47,7 @@ func cacheName() string { return wazeroVersion + "-" + metering.Version + "." + 
 // openCache makes or checks the folder for this engine and rewriter below dir,
 // and removes those of others.
 func openCache(dir string, logger hclog.Logger) (*codeCache, error) {
-	c := &codeCache{dir: filepath.Join(dir, cacheName()), logger: logger}
+	c := &codeCache{dir: filepath.Join(dir, cacheName()), max: maxCache, logger: logger}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder for compiled plugins: %w", err)
 	}
@@ -54,7 +58,7 @@ func openCache(dir string, logger hclog.Logger) (*codeCache, error) {
 		return nil, err
 	}
 	c.removeOthers(dir)
-	c.prune(maxCache)
+	c.prune(nil)
 	return c, nil
 }
 
@@ -97,12 +101,17 @@ func checkPrivate(dir string) error {
 	return nil
 }
 
-// compiled returns the engine's cache in the folder, nil when there is none.
-func (c *codeCache) compiled() wazero.CompilationCache {
+// folder returns where a module's files are.
+func (c *codeCache) folder(sum digest) string {
+	return filepath.Join(c.dir, hex.EncodeToString(sum[:]))
+}
+
+// compiled returns the engine's cache for a module, nil when there is none.
+func (c *codeCache) compiled(sum digest) wazero.CompilationCache {
 	if c == nil {
 		return nil
 	}
-	cache, err := wazero.NewCompilationCacheWithDir(c.dir)
+	cache, err := wazero.NewCompilationCacheWithDir(c.folder(sum))
 	if err != nil {
 		c.logger.Warn("compiled plugins cannot be kept", "error", err)
 		return nil
@@ -110,35 +119,40 @@ func (c *codeCache) compiled() wazero.CompilationCache {
 	return cache
 }
 
-func (c *codeCache) path(sum [sha256.Size]byte) string {
-	return filepath.Join(c.dir, hex.EncodeToString(sum[:])+".metered")
-}
+// meteredName is the name of a module's metered form in its folder.
+const meteredName = "metered"
 
 // metered returns the metered form of the module with that digest, nil if it is
-// not there or damaged.
-func (c *codeCache) metered(sum [sha256.Size]byte) []byte {
+// not there or damaged. The folder then shows when it was used.
+func (c *codeCache) metered(sum digest) []byte {
 	if c == nil {
 		return nil
 	}
-	b, err := os.ReadFile(c.path(sum))
+	b, err := os.ReadFile(filepath.Join(c.folder(sum), meteredName))
 	if err != nil || len(b) < sha256.Size {
 		return nil
 	}
-	digest, wasm := b[:sha256.Size], b[sha256.Size:]
-	if sha256.Sum256(wasm) != [sha256.Size]byte(digest) {
+	wasm := b[sha256.Size:]
+	if sha256.Sum256(wasm) != digest(b[:sha256.Size]) {
 		return nil
 	}
+	now := time.Now()
+	os.Chtimes(c.folder(sum), now, now) //nolint:errcheck // it may be removed a little too early
 	return wasm
 }
 
 // keep stores the metered form of a module. That it could not is no fault: the
 // next start does the work again.
-func (c *codeCache) keep(sum [sha256.Size]byte, wasm []byte) {
+func (c *codeCache) keep(sum digest, wasm []byte) {
 	if c == nil {
 		return
 	}
-	digest := sha256.Sum256(wasm)
-	if err := writeFile(c.path(sum), append(digest[:], wasm...)); err != nil {
+	check := sha256.Sum256(wasm)
+	err := os.MkdirAll(c.folder(sum), 0o700)
+	if err == nil {
+		err = writeFile(filepath.Join(c.folder(sum), meteredName), append(check[:], wasm...))
+	}
+	if err != nil {
 		c.logger.Warn("compiled plugins cannot be kept", "error", err)
 	}
 }
@@ -159,33 +173,62 @@ func writeFile(path string, b []byte) error {
 	return nil
 }
 
-// prune removes the oldest files until at most max octets are left.
-func (c *codeCache) prune(max int64) {
-	type entry struct {
-		path string
-		info fs.FileInfo
+// prune removes the modules that were used the longest ago until at most max
+// octets are left. Those that used names stay, and count.
+func (c *codeCache) prune(used func(folder string) bool) {
+	if c == nil {
+		return
 	}
-	var files []entry
-	var total int64
-	_ = filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
+	folders, total := c.folders()
+	for _, f := range folders {
+		if total <= c.max {
+			return
+		}
+		if used != nil && used(f.name) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(c.dir, f.name)); err != nil {
+			c.logger.Warn("compiled plugin cannot be removed", "error", err)
+			continue
+		}
+		total -= f.octets
+	}
+}
+
+// cached is the folder of a module.
+type cached struct {
+	name   string
+	used   time.Time
+	octets int64
+}
+
+// folders returns what is kept, the least recently used first, and its octets.
+func (c *codeCache) folders() (all []cached, total int64) {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return nil, 0
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			continue
+		}
+		f := cached{e.Name(), info.ModTime(), octetsBelow(filepath.Join(c.dir, e.Name()))}
+		all, total = append(all, f), total+f.octets
+	}
+	slices.SortStableFunc(all, func(a, b cached) int { return a.used.Compare(b.used) })
+	return all, total
+}
+
+func octetsBelow(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return nil
 		}
 		if info, err := d.Info(); err == nil {
-			files = append(files, entry{path, info})
-			total += info.Size()
+			n += info.Size()
 		}
 		return nil
 	})
-	sort.Slice(files, func(a, b int) bool { return files[a].info.ModTime().Before(files[b].info.ModTime()) })
-	for _, f := range files {
-		if total <= max {
-			return
-		}
-		if err := os.Remove(f.path); err != nil {
-			c.logger.Warn("compiled plugin cannot be removed", "error", err)
-			continue
-		}
-		total -= f.info.Size()
-	}
+	return n
 }

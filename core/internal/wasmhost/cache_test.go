@@ -6,6 +6,7 @@ package wasmhost
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
@@ -40,8 +41,8 @@ func TestCompiledCodeIsKept(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Fatalf("folder: %v, %v", info, err)
 	}
-	metered, _ := filepath.Glob(filepath.Join(dir, cacheName(), "*.metered"))
-	compiled, _ := filepath.Glob(filepath.Join(dir, cacheName(), "wazero-*", "*"))
+	metered, _ := filepath.Glob(filepath.Join(dir, cacheName(), "*", meteredName))
+	compiled, _ := filepath.Glob(filepath.Join(dir, cacheName(), "*", "wazero-*", "*"))
 	if len(metered) != 1 || len(compiled) != 1 {
 		t.Errorf("kept %v and %v", metered, compiled)
 	}
@@ -119,19 +120,53 @@ func TestFoldersOfOtherVersionsAreRemoved(t *testing.T) {
 	}
 }
 
-func TestPruneRemovesTheOldest(t *testing.T) {
-	c := &codeCache{dir: t.TempDir(), logger: hclog.NewNullLogger()}
-	for n, name := range []string{"old", "new"} {
-		path := filepath.Join(c.dir, name)
-		if err := os.WriteFile(path, make([]byte, 100), 0o600); err != nil {
+// kept returns the modules that a cache has, of those that were loaded.
+func kept(t *testing.T, h *Host, names ...string) string {
+	t.Helper()
+	var left []string
+	for _, name := range names {
+		if _, err := os.Stat(h.cache.folder(sha256.Sum256(readWasm(t, name)))); err == nil {
+			left = append(left, name)
+		}
+	}
+	return strings.Join(left, " ")
+}
+
+// A relay that ran for months, with a module that changed each day, kept them all
+// until it was started again.
+func TestCompiledCodeFilledTheDiskUntilARestart(t *testing.T) {
+	h := newHost(t, Options{CacheDir: t.TempDir()})
+	h.cache.max = 1
+	used := load(t, h, "guests/empty.wasm")
+	for _, name := range []string{"guests/fields.wasm", "guests/wasi.wasm"} {
+		m, err := h.Load(context.Background(), name, readWasm(t, name))
+		if err != nil {
 			t.Fatal(err)
 		}
-		at := time.Now().Add(time.Duration(n-2) * time.Hour)
-		if err := os.Chtimes(path, at, at); err != nil {
+		if err := m.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c.prune(150)
+	all := []string{"guests/empty.wasm", "guests/fields.wasm", "guests/wasi.wasm"}
+	if got, want := kept(t, h, all...), "guests/empty.wasm guests/wasi.wasm"; got != want {
+		t.Errorf("kept are %s, want %s", got, want)
+	}
+	run(t, newTestStage(t, used, StageOptions{}), newHook(mail.PhaseMail, 0, testEnvelope()))
+}
+
+func TestPruneRemovesWhatWasUsedTheLongestAgo(t *testing.T) {
+	c := &codeCache{dir: t.TempDir(), max: 150, logger: hclog.NewNullLogger()}
+	for n, name := range []string{"old", "new"} {
+		folder := filepath.Join(c.dir, name)
+		if err := errors.Join(os.Mkdir(folder, 0o700), os.WriteFile(filepath.Join(folder, "code"), make([]byte, 100), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(time.Duration(n-2) * time.Hour)
+		if err := os.Chtimes(folder, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.prune(nil)
 	left, _ := os.ReadDir(c.dir)
 	if len(left) != 1 || left[0].Name() != "new" {
 		t.Errorf("left are %v", left)

@@ -39,10 +39,13 @@ func (m *Module) Close() error {
 	return nil
 }
 
+// digest is the SHA-256 of a module's octets.
+type digest = [sha256.Size]byte
+
 // code is a compiled module, shared by every Module of the same octets.
 type code struct {
 	host *Host
-	sum  [sha256.Size]byte
+	sum  digest
 	refs int // guarded by Host.mu
 
 	once     sync.Once
@@ -73,6 +76,7 @@ func (c *code) build(ctx context.Context, wasm []byte) error {
 		c.close()
 		return err
 	}
+	c.host.pruneCache()
 	return nil
 }
 
@@ -80,7 +84,7 @@ func (c *code) build(ctx context.Context, wasm []byte) error {
 // failure with the disk cache is the cache's: a damaged file, a full disk. Then
 // it does without.
 func (c *code) compile(ctx context.Context, metered []byte) error {
-	c.cache = c.host.cache.compiled()
+	c.cache = c.host.cache.compiled(c.sum)
 	err := c.compileWith(ctx, metered)
 	if err != nil && c.cache != nil && ctx.Err() == nil && !errors.Is(err, errCompile) {
 		c.host.logger.Warn("compiled plugins cannot be kept", "error", err)

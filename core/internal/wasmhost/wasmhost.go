@@ -29,6 +29,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"sync"
@@ -96,7 +97,7 @@ type Host struct {
 	budget  *budget
 
 	mu    sync.Mutex
-	codes map[[sha256.Size]byte]*code
+	codes map[digest]*code
 
 	countMu sync.Mutex
 	live    map[string]int // instances, by stage name
@@ -111,7 +112,7 @@ func (systemClock) Now() time.Time { return time.Now() }
 func New(_ context.Context, o Options) (*Host, error) {
 	h := &Host{
 		o: o, logger: o.Logger, clock: o.Clock, random: o.Random, version: o.Version,
-		imports: newImports(), codes: make(map[[sha256.Size]byte]*code), live: make(map[string]int),
+		imports: newImports(), codes: make(map[digest]*code), live: make(map[string]int),
 	}
 	if h.logger == nil {
 		h.logger = hclog.NewNullLogger()
@@ -161,7 +162,7 @@ func (h *Host) Load(ctx context.Context, name string, wasm []byte) (*Module, err
 }
 
 // code returns the shared code of a module with one more reference.
-func (h *Host) code(sum [sha256.Size]byte) *code {
+func (h *Host) code(sum digest) *code {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c := h.codes[sum]
@@ -171,6 +172,17 @@ func (h *Host) code(sum [sha256.Size]byte) *code {
 	}
 	c.refs++
 	return c
+}
+
+// pruneCache bounds what is kept of modules that nobody uses. A module that is
+// about to be used waits meanwhile, so that it finds its folder or none.
+func (h *Host) pruneCache() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cache.prune(func(folder string) bool {
+		sum, err := hex.DecodeString(folder)
+		return err == nil && len(sum) == sha256.Size && h.codes[digest(sum)] != nil
+	})
 }
 
 // retain adds a reference to c, which the caller has one of.
