@@ -155,7 +155,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	}
 	r.engine.Store(e)
 	if !o.InMemory {
-		r.captures = newCaptureSet(captureDir(c.Server.DataDir), r.clock)
+		r.captures = newCaptureSet(captureDir(c.Server.DataDir), r.clock, r.log.Named("capture"))
 	}
 	if r.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: r.cacheDir(c), Logger: r.log.Named("plugin"), Clock: r.clock, Observer: stageObserver{r}}); err != nil {
 		return nil, err
@@ -174,6 +174,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	}
 	g.goesLive()
 	r.rollouts.adopt(g.rollouts, c)
+	r.captures.adopt(c)
 	return r, nil
 }
 

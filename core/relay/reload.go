@@ -56,6 +56,7 @@ func (r *Relay) swap(ctx context.Context, c *config.Config, code *loading) error
 	g.goesLive()
 	r.gen.Store(g)
 	r.rollouts.adopt(g.rollouts, c)
+	r.captures.adopt(c)
 	if r.ticks.Load() != nil {
 		r.retick()
 	}

@@ -234,3 +234,53 @@ func TestCaptureIsPrivateAndOptional(t *testing.T) {
 		}
 	}
 }
+
+// The captures of a pipeline whose block was taken out stayed for good.
+func TestCapturesStayedWhenTheirBlockWasTakenOut(t *testing.T) {
+	for name, restart := range map[string]bool{"reload": false, "restart": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			folder := filepath.Join(dir, "data", "capture", "in")
+			o := capturing(t, dir, "capture {\n    share = \"100%\"\n    keep  = \"2h\"\n  }", tagger{})
+			without := capturing(t, dir, "", tagger{})
+			clock := relay.NewFakeClock(time.Now())
+			o.Clock = clock
+			with := o.Config
+			o.Config = nil
+			write := func(text []byte) {
+				if err := os.WriteFile(o.ConfigFile, text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(with)
+			r, err := relay.Open(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { r.Close() }()
+			if _, err := r.Submit(t.Context(), relay.Submission{Sender: "a@example.org", Recipients: []string{"b@example.net"}, Content: strings.NewReader("Subject: x\n\nx\n")}); err != nil {
+				t.Fatal(err)
+			}
+			write(without.Config)
+			if restart {
+				if err := r.Close(); err != nil {
+					t.Fatal(err)
+				}
+				r, err = relay.Open(t.Context(), o)
+			} else {
+				err = r.Reload(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			clock.Advance(time.Hour)
+			if files, _ := filepath.Glob(filepath.Join(folder, "*.capture")); len(files) != 1 {
+				t.Errorf("after one hour of two there are %v", files)
+			}
+			clock.Advance(time.Hour)
+			if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("after two hours the folder is there: %v", err)
+			}
+		})
+	}
+}

@@ -144,6 +144,7 @@ func (r *Relay) close(ctx context.Context) error {
 		g.end()
 		<-g.closed
 	}
+	r.captures.close()
 	if r.outside != nil {
 		r.outside.Close(ctx)
 	}

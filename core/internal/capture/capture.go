@@ -22,7 +22,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -59,9 +62,10 @@ type Message struct {
 	Body   mail.BytesBody
 }
 
-// Clock tells the time.
+// Clock tells the time, and has f called on a goroutine of its own.
 type Clock interface {
 	Now() time.Time
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
 }
 
 // Options bound a Box. A zero number means the default.
@@ -72,6 +76,7 @@ type Options struct {
 	Keep     time.Duration // age; 7 days
 	Redact   []string      // of "body", "subject", "addresses", "client"
 	Clock    Clock         // nil means the machine's
+	Logger   hclog.Logger  // nil: none
 }
 
 // MaxMessage is the size of the largest message that is kept, in octets. Larger
@@ -85,14 +90,21 @@ const suffix = ".capture"
 var ErrTooLarge = errors.New("message is too large to be captured")
 
 // Box is a folder of captured messages. It is safe for use by many goroutines;
-// one process uses a folder for writing.
+// one process uses a folder for writing, with one Box. What is too old is removed
+// when its time has come, until Close.
 type Box struct {
-	o   Options
-	key []byte // of pseudonyms
+	dir   string
+	clock Clock
+	log   hclog.Logger
 
-	mu    sync.Mutex
-	files []file // oldest first
-	total int64
+	mu     sync.Mutex
+	o      Options
+	key    []byte // of pseudonyms
+	files  []file // oldest first
+	total  int64
+	stop   func() bool // takes the call of age back; nil: it does not wait
+	ending bool        // nothing is added any more
+	closed bool
 }
 
 type file struct {
@@ -101,31 +113,68 @@ type file struct {
 	at   time.Time
 }
 
-type systemClock struct{}
-
-func (systemClock) Now() time.Time { return time.Now() }
-
 // Open returns the Box in a folder, with what is there.
 func Open(o Options) (*Box, error) {
-	if err := CheckRedact(o.Redact); err != nil {
+	o = o.withDefaults()
+	b := &Box{dir: o.Dir, clock: o.Clock, log: o.Logger}
+	if err := b.Configure(o); err != nil {
 		return nil, err
 	}
-	o = o.withDefaults()
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("capture: %w", err)
+	return b, nil
+}
+
+// Configure changes what bounds the Box and what is hidden from now on. Folder,
+// clock and log stay.
+func (b *Box) Configure(o Options) error {
+	if err := CheckRedact(o.Redact); err != nil {
+		return err
 	}
-	b := &Box{o: o}
-	var err error
-	if b.key, err = pseudonymKey(o.Dir); err != nil {
-		return nil, fmt.Errorf("capture: %w", err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.o, b.ending = o.withDefaults(), false
+	if err := b.ready(); err != nil {
+		return fmt.Errorf("capture: %w", err)
 	}
-	if b.files, err = list(o.Dir); err != nil {
-		return nil, fmt.Errorf("capture: %w", err)
+	return b.prune(0)
+}
+
+// ready makes the folder and reads what is in it.
+func (b *Box) ready() (err error) {
+	if err := os.MkdirAll(b.dir, 0o700); err != nil {
+		return err
 	}
+	if b.key, err = pseudonymKey(b.dir); err != nil {
+		return err
+	}
+	if err := writeKeep(b.dir, b.o.Keep); err != nil {
+		return err
+	}
+	if b.files, err = list(b.dir); err != nil {
+		return err
+	}
+	b.total = 0
 	for _, f := range b.files {
 		b.total += f.size
 	}
-	return b, b.prune(0)
+	return nil
+}
+
+// End says that nothing is to be kept any more, until Configure: Add does nothing,
+// what is there still grows old, and the folder goes with the last message.
+func (b *Box) End() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ending = true
+	return b.prune(0)
+}
+
+// Close ends the removal of what grows old. A removal that runs has ended when it
+// returns.
+func (b *Box) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	b.arm()
 }
 
 func (o Options) withDefaults() Options {
@@ -141,7 +190,38 @@ func (o Options) withDefaults() Options {
 	if o.Clock == nil {
 		o.Clock = systemClock{}
 	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
 	return o
+}
+
+type systemClock struct{}
+
+func (systemClock) Now() time.Time { return time.Now() }
+
+func (systemClock) AfterFunc(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
+
+// keepFile is the file that says how long messages of the folder are kept, for
+// when the configuration does not any more.
+const keepFile = "keep"
+
+func writeKeep(dir string, keep time.Duration) error {
+	return os.WriteFile(filepath.Join(dir, keepFile), []byte(keep.String()+"\n"), 0o600)
+}
+
+// Kept returns how long the messages of a folder are to be kept; 0 when it does
+// not say.
+func Kept(dir string) time.Duration {
+	b, err := os.ReadFile(filepath.Join(dir, keepFile))
+	if err != nil {
+		return 0
+	}
+	keep, err := time.ParseDuration(strings.TrimSpace(string(b)))
+	if err != nil || keep < 0 {
+		return 0
+	}
+	return keep
 }
 
 // list returns the captured messages of a folder, oldest first. Names are ids,
@@ -173,12 +253,18 @@ func (b *Box) Add(r *Record, header *mail.Header, body mail.Body) error {
 	if body != nil {
 		size += body.Size()
 	}
-	if size > MaxMessage || size > b.o.Size {
+	b.mu.Lock()
+	o, key, ending := b.o, b.key, b.ending
+	b.mu.Unlock()
+	if ending {
+		return nil
+	}
+	if size > MaxMessage || size > o.Size {
 		return ErrTooLarge
 	}
 	kept := *r
 	kept.PeerCert, kept.Client.PeerCert = []byte(kept.Client.PeerCert), ""
-	hide := newRedactor(b.o.Redact, b.key)
+	hide := newRedactor(o.Redact, key)
 	hide.record(&kept, header)
 	line, err := json.Marshal(&kept)
 	if err != nil {
@@ -197,7 +283,7 @@ func (b *Box) Add(r *Record, header *mail.Header, body mail.Body) error {
 // write makes the file whole under another name first, so that a reader never
 // sees half of it.
 func (b *Box) write(name string, line, header []byte, body io.Reader) (err error) {
-	f, err := os.OpenFile(filepath.Join(b.o.Dir, name+".tmp"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(filepath.Join(b.dir, name+".tmp"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -216,34 +302,85 @@ func (b *Box) write(name string, line, header []byte, body io.Reader) (err error
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), filepath.Join(b.o.Dir, name))
+	now := b.clock.Now()
+	if err := os.Chtimes(f.Name(), now, now); err != nil { // its age, after a restart too
+		return err
+	}
+	return os.Rename(f.Name(), filepath.Join(b.dir, name))
 }
 
 func (b *Box) added(name string) error {
-	info, err := os.Stat(filepath.Join(b.o.Dir, name))
+	info, err := os.Stat(filepath.Join(b.dir, name))
 	if err != nil {
 		return fmt.Errorf("capture: %w", err)
 	}
 	b.mu.Lock()
-	b.files = append(b.files, file{name: name, size: info.Size(), at: b.o.Clock.Now()})
+	defer b.mu.Unlock()
+	b.files = append(b.files, file{name: name, size: info.Size(), at: info.ModTime()})
 	b.total += info.Size()
-	b.mu.Unlock()
 	return b.prune(1)
 }
 
-// prune removes the oldest until all bounds hold; the newest keep stay.
+// prune removes the oldest until all bounds hold; the newest keep stay. It is
+// called with the lock held.
 func (b *Box) prune(keep int) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	oldest := b.o.Clock.Now().Add(-b.o.Keep)
-	for len(b.files) > keep && (len(b.files) > b.o.Messages || b.total > b.o.Size || b.files[0].at.Before(oldest)) {
-		if err := os.Remove(filepath.Join(b.o.Dir, b.files[0].name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	defer b.arm()
+	for len(b.files) > keep && (len(b.files) > b.o.Messages || b.total > b.o.Size || b.left(b.files[0]) <= 0) {
+		if err := os.Remove(filepath.Join(b.dir, b.files[0].name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("capture: %w", err)
 		}
 		b.total -= b.files[0].size
 		b.files = b.files[1:]
 	}
+	if b.ending && len(b.files) == 0 {
+		return b.remove()
+	}
 	return nil
+}
+
+// remove takes the folder away, unless there is something in it that is not ours.
+func (b *Box) remove() error {
+	for _, name := range []string{keyFile, keepFile, ""} {
+		err := os.Remove(filepath.Join(b.dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+			return fmt.Errorf("capture: %w", err)
+		}
+	}
+	return nil
+}
+
+// left returns how long a file may still be kept.
+func (b *Box) left(f file) time.Duration { return f.at.Add(b.o.Keep).Sub(b.clock.Now()) }
+
+// again is how long a removal that failed waits for the next one.
+const again = time.Minute
+
+// arm has age called when the oldest file is too old.
+func (b *Box) arm() {
+	if b.stop != nil {
+		b.stop()
+		b.stop = nil
+	}
+	if b.closed || len(b.files) == 0 {
+		return
+	}
+	wait := b.left(b.files[0])
+	if wait <= 0 {
+		wait = again
+	}
+	b.stop = b.clock.AfterFunc(wait, b.age)
+}
+
+// age removes what is too old.
+func (b *Box) age() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	if err := b.prune(0); err != nil {
+		b.log.Warn("captured messages that are too old cannot be removed", "error", err)
+	}
 }
 
 // Each calls f with every message of a folder, oldest first (to the millisecond),

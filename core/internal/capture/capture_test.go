@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,12 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad-mail/postroad/core/internal/testkit"
 	"github.com/postroad-mail/postroad/core/mail"
 )
-
-type fixedClock struct{ now time.Time }
-
-func (c *fixedClock) Now() time.Time { return c.now }
 
 func open(t *testing.T, o Options) *Box {
 	t.Helper()
@@ -100,7 +98,7 @@ func TestMessageWithoutBodyAndWithoutEnd(t *testing.T) {
 }
 
 func TestBoxIsBounded(t *testing.T) {
-	clock := &fixedClock{time.Now()}
+	clock := testkit.NewClock(time.Now())
 	for _, c := range []struct {
 		name string
 		o    Options
@@ -108,7 +106,7 @@ func TestBoxIsBounded(t *testing.T) {
 	}{
 		{"by number", Options{Messages: 2}, "M3 M4"},
 		{"by octets", Options{Size: 2200}, "M4"},
-		{"by age", Options{Keep: 90 * time.Minute}, "M3 M4"},
+		{"by age", Options{Keep: 90 * time.Minute}, "M4"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.o.Dir, c.o.Clock = t.TempDir(), clock
@@ -118,7 +116,7 @@ func TestBoxIsBounded(t *testing.T) {
 				if err := b.Add(record(fmt.Sprint("M", i)), h, body); err != nil {
 					t.Fatal(err)
 				}
-				clock.now = clock.now.Add(time.Hour)
+				clock.Advance(time.Hour)
 			}
 			var ids []string
 			for _, m := range all(t, c.o.Dir) {
@@ -143,6 +141,62 @@ func TestBoundsHoldAfterARestart(t *testing.T) {
 	open(t, Options{Dir: dir, Messages: 2})
 	if ms := all(t, dir); len(ms) != 2 || ms[0].ID != "M3" {
 		t.Errorf("%d kept", len(ms))
+	}
+}
+
+func addOne(t *testing.T, b *Box, id string) {
+	t.Helper()
+	h, body := message(t, "Subject: x\n\nx\n")
+	if err := b.Add(record(id), h, body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestQuietPipelineKeptItsCapturesForEver(t *testing.T) {
+	dir, clock := t.TempDir(), testkit.NewClock(time.Now())
+	b := open(t, Options{Dir: dir, Keep: time.Hour, Clock: clock})
+	addOne(t, b, "A")
+	clock.Advance(30 * time.Minute)
+	addOne(t, b, "B")
+	clock.Advance(30 * time.Minute)
+	if ms := all(t, dir); len(ms) != 1 || ms[0].ID != "B" {
+		t.Errorf("%d kept after an hour", len(ms))
+	}
+	if err := b.Configure(Options{Keep: 2 * time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(time.Hour)
+	if ms := all(t, dir); len(ms) != 1 {
+		t.Errorf("%d kept, although they may stay longer now", len(ms))
+	}
+	b.Close()
+	if at, ok := clock.Next(); ok {
+		t.Errorf("a closed box waits for %v", at)
+	}
+	open(t, Options{Dir: dir, Keep: 2 * time.Hour, Clock: clock})
+	clock.Advance(30 * time.Minute)
+	if ms := all(t, dir); len(ms) != 0 {
+		t.Errorf("%d kept after two hours and a restart", len(ms))
+	}
+}
+
+func TestFolderGoesWithItsLastMessage(t *testing.T) {
+	dir, clock := filepath.Join(t.TempDir(), "in"), testkit.NewClock(time.Now())
+	b := open(t, Options{Dir: dir, Keep: time.Hour, Clock: clock})
+	addOne(t, b, "A")
+	if err := b.End(); err != nil || Kept(dir) != time.Hour || len(all(t, dir)) != 1 {
+		t.Errorf("%v; messages are kept for %v", err, Kept(dir))
+	}
+	clock.Advance(time.Hour)
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+	if err := b.Configure(Options{}); err != nil { // the block is back
+		t.Fatal(err)
+	}
+	addOne(t, b, "B")
+	if len(all(t, dir)) != 1 {
+		t.Error("the message is not there")
 	}
 }
 

@@ -43,10 +43,13 @@ func CheckRedact(words []string) error {
 	return nil
 }
 
+// keyFile is the file of the folder's key.
+const keyFile = "key"
+
 // pseudonymKey returns the folder's key, made at the first use. Without it a
 // pseudonym cannot be tried out against a list of names.
 func pseudonymKey(dir string) ([]byte, error) {
-	path := filepath.Join(dir, "key")
+	path := filepath.Join(dir, keyFile)
 	key, err := os.ReadFile(path)
 	if err == nil && len(key) == sha256.Size {
 		return key, nil

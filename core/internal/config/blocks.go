@@ -178,7 +178,7 @@ func captureSpec() *blockSpec {
 			{"share", shareKind(), `"1%"`, false, "How much of the mail is kept."},
 			{"messages", numberKind(1, 1e6), `1000`, false, "Messages that are kept; the oldest go first."},
 			{"size", sizeKind(1<<20, 1<<40), `"256MiB"`, false, "Octets of all that are kept."},
-			{"keep", durationKind(time.Minute), `"7d"`, false, "How long one is kept."},
+			{"keep", durationKind(time.Minute), `"7d"`, false, "How long one is kept; then it is removed, also when no mail comes."},
 			{"redact", listKind[string](enumKind("body", "subject", "addresses", "client"), "list of names"), `[]`, false, "What is made unreadable before it is written: letters and digits of the \"body\" and the \"subject\" (with Comments and Keywords), local parts of \"addresses\", names and address of the \"client\", in our Received field too. What other hosts or stages wrote into other fields stays."},
 		},
 	}
