@@ -157,7 +157,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	if !o.InMemory {
 		r.captures = newCaptureSet(captureDir(c.Server.DataDir), r.clock, r.log.Named("capture"))
 	}
-	if r.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: r.cacheDir(c), Logger: r.log.Named("plugin"), Clock: r.clock, Observer: stageObserver{r}}); err != nil {
+	if r.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: r.cacheDir(c), Logger: r.log.Named("plugin"), Clock: r.clock, Observer: stageObserver{r}, MaxMemory: c.Server.PluginMemory}); err != nil {
 		return nil, err
 	}
 	if r.rollouts, err = openRollouts(r.overridesFile(c), r.clock, r.log.Named("stage")); err != nil {
@@ -360,7 +360,7 @@ func Check(ctx context.Context, o Options) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.host, err = wasmhost.New(ctx, wasmhost.Options{Logger: r.log, Clock: r.clock}); err != nil {
+	if r.host, err = wasmhost.New(ctx, wasmhost.Options{Logger: r.log, Clock: r.clock, MaxMemory: c.Server.PluginMemory}); err != nil {
 		return nil, err
 	}
 	if r.rollouts, err = openRollouts(r.overridesFile(c), r.clock, r.log); err != nil {

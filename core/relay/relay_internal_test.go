@@ -3,8 +3,10 @@
 package relay
 
 import (
+	"fmt"
 	"io"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -116,6 +118,32 @@ func TestAStoreInMemory(t *testing.T) {
 	r.o.Config = listens("in")
 	r.o.Config = append(r.o.Config, "store \"quick\" {\n engine = \"pebble\"\n}\n"...)
 	if err := r.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), `store "quick" cannot change its engine from "memory"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What all plugins may have together could not be set.
+func TestMemoryOfAllPlugins(t *testing.T) {
+	guest, err := filepath.Abs("../internal/wasmhost/testdata/guests/obey.wasm") // has 2 MiB
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(memory string) []byte {
+		return append(listens("in"), fmt.Sprintf(`
+server { plugin_memory = %q }
+plugin "obey" { source = %q }
+pipeline "checked" {
+  stage "obey" { plugin = plugin.obey }
+}
+`, memory, guest)...)
+	}
+	if r, err := Open(t.Context(), Options{Config: text("1MiB"), ConfigFile: "test.hcl", InMemory: true, DataDir: t.TempDir(), LogOutput: io.Discard}); err == nil || !strings.Contains(err.Error(), "raise plugin_memory") {
+		t.Errorf("relay %v, error %v", r != nil, err)
+	}
+	r := openInMemory(t, text("1GiB"))
+	defer r.Close()
+	r.o.Config = text("2GiB")
+	if err := r.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "plugin_memory cannot change") {
 		t.Errorf("got %v", err)
 	}
 }

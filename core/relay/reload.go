@@ -19,7 +19,7 @@ import (
 // Transactions that have begun end with the configuration that they began with.
 // A listener that moved is bound to its new address before the old one closes.
 // What cannot change while the relay runs is refused: the data directory, the
-// host name, the admin address, the resolver, the log and the engine of a store.
+// host name, the admin address, the resolver, the log, the memory of all plugins and the engine of a store.
 func (r *Relay) Reload(ctx context.Context) error {
 	r.loadMu.Lock()
 	defer r.loadMu.Unlock()
@@ -83,6 +83,8 @@ func fixed(old, c *config.Config) error {
 	switch {
 	case old.Server.Hostname != c.Server.Hostname:
 		return fmt.Errorf("%s: hostname cannot change while the relay runs (it is %s); restart it", c.File, old.Server.Hostname)
+	case old.Server.PluginMemory != c.Server.PluginMemory:
+		return fmt.Errorf("%s: plugin_memory cannot change while the relay runs; restart it", c.File)
 	case !slices.Equal(old.Resolver.Servers, c.Resolver.Servers):
 		return fmt.Errorf("%s: the resolver's servers cannot change while the relay runs; restart it", c.File)
 	case old.Server.LogFormat != c.Server.LogFormat || old.Server.LogLevel != c.Server.LogLevel:

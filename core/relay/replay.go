@@ -165,7 +165,7 @@ func openRehearsal(ctx context.Context, o Options) (_ *rehearsal, err error) {
 			err = errors.Join(err, h.close(ctx))
 		}
 	}()
-	if h.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: existing(r.cacheDir(c)), Logger: r.log, Clock: h.clock}); err != nil {
+	if h.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: existing(r.cacheDir(c)), Logger: r.log, Clock: h.clock, MaxMemory: c.Server.PluginMemory}); err != nil {
 		return nil, err
 	}
 	p := r.parts()

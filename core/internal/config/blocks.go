@@ -23,6 +23,7 @@ func serverSpec() *blockSpec {
 			{"hostname", hostnameKind(), `"localhost"`, false, "Our name in greetings, Received fields and bounces."},
 			{"data_dir", fileKind(), `"./data"`, false, "Folder of the queue and of everything else that is kept. A relative path starts at this file's folder."},
 			{"drain_timeout", durationKind(0), `"30s"`, false, "How long a stop waits for running sessions and deliveries."},
+			{"plugin_memory", sizeKind(1<<20, 1<<40), `"2GiB"`, false, "Memory of all instances of all plugins together, whatever each may have."},
 		},
 		blocks: []*blockSpec{{
 			name: "log", count: always, doc: "What is logged, to standard error.",

@@ -49,7 +49,7 @@ func buildServer(n *node) Server {
 	return Server{
 		Hostname: arg[string](n, "hostname"), DataDir: arg[string](n, "data_dir"),
 		LogFormat: arg[string](log, "format"), LogLevel: arg[string](log, "level"),
-		DrainTimeout: arg[time.Duration](n, "drain_timeout"),
+		DrainTimeout: arg[time.Duration](n, "drain_timeout"), PluginMemory: arg[int64](n, "plugin_memory"),
 	}
 }
 

@@ -44,6 +44,7 @@ type Server struct {
 	LogFormat    string // "text" or "json"
 	LogLevel     string // "trace", "debug", "info", "warn" or "error"
 	DrainTimeout time.Duration
+	PluginMemory int64 // octets of all instances together
 }
 
 // Admin is the HTTP listener for metrics and health.

@@ -52,6 +52,9 @@ func (b *budget) wait(ctx context.Context, n uint64, d time.Duration) error {
 	if b.take(n) {
 		return nil
 	}
+	if n > b.max {
+		return fmt.Errorf("it starts with %d octets of memory, and the instances of all plugins together may have %d; raise plugin_memory of the server", n, b.max)
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for {
@@ -65,7 +68,7 @@ func (b *budget) wait(ctx context.Context, n uint64, d time.Duration) error {
 			return ctx.Err()
 		case <-t.C:
 			return fmt.Errorf("the instances of all plugins together have their %d octets of memory; "+
-				"lower limit instances of some, or give plugins more memory", b.max)
+				"lower limit instances of some, or raise plugin_memory of the server", b.max)
 		}
 	}
 }

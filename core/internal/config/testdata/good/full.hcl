@@ -2,6 +2,7 @@ server {
   hostname = env("HOSTNAME_OF_TEST", "mx.example.org")
   data_dir = "/var/lib/postroad"
   drain_timeout = "1h30m"
+  plugin_memory = "512MiB"
   log {
     format = "json"
   }
