@@ -130,7 +130,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	if r.clock == nil {
 		r.clock = clock.System{}
 	}
-	r.buckets, r.poison = newBucketSet(r.clock), pipeline.NewPoison()
+	r.poison = pipeline.NewPoison()
 	r.stopping, r.hurry = context.WithCancel(context.Background())
 	r.ending, r.endLoads = context.WithCancel(context.Background())
 	code := r.src.begin()
@@ -139,6 +139,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 		return nil, err
 	}
 	r.log = newLogger(o, c)
+	r.buckets = newBucketSet(r.clock, r.log)
 	r.noStages = pipeline.New(pipeline.Options{Name: "none"})
 	defer func() {
 		if err != nil {
@@ -354,7 +355,7 @@ type Checked struct {
 // pulled and not kept.
 func Check(ctx context.Context, o Options) (*Checked, error) {
 	r := &Relay{o: o, src: &sources{stages: o.Stages, nothingKept: o.InMemory, readOnly: true}, clock: clock.System{}, log: hclog.NewNullLogger(), metrics: admin.NewMetrics()}
-	r.buckets = newBucketSet(r.clock)
+	r.buckets = newBucketSet(r.clock, r.log)
 	code := r.src.begin()
 	c, err := r.load(ctx, code)
 	if err != nil {

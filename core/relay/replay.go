@@ -148,7 +148,7 @@ func (c *stillClock) set(t time.Time) {
 func openRehearsal(ctx context.Context, o Options) (_ *rehearsal, err error) {
 	h := &rehearsal{clock: &stillClock{now: time.Now()}}
 	r := &Relay{o: o, src: &sources{stages: o.Stages}, clock: h.clock, log: hclog.NewNullLogger(), metrics: admin.NewMetrics()}
-	r.buckets = newBucketSet(r.clock)
+	r.buckets = newBucketSet(r.clock, r.log)
 	code := r.src.begin()
 	c, err := r.load(ctx, code)
 	if err != nil {

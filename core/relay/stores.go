@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/postroad-mail/postroad/core/internal/bucket"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/kv"
@@ -86,16 +88,20 @@ func (s *liveStore) CompareAndSwap(key, old, new []byte, ttl time.Duration) (boo
 // configuration makes of those that are there holds once it is live.
 type bucketSet struct {
 	clock  Clock
+	log    hclog.Logger
 	mu     sync.Mutex
 	byName map[string]*bucket.Buckets
 }
 
-func newBucketSet(c Clock) *bucketSet {
-	return &bucketSet{clock: c, byName: map[string]*bucket.Buckets{}}
+func newBucketSet(c Clock, log hclog.Logger) *bucketSet {
+	return &bucketSet{clock: c, log: log, byName: map[string]*bucket.Buckets{}}
 }
 
 func (s *bucketSet) get(c *config.Bucket, live *[]func()) *bucket.Buckets {
-	o := bucket.Options{Rate: c.Rate, Per: c.Per, Burst: c.Burst, Clock: s.clock}
+	name := c.Name
+	o := bucket.Options{Rate: c.Rate, Per: c.Per, Burst: c.Burst, Clock: s.clock, Forgets: func(so int64) {
+		s.log.Warn("more keys of a bucket are in use than are kept; those unused the longest have a full bucket again", "bucket", name, "keys", bucket.DefaultKeys, "forgotten", so)
+	}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.byName[c.Name]

@@ -10,8 +10,8 @@
 //
 // Keys come from strangers, so their number is bounded. A full bucket is the
 // same as an unknown one and is forgotten first; only when every known bucket is
-// in use does the least recently used one go, which is logged by who counts
-// Forgotten: the bound is then too small for the traffic.
+// in use does the least recently used one go, and Options.Forgets is told: the
+// bound is then too small for the traffic.
 package bucket
 
 import (
@@ -35,13 +35,18 @@ type Options struct {
 	Burst int           // tokens that a full bucket holds; 0: Rate
 	Keys  int           // buckets that are kept at most; 0: DefaultKeys
 	Clock Clock
+
+	// Forgets is told how many buckets were dropped before they were full, when
+	// that is 1, 2, 4, 8 and so on. nil: nobody is told.
+	Forgets func(so int64)
 }
 
 // Buckets is a set of token buckets, one per key, all alike. A key that was
 // never seen has a full bucket. It is safe for concurrent use.
 type Buckets struct {
-	clock Clock
-	keys  int
+	clock   Clock
+	keys    int
+	forgets func(so int64)
 
 	mu        sync.Mutex
 	interval  int64 // nanoseconds in which one token comes back
@@ -60,7 +65,7 @@ type bucket struct {
 
 // New returns buckets that are all full.
 func New(o Options) *Buckets {
-	b := &Buckets{clock: o.Clock, keys: o.Keys, byKey: make(map[string]*bucket)}
+	b := &Buckets{clock: o.Clock, keys: o.Keys, forgets: o.Forgets, byKey: make(map[string]*bucket)}
 	if b.keys <= 0 {
 		b.keys = DefaultKeys
 	}
@@ -86,19 +91,29 @@ func (b *Buckets) Configure(o Options) {
 // it takes until they are there. A cost beyond the burst is never allowed and
 // waits for ever: the longest Duration. A cost below 1 counts as 1.
 func (b *Buckets) Take(key string, cost int) (allowed bool, wait time.Duration) {
+	before, after, allowed, wait := b.take(key, cost)
+	if b.forgets != nil && after > before && after&(after-1) == 0 {
+		b.forgets(after)
+	}
+	return allowed, wait
+}
+
+// take is Take, and says how many buckets were forgotten before and after.
+func (b *Buckets) take(key string, cost int) (before, after int64, allowed bool, wait time.Duration) {
 	now := b.clock.Now().UnixNano()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	before = b.forgotten
 	need := product(b.interval, max(cost, 1))
 	if need > b.burst {
-		return false, math.MaxInt64
+		return before, before, false, math.MaxInt64
 	}
 	k := b.use(key, now)
 	if wait := b.wait(k, need, now); wait > 0 {
-		return false, wait
+		return before, b.forgotten, false, wait
 	}
 	k.full = max(k.full, now) + need
-	return true, 0
+	return before, b.forgotten, true, 0
 }
 
 // wait returns how long it takes until a bucket, nil for a full one, has what is
@@ -129,13 +144,6 @@ func (b *Buckets) Len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.byKey)
-}
-
-// Forgotten returns how many buckets were dropped before they were full.
-func (b *Buckets) Forgotten() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.forgotten
 }
 
 // use returns the bucket of key as the most recently used.

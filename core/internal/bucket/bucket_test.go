@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,7 +110,8 @@ func TestCostBeyondTheBurst(t *testing.T) {
 
 func TestKeysAreBounded(t *testing.T) {
 	clock := testkit.NewClock(start)
-	b := New(Options{Rate: 1, Per: time.Hour, Burst: 2, Keys: 10, Clock: clock})
+	var told []int64
+	b := New(Options{Rate: 1, Per: time.Hour, Burst: 2, Keys: 10, Clock: clock, Forgets: func(so int64) { told = append(told, so) }})
 	for i := range 100 {
 		take(b, fmt.Sprint(i), 2)
 		take(b, "regular", 1)
@@ -120,8 +122,8 @@ func TestKeysAreBounded(t *testing.T) {
 	if n := take(b, "regular", 1); n != 0 {
 		t.Error("a key in use was forgotten")
 	}
-	if b.Forgotten() != 91 {
-		t.Errorf("%d buckets counted as forgotten, want 91", b.Forgotten())
+	if want := []int64{1, 2, 4, 8, 16, 32, 64}; b.forgotten != 91 || !slices.Equal(told, want) {
+		t.Errorf("%d buckets counted as forgotten, want 91; told were %d", b.forgotten, told)
 	}
 	clock.Advance(24 * time.Hour)
 	take(b, "new", 1)
