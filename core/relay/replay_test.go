@@ -179,6 +179,7 @@ func guestCapture(t *testing.T) relay.Options {
 plugin "tag" {
   source = %q
   grant {
+    dns   = true
     http  = ["hook.test"]
     write = ["ehlo"]
   }
@@ -202,12 +203,27 @@ plugin "tag" {
 // A guest that has a request made at the commit trapped, and one that takes a
 // line off the EHLO list was told that there is none: every message was a 451.
 func TestReplayAnsweredEveryMessageWith451(t *testing.T) {
-	for _, r := range replay(t, guestCapture(t), relay.ReplayOptions{}) {
+	o, asked := guestCapture(t), asked(0)
+	o.Resolver = &asked
+	for _, r := range replay(t, o, relay.ReplayOptions{}) {
 		if len(r.Differences) > 0 {
 			t.Errorf("the same chain differs: %q", r.Differences)
 		}
 	}
+	if asked != 1 {
+		t.Errorf("DNS was asked %d times", asked)
+	}
 }
+
+// asked is a relay.Resolver that counts.
+type asked int
+
+func (a *asked) LookupIP(context.Context, string) ([]netip.Addr, error) {
+	*a++
+	return []netip.Addr{netip.MustParseAddr("192.0.2.7")}, nil
+}
+
+func (a *asked) LookupMX(context.Context, string) ([]relay.MX, error) { return nil, nil }
 
 func TestReplayOfNothing(t *testing.T) {
 	o := capturing(t, t.TempDir(), "", tagger{})
