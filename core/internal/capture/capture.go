@@ -384,26 +384,28 @@ func (b *Box) age() {
 }
 
 // Each calls f with every message of a folder, oldest first (to the millisecond),
-// until f returns an error. A file that cannot be read is an error of its own: damaged ones are
-// named, not passed over.
+// until f returns an error. Files that are damaged do not keep the others from
+// it; they are named by the error in the end.
 func Each(dir string, f func(*Message) error) error {
 	files, err := list(dir)
 	if err != nil {
 		return fmt.Errorf("capture: %w", err)
 	}
+	var damaged []error
 	for _, file := range files {
 		m, err := read(filepath.Join(dir, file.name))
 		if errors.Is(err, fs.ErrNotExist) { // pruned meanwhile
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("capture %s: %w", file.name, err)
+			damaged = append(damaged, fmt.Errorf("capture %s: %w", file.name, err))
+			continue
 		}
 		if err := f(m); err != nil {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(damaged...)
 }
 
 // maxRecord bounds the line of JSON, in octets.

@@ -219,14 +219,19 @@ func TestRecordThatCouldNotBeReadAgainIsRefused(t *testing.T) {
 	}
 }
 
-func TestDamagedFileIsNamed(t *testing.T) {
+func TestDamagedFileIsNamedAndStopsNoReplay(t *testing.T) {
 	for name, raw := range map[string]string{"empty": "", "no record": "x\n", "no line": `{"id":"A"}`} {
-		dir := t.TempDir()
+		b := open(t, Options{})
+		h, body := message(t, "Subject: x\n\nx\n")
+		if err := b.Add(record("B"), h, body); err != nil {
+			t.Fatal(err)
+		}
+		dir, seen := b.o.Dir, 0
 		if err := os.WriteFile(filepath.Join(dir, "A"+suffix), []byte(raw), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := Each(dir, func(*Message) error { return nil }); err == nil || !strings.Contains(err.Error(), "A.capture") {
-			t.Errorf("%s: error %v", name, err)
+		if err := Each(dir, func(*Message) error { seen++; return nil }); err == nil || !strings.Contains(err.Error(), "A.capture") || seen != 1 {
+			t.Errorf("%s: error %v, %d messages", name, err, seen)
 		}
 	}
 }

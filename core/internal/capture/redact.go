@@ -87,7 +87,8 @@ func (r *redactor) record(rec *Record, h *mail.Header) {
 		hideClient(rec.Decision, &rec.Client)
 		rec.PeerCert = nil
 		rec.Client = mail.Client{Addr: network(rec.Client.Addr), Protocol: rec.Client.Protocol, TLSVersion: rec.Client.TLSVersion,
-			TLSCipher: rec.Client.TLSCipher, Listener: rec.Client.Listener, Authenticated: rec.Client.Authenticated}
+			TLSCipher: rec.Client.TLSCipher, Listener: rec.Client.Listener, Authenticated: rec.Client.Authenticated,
+			SessionID: rec.Client.SessionID} // which is random, and chooses the canary's share
 	}
 	if !r.addresses {
 		return
