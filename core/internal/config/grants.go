@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
+
+	"github.com/postroad-mail/postroad/core/internal/grant"
 )
 
 // grantArg ties one argument of a grant block to its field. Whatever its type,
@@ -21,8 +23,9 @@ type grantArg struct {
 	set   func(*Grant, []string)
 	value func(words []string) any // as the block holds it
 	spell func(words []string) string
-	what  string // the block type that its names refer to; empty: plain words
-	any   bool   // whatever value is granted meets the wish, and none is spelled
+	kind  grant.Kind // how its words are compared
+	what  string     // the block type that its names refer to; empty: plain words
+	any   bool       // whatever value is granted meets the wish, and none is spelled
 }
 
 func grantArgs() []grantArg {
@@ -30,11 +33,11 @@ func grantArgs() []grantArg {
 		listGrant("read", func(g *Grant) *[]string { return &g.Read }, ""),
 		listGrant("write", func(g *Grant) *[]string { return &g.Write }, ""),
 		listGrant("routes", func(g *Grant) *[]string { return &g.Routes }, "route"),
-		listGrant("next_hops", func(g *Grant) *[]string { return &g.NextHops }, ""),
+		listGrant("next_hops", func(g *Grant) *[]string { return &g.NextHops }, "").of(grant.Hops),
 		listGrant("kv", func(g *Grant) *[]string { return &g.Stores }, "store"),
 		listGrant("buckets", func(g *Grant) *[]string { return &g.Buckets }, "bucket"),
 		flagGrant("dns", func(g *Grant) *bool { return &g.DNS }),
-		listGrant("http", func(g *Grant) *[]string { return &g.HTTP }, ""),
+		listGrant("http", func(g *Grant) *[]string { return &g.HTTP }, "").of(grant.Hosts),
 		flagGrant("emit", func(g *Grant) *bool { return &g.Emit }),
 		listGrant("secrets", func(g *Grant) *[]string { return &g.Secrets }, ""),
 		tickGrant(),
@@ -47,6 +50,12 @@ func listGrant(name string, field func(*Grant) *[]string, what string) grantArg 
 	a.set = func(g *Grant, words []string) { *field(g) = words }
 	a.value = func(words []string) any { return words }
 	a.spell = func(words []string) string { return printList(words, a.word) }
+	return a
+}
+
+// of sets how the words of the argument are compared.
+func (a grantArg) of(k grant.Kind) grantArg {
+	a.kind = k
 	return a
 }
 
@@ -176,24 +185,19 @@ func (d *decoder) lack(block *node, a grantArg, wants, granted []string) []strin
 		}
 		return []string{"*"}
 	}
-	return slices.DeleteFunc(slices.Clone(wants), func(w string) bool { return slices.Contains(granted, w) })
+	return a.kind.Lacking(wants, granted)
 }
 
-// effective returns what is both wanted and granted, and warns of grants that
-// the plugin did not ask for.
+// effective returns what is both wanted and granted, hosts and next hops as they
+// were written, and warns of grants that the plugin did not ask for.
 func (d *decoder) effective(block *node, a grantArg, wants, granted []string) []string {
-	if slices.Contains(wants, "*") || a.any && len(wants) > 0 {
+	if a.any && len(wants) > 0 {
 		return granted
 	}
-	var out []string
-	for _, g := range granted {
-		if slices.Contains(wants, g) {
-			out = append(out, g)
-		} else {
-			d.warn(block.args[a.name].rng, fmt.Sprintf("the plugin does not ask for %s: this grant has no effect", a.call(g)), "")
-		}
+	for _, g := range a.kind.Idle(wants, granted) {
+		d.warn(block.args[a.name].rng, fmt.Sprintf("the plugin does not ask for %s: this grant has no effect", a.call(g)), "")
 	}
-	return out
+	return a.kind.Narrow(wants, granted)
 }
 
 // missingGrant prints the grant block that the plugin asks for.

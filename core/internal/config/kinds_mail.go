@@ -10,12 +10,12 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/postroad-mail/postroad/core/internal/grant"
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
@@ -240,7 +240,7 @@ func isWebHost(host string) bool {
 // secretNameKind reads the name of a secret, as the function secret does.
 func secretNameKind() kind {
 	return textKind("secret name", "the name of a secret, such as \"api-key\"", func(s string) error {
-		if !isName(s) {
+		if s != "*" && !isName(s) {
 			return fmt.Errorf("%q is not a name of letters, digits, _ and -", s)
 		}
 		return nil
@@ -278,13 +278,5 @@ func sha256Kind() kind {
 
 // hopKind reads a pattern of next hops.
 func hopKind() kind {
-	return textKind("pattern", `a pattern of host:port, such as "10.1.*:25"`, func(s string) error {
-		if !strings.Contains(s, ":") && s != "*" {
-			return fmt.Errorf("%q has no port; * stands for any", s)
-		}
-		if _, err := path.Match(s, ""); err != nil {
-			return fmt.Errorf("%q has a bracket without its end", s)
-		}
-		return nil
-	})
+	return textKind("pattern", `a pattern of host:port, such as "10.1.*:25"`, grant.CheckHop)
 }

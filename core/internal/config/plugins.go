@@ -92,6 +92,10 @@ func (d *decoder) noSigning(grant *node) {
 // secrets reads the values of the granted secrets.
 func (d *decoder) secrets(n *node, p *loadedPlugin) {
 	for _, name := range p.Grant.Secrets {
+		if name == "*" {
+			d.fault(n.child("grant").args["secrets"].rng, fmt.Sprintf("\"*\" stands for the secrets that a plugin names, and plugin %q names none", p.Name), "write out the names of the secrets that it may read")
+			continue
+		}
 		value, err := d.lookup.secret(name)
 		if err != nil {
 			d.fault(n.child("grant").args["secrets"].rng, err.Error(), "")
@@ -129,6 +133,7 @@ func (d *decoder) manifest(n *node, p *loadedPlugin, opts Options) {
 	m, err := opts.Manifest(d.server, p.Plugin)
 	if err != nil {
 		d.fault(rng, fmt.Sprintf("plugin %q cannot be used: %s", p.Name, strings.TrimRight(err.Error(), "\n")), "")
+		p.Grant.Secrets = slices.DeleteFunc(p.Grant.Secrets, func(name string) bool { return name == "*" }) // which it names is not known
 		return
 	}
 	if len(m.Phases) == 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/postroad-mail/postroad/core/internal/grant"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -106,7 +107,7 @@ func (i *instance) newProgram() *program {
 func (s *Stage) environment() []string {
 	var env []string
 	for _, name := range sorted(s.secrets) {
-		if allowsName(s.grant.Secrets, name) {
+		if grant.Allows(s.grant.Secrets, name) {
 			env = append(env, name+"="+s.secrets[name])
 		}
 	}

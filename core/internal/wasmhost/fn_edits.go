@@ -5,6 +5,7 @@ package wasmhost
 import (
 	"encoding/binary"
 
+	"github.com/postroad-mail/postroad/core/internal/grant"
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
@@ -146,12 +147,12 @@ func routeSet(i *instance, s []uint64) int64 {
 	g := &i.stage.grant
 	switch tag {
 	case abi.RouteName:
-		if !allowsName(g.Routes, string(value)) {
+		if !grant.Allows(g.Routes, string(value)) {
 			return int64(abi.ErrDenied)
 		}
 		return i.errno("route_set", i.hook.SetRoute(arg(s[0]), string(value), ""))
 	case abi.RouteNextHop:
-		if !g.allowsHop(string(value)) {
+		if i.stage.reach(string(value)) == grant.Nowhere {
 			return int64(abi.ErrDenied)
 		}
 		return i.errno("route_set", i.hook.SetRoute(arg(s[0]), "", string(value)))

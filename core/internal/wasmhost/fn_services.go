@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/postroad-mail/postroad/core/internal/grant"
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
@@ -13,7 +14,7 @@ import (
 func secret(i *instance, s []uint64) int64 {
 	name := i.view(s[0], s[1])
 	i.view(s[2], s[3])
-	if len(name) > maxNameLen || !allowsName(i.stage.grant.Secrets, string(name)) {
+	if len(name) > maxNameLen || !grant.Allows(i.stage.grant.Secrets, string(name)) {
 		return int64(abi.ErrDenied)
 	}
 	value, ok := i.stage.secrets[string(name)]

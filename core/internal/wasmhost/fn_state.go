@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/postroad-mail/postroad/core/internal/grant"
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
@@ -44,7 +45,7 @@ func storeHandle(i *instance, s []uint64) int64 {
 
 // openStore returns a handle for a store, or an error's number.
 func (i *instance) openStore(name string) int64 {
-	if len(name) > maxNameLen || !allowsName(i.stage.grant.Stores, name) {
+	if len(name) > maxNameLen || !grant.Allows(i.stage.grant.Stores, name) {
 		return int64(abi.ErrDenied)
 	}
 	st := i.stage.stores[name]
@@ -66,7 +67,7 @@ func (i *instance) openStore(name string) int64 {
 // bucketHandle(np, nn): a handle for a bucket by its name.
 func bucketHandle(i *instance, s []uint64) int64 {
 	name := i.view(s[0], s[1])
-	if len(name) > maxNameLen || !allowsName(i.stage.grant.Buckets, string(name)) {
+	if len(name) > maxNameLen || !grant.Allows(i.stage.grant.Buckets, string(name)) {
 		return int64(abi.ErrDenied)
 	}
 	b := i.stage.buckets[string(name)]

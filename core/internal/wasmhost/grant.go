@@ -4,12 +4,12 @@ package wasmhost
 
 import (
 	"fmt"
-	"path"
 	"regexp"
-	"slices"
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/postroad-mail/postroad/core/internal/grant"
 )
 
 // Grant is what a stage may touch, in the spelling of pipeline.hcl; a manifest
@@ -76,8 +76,8 @@ func (g *Grant) check() error {
 		return err
 	}
 	for _, p := range g.NextHops {
-		if _, err := path.Match(p, ""); err != nil {
-			return fmt.Errorf("next_hops pattern %q is not a valid glob; write \"*.example.org:25\", or \"*\" for all", p)
+		if err := grant.CheckHop(p); err != nil {
+			return fmt.Errorf("next_hops pattern %w; write \"*.example.org:25\", or \"*\" for all", err)
 		}
 	}
 	host := regexp.MustCompile(hostForm)
@@ -142,17 +142,17 @@ func (g *Grant) powers() power {
 // the operator gives, and lacks nothing.
 func (g *Grant) missing(wants Grant) Grant {
 	lack := Grant{
-		Read:     lacking(wants.Read, g.Read),
-		Write:    lacking(wants.Write, g.Write),
-		Routes:   lacking(wants.Routes, g.Routes),
-		NextHops: lacking(wants.NextHops, g.NextHops),
-		Stores:   lacking(wants.Stores, g.Stores),
-		Buckets:  lacking(wants.Buckets, g.Buckets),
+		Read:     grant.Names.Lacking(wants.Read, g.Read),
+		Write:    grant.Names.Lacking(wants.Write, g.Write),
+		Routes:   grant.Names.Lacking(wants.Routes, g.Routes),
+		NextHops: grant.Hops.Lacking(wants.NextHops, g.NextHops),
+		Stores:   grant.Names.Lacking(wants.Stores, g.Stores),
+		Buckets:  grant.Names.Lacking(wants.Buckets, g.Buckets),
 		DNS:      wants.DNS && !g.DNS,
-		HTTP:     g.lackingHosts(wants.HTTP),
-		DKIM:     lacking(wants.DKIM, g.DKIM),
+		HTTP:     grant.Hosts.Lacking(wants.HTTP, g.HTTP),
+		DKIM:     grant.Names.Lacking(wants.DKIM, g.DKIM),
 		Emit:     wants.Emit && !g.Emit,
-		Secrets:  lacking(wants.Secrets, g.Secrets),
+		Secrets:  grant.Names.Lacking(wants.Secrets, g.Secrets),
 	}
 	if g.Tick == 0 {
 		lack.Tick = wants.Tick
@@ -160,86 +160,27 @@ func (g *Grant) missing(wants Grant) Grant {
 	return lack
 }
 
-func lacking(wants, has []string) []string {
-	var out []string
-	for _, w := range wants {
-		if w != "*" && !slices.Contains(has, w) && !slices.Contains(has, "*") {
-			out = append(out, w)
-		}
-	}
-	return out
-}
-
-// lackingHosts is lacking for http, where a granted "*.example.org" covers a
-// wanted "api.example.org".
-func (g *Grant) lackingHosts(wants []string) []string {
-	var out []string
-	for _, w := range lacking(wants, g.HTTP) {
-		covered := slices.ContainsFunc(g.HTTP, func(h string) bool {
-			return strings.HasPrefix(h, "*.") && strings.HasSuffix(strings.ToLower(w), strings.ToLower(h[1:]))
-		})
-		if !covered {
-			out = append(out, w)
-		}
-	}
-	return out
-}
-
-// narrow returns wants ∩ g: what a module with a manifest gets. Hosts stay as
-// the operator wrote them, since a name says more than a pattern that covers it;
-// the request carries both lists.
+// narrow returns wants ∩ g: what a module with a manifest gets. Hosts and next
+// hops stay as the operator wrote them, since a name says more than a pattern
+// that covers it; who uses them has the manifest's list too.
 func (g *Grant) narrow(wants Grant) Grant {
 	n := Grant{
-		Read:     both(wants.Read, g.Read),
-		Write:    both(wants.Write, g.Write),
-		Routes:   both(wants.Routes, g.Routes),
-		NextHops: both(wants.NextHops, g.NextHops),
-		Stores:   both(wants.Stores, g.Stores),
-		Buckets:  both(wants.Buckets, g.Buckets),
+		Read:     grant.Names.Narrow(wants.Read, g.Read),
+		Write:    grant.Names.Narrow(wants.Write, g.Write),
+		Routes:   grant.Names.Narrow(wants.Routes, g.Routes),
+		NextHops: grant.Hops.Narrow(wants.NextHops, g.NextHops),
+		Stores:   grant.Names.Narrow(wants.Stores, g.Stores),
+		Buckets:  grant.Names.Narrow(wants.Buckets, g.Buckets),
 		DNS:      wants.DNS && g.DNS,
-		DKIM:     both(wants.DKIM, g.DKIM),
+		HTTP:     grant.Hosts.Narrow(wants.HTTP, g.HTTP),
+		DKIM:     grant.Names.Narrow(wants.DKIM, g.DKIM),
 		Emit:     wants.Emit && g.Emit,
-		Secrets:  both(wants.Secrets, g.Secrets),
-	}
-	if len(wants.HTTP) > 0 {
-		n.HTTP = g.HTTP
+		Secrets:  grant.Names.Narrow(wants.Secrets, g.Secrets),
 	}
 	if wants.Tick != 0 {
 		n.Tick = g.Tick
 	}
 	return n
-}
-
-func both(wants, has []string) []string {
-	if slices.Contains(wants, "*") {
-		return has
-	}
-	if slices.Contains(has, "*") {
-		return wants
-	}
-	var out []string
-	for _, w := range wants {
-		if slices.Contains(has, w) {
-			out = append(out, w)
-		}
-	}
-	return out
-}
-
-// allowsName reports whether a list of names allows name.
-func allowsName(list []string, name string) bool {
-	return slices.Contains(list, name) || slices.Contains(list, "*")
-}
-
-// allowsHop reports whether next_hops allows a "host:port" (host in any case).
-func (g *Grant) allowsHop(hop string) bool {
-	hop = strings.ToLower(hop)
-	for _, p := range g.NextHops {
-		if ok, err := path.Match(strings.ToLower(p), hop); err == nil && ok {
-			return true
-		}
-	}
-	return false
 }
 
 // hcl renders the grant as a block to paste into pipeline.hcl; stores and

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/postroad-mail/postroad/core/internal/grant"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/sdk/abi"
@@ -192,9 +193,9 @@ func opRouteSet(i *instance, p *op) error {
 	switch {
 	case len(p.Route) > maxNameLen || len(p.NextHop) > maxNameLen:
 		return abi.ErrBadArgument
-	case p.Route != "" && !allowsName(g.Routes, p.Route):
+	case p.Route != "" && !grant.Allows(g.Routes, p.Route):
 		return fmt.Errorf("route %q: %w; it is not among the granted routes", p.Route, abi.ErrDenied)
-	case p.NextHop != "" && !g.allowsHop(p.NextHop):
+	case p.NextHop != "" && i.stage.reach(p.NextHop) == grant.Nowhere:
 		return fmt.Errorf("next hop %q: %w; it is not among the granted next_hops", p.NextHop, abi.ErrDenied)
 	}
 	return i.hook.SetRoute(idx, p.Route, p.NextHop)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/postroad-mail/postroad/core/internal/grant"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/sdk/abi"
@@ -59,6 +60,7 @@ type Stage struct {
 	metrics     Metrics
 	emit        Bucket
 	wantedHosts []string // by the manifest; nil without one
+	wantedHops  []string // the same of next_hops
 	logger      hclog.Logger
 	asked       mail.PhaseSet // by pr_init, the same in every instance
 	phases      mail.PhaseSet // that it is called in
@@ -122,17 +124,18 @@ func newStage(m *Module, o StageOptions) (*Stage, error) {
 			return nil, err
 		}
 	}
-	grant, err := granted(&c.manifest, o.Grant)
+	may, err := granted(&c.manifest, o.Grant)
 	if err != nil {
 		return nil, err
 	}
 	s := &Stage{
-		name: o.Name, plugin: m.name, mode: o.Mode, host: c.host, clock: c.host.clock, code: c, config: o.Config, grant: grant, powers: grant.powers(), limits: limits,
+		name: o.Name, plugin: m.name, mode: o.Mode, host: c.host, clock: c.host.clock, code: c, config: o.Config, grant: may, powers: may.powers(), limits: limits,
 		stores: maps.Clone(o.Stores), buckets: maps.Clone(o.Buckets), logger: o.Logger, pool: newPool(limits.Instances),
 		secrets: maps.Clone(o.Secrets), dns: o.DNS, http: o.HTTP, metrics: o.Metrics, emit: o.Emit,
 	}
 	if c.manifest.Present {
 		s.wantedHosts = append([]string{}, c.manifest.Wants.HTTP...)
+		s.wantedHops = append([]string{}, c.manifest.Wants.NextHops...)
 	}
 	if s.config == nil {
 		s.config = []byte("{}")
@@ -159,6 +162,11 @@ func granted(m *Manifest, g Grant) (Grant, error) {
 		return Grant{}, fmt.Errorf("it needs more than it is granted; if you trust it with that, add to its plugin block:\n%s", lack.hcl())
 	}
 	return g.narrow(m.Wants), nil
+}
+
+// reach returns how far a raw next hop may lead.
+func (s *Stage) reach(hop string) grant.Reach {
+	return grant.Hop(s.grant.NextHops, s.wantedHops, hop)
 }
 
 // checkImports says which host functions are imported and not granted: a call

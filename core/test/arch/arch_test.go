@@ -66,7 +66,8 @@ var libraries = map[string][]string{
 // siblings in core/internal that another one may import.
 var siblings = map[string][]string{
 	"fixture":  {"pipeline"},
-	"wasmhost": {"pipeline", "fixture"},
+	"config":   {"grant"},
+	"wasmhost": {"pipeline", "fixture", "grant"},
 	"queue":    {"store"},
 	"testkit":  {"clock"},
 	"admin":    {"httpd"},
