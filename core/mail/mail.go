@@ -88,6 +88,7 @@ type Recipient struct {
 	Original Address // as RCPT gave it; empty when a stage added this recipient
 	Route    string  // name of the route a stage chose; empty: routing decides
 	NextHop  string  // raw next hop "host:port" a stage chose; empty: the route decides
+	Outside  bool    // NextHop must have a public address: what the stage is granted covers it by a pattern
 	Removed  bool    // a stage deleted it, or a verdict settled it
 	Params   string  // ESMTP parameters of RCPT as given
 }

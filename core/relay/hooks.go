@@ -58,7 +58,7 @@ func known(f delivery.Facts) pipeline.Delivery {
 // Route implements delivery.Attempt.
 func (a *attempt) Route(ctx context.Context, rcpt int, f delivery.Facts) delivery.Choice {
 	d := a.out.Route(ctx, rcpt, known(f))
-	return delivery.Choice{Ruling: delivery.Ruling{Verdict: d.Verdict, Reply: d.Reply, Stage: d.Stage}, Route: d.Route, NextHop: d.NextHop}
+	return delivery.Choice{Ruling: delivery.Ruling{Verdict: d.Verdict, Reply: d.Reply, Stage: d.Stage}, Route: d.Route, NextHop: d.NextHop, Outside: d.Outside}
 }
 
 // Predeliver implements delivery.Attempt.

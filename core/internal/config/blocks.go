@@ -115,7 +115,7 @@ func grantSpec() *blockSpec {
 			{"read", listKind[string](enumKind("envelope", "headers", "body", "auth"), "list of names"), ``, false, "What it may read: \"envelope\", \"headers\" and \"body\" of a message, the password of an \"auth\" at hand."},
 			{"write", listKind[string](enumKind("headers", "body", "recipients", "sender", "queue", "ehlo"), "list of names"), ``, false, "What it may change: \"headers\", \"body\", \"recipients\" and \"sender\" of a message, its times and priority in the \"queue\", the answer to \"ehlo\"."},
 			{"routes", refsKind("route"), ``, false, "Routes that it may choose; [\"*\"] for all."},
-			{"next_hops", listKind[string](hopKind(), "list of patterns"), ``, false, "Next hops outside the routes that it may choose; [\"*\"] for all."},
+			{"next_hops", listKind[string](hopKind(), "list of patterns"), ``, false, "Next hops outside the routes that it may choose; [\"*\"] for all. A pattern of addresses, \"10.1.*:25\", is for addresses alone; what another pattern covers must have a public address."},
 			{"kv", refsKind("store"), ``, false, "Stores that it may use; [\"*\"] for all."},
 			{"buckets", refsKind("bucket"), ``, false, "Buckets that it may take from; [\"*\"] for all."},
 			{"dns", boolKind(), ``, false, "Ask for DNS records."},

@@ -68,7 +68,7 @@ func (s *Scheduler) chosen(route *Route, m Message, rcpts []int) []Choice {
 		a, end := s.begin(route, m)
 		defer end()
 		for i, r := range rcpts {
-			choices[i] = Choice{Route: env.Recipients[r].Route, NextHop: env.Recipients[r].NextHop}
+			choices[i] = Choice{Route: env.Recipients[r].Route, NextHop: env.Recipients[r].NextHop, Outside: env.Recipients[r].Outside}
 			if a != nil {
 				f := facts(hopKey{route: route}, m, rcpts[i:i+1])
 				f.NextHop = ""
@@ -88,7 +88,7 @@ func (s *Scheduler) chosen(route *Route, m Message, rcpts []int) []Choice {
 func (s *Scheduler) send(now time.Time, m Message, rcpt int, c *Choice, ways map[hopKey][]int) {
 	env := m.Envelope()
 	to := env.Recipients[rcpt]
-	to.Route, to.NextHop = c.Route, c.NextHop
+	to.Route, to.NextHop, to.Outside = c.Route, c.NextHop, c.Outside
 	d := s.decideFor(now, env, &to, m.State(rcpt))
 	if d.Action != Try {
 		s.conclude(now, m, rcpt, d)

@@ -217,19 +217,34 @@ func (s *Scheduler) beforeUs(mxs []MX) ([]MX, bool) {
 // An MX whose addresses are all private fails for good (5.4.4) and is not
 // deferred: what the domain publishes sends its mail to nobody outside, the
 // sender had better hear that today than in five days, and a route for a network
-// of one's own says allow_private.
+// of one's own says allow_private. A raw next hop that must be outside is
+// deferred: it is the operator's to grant.
 func (s *Scheduler) addresses(ctx context.Context, k hopKey, name string) ([]netip.Addr, error) {
 	addrs, err := s.lookup4(ctx, name)
-	if err != nil || k.kind() != ViaMX || k.route.AllowPrivate {
+	if err != nil || !k.publicOnly() {
 		return addrs, err
 	}
 	public := slices.DeleteFunc(slices.Clone(addrs), private)
 	if len(public) > 0 {
 		return public, nil
 	}
+	if k.raw {
+		s.log.Warn("next hop has private addresses only; a grant whose next_hops writes it out, without a pattern, would deliver there",
+			"next_hop", k.target, "addresses", addrs)
+		return nil, mail.NewReply(451, mail.Enhanced{4, 4, 4}, "next hop "+k.target+" has no public address")
+	}
 	s.log.Warn("mail exchanger has private addresses only; allow_private = true in the route would deliver there",
 		"route", k.route.Name, "host", name, "addresses", addrs)
 	return nil, mail.NewReply(550, mail.Enhanced{5, 4, 4}, "host "+name+" has no public address")
+}
+
+// publicOnly reports whether private addresses are left out. What a route allows
+// its mail exchangers is nothing to a next hop that a stage chose.
+func (k hopKey) publicOnly() bool {
+	if k.raw {
+		return k.outside
+	}
+	return k.kind() == ViaMX && !k.route.AllowPrivate
 }
 
 func (s *Scheduler) lookup4(ctx context.Context, name string) ([]netip.Addr, error) {

@@ -59,6 +59,7 @@ type Choice struct {
 	Ruling
 	Route   string // name of the route that a stage chose, now or before; empty: the rules decide
 	NextHop string // raw next hop that a stage chose
+	Outside bool   // NextHop must have a public address
 }
 
 // Edited is what is to be sent.

@@ -10,15 +10,16 @@ import (
 
 // hopKey names a next hop. A reload brings new routes, hence new next hops.
 type hopKey struct {
-	route  *Route
-	target string // domain of ViaMX, "host:port" of a raw next hop, else empty
-	raw    bool   // a stage chose "host:port" itself
+	route   *Route
+	target  string // domain of ViaMX, "host:port" of a raw next hop, else empty
+	raw     bool   // a stage chose "host:port" itself
+	outside bool   // and may lead to public addresses alone
 }
 
 func hopOf(r *Route, rcpt *mail.Recipient) hopKey {
 	switch {
 	case rcpt.NextHop != "":
-		return hopKey{route: r, target: rcpt.NextHop, raw: true}
+		return hopKey{route: r, target: rcpt.NextHop, raw: true, outside: rcpt.Outside}
 	case r.Kind == ViaMX:
 		return hopKey{route: r, target: rcpt.Address.Domain()}
 	}

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	rule DOMAIN ROUTE
 //	mx DOMAIN PREF HOST …       mail exchangers; or "null", "nxdomain", "servfail"
 //	host NAME BEHAVIOUR         what a host does; the lines below: its addresses
-//	enqueue ID from=… to=(…)    and what came of it; also route=, hop=, age=, expires=, nodsn
+//	enqueue ID from=… to=(…)    and what came of it; also route=, hop=, outside, age=, expires=, nodsn
 //	advance DURATION            and what came of it
 //	hold ID RCPT REASON
 //	explain ID RCPT
@@ -187,7 +187,7 @@ func setHost(r *rig, d *datadriven.TestData) string {
 func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 	var from string
 	var to []string
-	route, hop, age, expires, nodsn := "", "", time.Duration(0), time.Duration(0), false
+	route, hop, age, expires, nodsn, outside := "", "", time.Duration(0), time.Duration(0), false, false
 	for _, a := range d.CmdArgs[1:] {
 		switch a.Key {
 		case "from":
@@ -198,6 +198,8 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 			route = a.Vals[0]
 		case "hop":
 			hop = a.Vals[0]
+		case "outside":
+			outside = true
 		case "age":
 			age = duration(a.Vals[0])
 		case "expires":
@@ -212,7 +214,7 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 	}
 	env.Received = env.Received.Add(-age)
 	for i := range env.Recipients {
-		env.Recipients[i].Route, env.Recipients[i].NextHop = route, hop
+		env.Recipients[i].Route, env.Recipients[i].NextHop, env.Recipients[i].Outside = route, hop, outside
 	}
 	return env
 }

@@ -272,6 +272,16 @@ func (h *Hook) SetSender(a mail.Address) error {
 // recipient with index idx, or for all visible ones when idx is -1. In the phases
 // rcpt and route that is the hook's own recipient alone.
 func (h *Hook) SetRoute(idx int, route, nextHop string) error {
+	return h.setRoute(idx, mail.Recipient{Route: route, NextHop: nextHop})
+}
+
+// SetOutsideHop is SetRoute with a raw next hop that must have a public address.
+func (h *Hook) SetOutsideHop(idx int, nextHop string) error {
+	return h.setRoute(idx, mail.Recipient{NextHop: nextHop, Outside: true})
+}
+
+// setRoute takes over where to goes.
+func (h *Hook) setRoute(idx int, to mail.Recipient) error {
 	if !routes(h.phase) {
 		return abi.ErrWrongPhase
 	}
@@ -285,16 +295,16 @@ func (h *Hook) SetRoute(idx int, route, nextHop string) error {
 	if idx >= 0 && !h.Visible(idx) {
 		return abi.ErrNotFound
 	}
-	if idx < -1 || (route == "") == (nextHop == "") || !printable(route+nextHop) {
+	if idx < -1 || (to.Route == "") == (to.NextHop == "") || !printable(to.Route+to.NextHop) {
 		return abi.ErrBadArgument
 	}
 	e := h.editEnvelope()
 	for i := range e.Recipients {
-		if !e.Recipients[i].Removed && (idx == -1 || idx == i) {
-			e.Recipients[i].Route, e.Recipients[i].NextHop = route, nextHop
+		if r := &e.Recipients[i]; !r.Removed && (idx == -1 || idx == i) {
+			r.Route, r.NextHop, r.Outside = to.Route, to.NextHop, to.Outside
 		}
 	}
-	return h.note("route_set", strconv.Itoa(idx), route+nextHop)
+	return h.note("route_set", strconv.Itoa(idx), to.Route+to.NextHop)
 }
 
 // SetMeta notes value under "stage.key". An empty value takes the note away.

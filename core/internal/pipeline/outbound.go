@@ -62,6 +62,7 @@ type RouteDecision struct {
 	Reply   *mail.Reply  // of a reject or a tempfail; else what the stage said, or nil
 	Route   string       // name of the route that a stage chose, now or before; empty: routing decides
 	NextHop string       // raw next hop that a stage chose; empty: the route decides
+	Outside bool         // NextHop must have a public address
 	Stage   string       // that decided
 }
 
@@ -72,7 +73,7 @@ func (o *Outbound) Route(ctx context.Context, rcpt int, d Delivery) RouteDecisio
 	f := o.decide(ctx, mail.PhaseRoute, rcpt, rcpt, b)
 	o.env = b.env
 	r := &b.env.Recipients[rcpt]
-	return RouteDecision{Verdict: f.verdict, Reply: f.reply, Route: r.Route, NextHop: r.NextHop, Stage: f.stage}
+	return RouteDecision{Verdict: f.verdict, Reply: f.reply, Route: r.Route, NextHop: r.NextHop, Outside: r.Outside, Stage: f.stage}
 }
 
 // Decision is what the stages say of an attempt, and what is to be sent.

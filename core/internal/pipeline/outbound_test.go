@@ -34,6 +34,7 @@ func TestRoute(t *testing.T) {
 		}
 	}
 	hop := func(h *Hook) (mail.Verdict, error) { return mail.Continue, h.SetRoute(h.Arg(), "", "mx.test:25") }
+	outside := func(h *Hook) (mail.Verdict, error) { return mail.Continue, h.SetOutsideHop(h.Arg(), "mx.test:25") }
 	for _, c := range []struct {
 		name  string
 		steps []Step
@@ -42,6 +43,8 @@ func TestRoute(t *testing.T) {
 		{"no stage", nil, `continue "" "" <nil>; continue "chosen" "" <nil>`},
 		{"a route", []Step{{Stage: script{mail.PhaseRoute: choose("slow")}}}, `continue "slow" "" <nil>; continue "slow" "" <nil>`},
 		{"a next hop", []Step{{Stage: script{mail.PhaseRoute: hop}, When: domainIs("c.test")}}, `continue "" "" <nil>; continue "" "mx.test:25" <nil>`},
+		{"a next hop outside", []Step{{Stage: script{mail.PhaseRoute: outside}, When: domainIs("c.test")}}, `continue "" "" <nil>; continue "" "outside mx.test:25" <nil>`},
+		{"a next hop, outside no more", []Step{{Stage: script{mail.PhaseRoute: outside}}, {Stage: script{mail.PhaseRoute: hop}}}, `continue "" "mx.test:25" <nil>; continue "" "mx.test:25" <nil>`},
 		{"the last one counts", []Step{{Stage: script{mail.PhaseRoute: hop}}, {Stage: script{mail.PhaseRoute: choose("slow")}}}, `continue "slow" "" <nil>; continue "slow" "" <nil>`},
 		{"reject", []Step{{Stage: script{mail.PhaseRoute: verdict(mail.Reject)}, When: domainIs("b.test")}}, `reject "" "" 550 5.7.1 refused by policy; continue "chosen" "" <nil>`},
 		{"hold", []Step{{Stage: script{mail.PhaseRoute: verdict(mail.Defer)}}}, `defer "" "" <nil>; defer "chosen" "" <nil>`},
@@ -57,6 +60,9 @@ func TestRoute(t *testing.T) {
 			reply := "<nil>"
 			if d.Reply != nil {
 				reply = d.Reply.Line()
+			}
+			if d.Outside {
+				d.NextHop = "outside " + d.NextHop
 			}
 			got = append(got, fmt.Sprintf("%v %q %q %s", d.Verdict, d.Route, d.NextHop, reply))
 		}

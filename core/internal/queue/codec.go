@@ -55,6 +55,8 @@ const (
 	flagSameOriginal
 	flagRouted
 	flagParams // since version 2
+
+	flagOutside = 1 << 7 // the next hop must have a public address; without it, as before there was one, it need not
 )
 
 func appendEnvelope(b []byte, r *record) []byte {
@@ -87,7 +89,11 @@ func appendClient(b []byte, c *mail.Client) []byte {
 
 func appendRecipient(b []byte, r *mail.Recipient) []byte {
 	routed := r.Route != "" || r.NextHop != ""
-	b = append(b, bits(r.Removed, r.Original == r.Address, routed, r.Params != ""))
+	flags := bits(r.Removed, r.Original == r.Address, routed, r.Params != "")
+	if r.Outside {
+		flags |= flagOutside
+	}
+	b = append(b, flags)
 	b = appendString(b, string(r.Address))
 	if r.Original != r.Address {
 		b = appendString(b, string(r.Original))
@@ -360,7 +366,7 @@ func (d *decoder) recipients() []mail.Recipient {
 
 func (d *decoder) recipient(r *mail.Recipient) {
 	flags := d.byte()
-	r.Removed = flags&flagRemoved != 0
+	r.Removed, r.Outside = flags&flagRemoved != 0, flags&flagOutside != 0
 	r.Address = mail.Address(d.string())
 	r.Original = r.Address
 	if flags&flagSameOriginal == 0 {

@@ -39,6 +39,7 @@ func fullEnvelope() *mail.Envelope {
 // stagedEnvelope has what version 2 added.
 func stagedEnvelope() *mail.Envelope {
 	e := fullEnvelope()
+	e.Recipients[1].Outside = true
 	e.Client.Mechanism, e.Client.PeerCert = "PLAIN", strings.Repeat("\xff", 32)
 	e.Params, e.Recipients[0].Params = "SIZE=5000 BODY=8BITMIME", "NOTIFY=NEVER"
 	e.Scores = []mail.Score{{Stage: "spam", Symbol: "BAYES", Milli: -3500}, {Stage: "b", Symbol: "X", Milli: 1<<31 - 1}}

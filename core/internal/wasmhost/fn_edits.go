@@ -152,10 +152,7 @@ func routeSet(i *instance, s []uint64) int64 {
 		}
 		return i.errno("route_set", i.hook.SetRoute(arg(s[0]), string(value), ""))
 	case abi.RouteNextHop:
-		if i.stage.reach(string(value)) == grant.Nowhere {
-			return int64(abi.ErrDenied)
-		}
-		return i.errno("route_set", i.hook.SetRoute(arg(s[0]), "", string(value)))
+		return i.errno("route_set", i.setHop(arg(s[0]), string(value)))
 	}
 	return int64(abi.ErrUnsupported)
 }

@@ -193,6 +193,23 @@ func TestEnvelopeEdits(t *testing.T) {
 	}
 }
 
+// TestANameThatAPatternCoversLeadsOutside: the owner of a zone could point the
+// relay at hosts inside.
+func TestANameThatAPatternCoversLeadsOutside(t *testing.T) {
+	for hop, want := range map[string]mail.Recipient{
+		"inside.example.org:25": {Outside: true}, "mx.example.org:25": {}, "10.1.2.3:25": {}, "10.1.attacker.example:25": {NextHop: "denied"},
+	} {
+		sc := newScript(t)
+		set := sc.call("route_set", 0, tlvOf(abi.RouteNextHop, hop))
+		s := scriptStage(t, sc.end(allPhases, 0), StageOptions{Grant: Grant{NextHops: []string{"*.example.org:25", "mx.example.org:25", "10.1.*:25"}}})
+		h := newHook(mail.PhaseMessage, 0, testEnvelope())
+		run(t, s, h)
+		if r := h.Envelope().Recipients[0]; r.Outside != want.Outside || (r.NextHop == hop) != (want.NextHop == "") {
+			t.Errorf("%s: %d, %+v", hop, result(t, s, set), r)
+		}
+	}
+}
+
 func tlvOf(tag int, s string) string {
 	b := binary.LittleEndian.AppendUint16(nil, uint16(tag))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(s)))

@@ -195,8 +195,8 @@ func opRouteSet(i *instance, p *op) error {
 		return abi.ErrBadArgument
 	case p.Route != "" && !grant.Allows(g.Routes, p.Route):
 		return fmt.Errorf("route %q: %w; it is not among the granted routes", p.Route, abi.ErrDenied)
-	case p.NextHop != "" && i.stage.reach(p.NextHop) == grant.Nowhere:
-		return fmt.Errorf("next hop %q: %w; it is not among the granted next_hops", p.NextHop, abi.ErrDenied)
+	case p.NextHop != "" && p.Route == "":
+		return i.setHop(idx, p.NextHop)
 	}
 	return i.hook.SetRoute(idx, p.Route, p.NextHop)
 }

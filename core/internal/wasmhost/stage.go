@@ -164,9 +164,15 @@ func granted(m *Manifest, g Grant) (Grant, error) {
 	return g.narrow(m.Wants), nil
 }
 
-// reach returns how far a raw next hop may lead.
-func (s *Stage) reach(hop string) grant.Reach {
-	return grant.Hop(s.grant.NextHops, s.wantedHops, hop)
+// setHop sends a recipient to a raw next hop, as far as the grant leads.
+func (i *instance) setHop(idx int, hop string) error {
+	switch grant.Hop(i.stage.grant.NextHops, i.stage.wantedHops, hop) {
+	case grant.Anywhere:
+		return i.hook.SetRoute(idx, "", hop)
+	case grant.Outside:
+		return i.hook.SetOutsideHop(idx, hop)
+	}
+	return fmt.Errorf("next hop %q: %w; it is not among the granted next_hops", hop, abi.ErrDenied)
 }
 
 // checkImports says which host functions are imported and not granted: a call
