@@ -4,7 +4,8 @@
 // use. A store is a name, an engine and a default time to live; its data
 // survive a reload of the configuration, and with the engine "pebble" a restart.
 //
-// Every operation on one key is atomic; there are none on several. Writes to the
+// Every operation on one key is atomic, and so is a transaction on several keys
+// of one store (Begin). Writes to the
 // engine "pebble" are not synced for their own sake: they become durable with
 // the next accepted message, so that a power loss can take the last moments of
 // a store, never half a value. That is enough for what stores are for (counters,
@@ -56,6 +57,8 @@ type Engine interface {
 	Get(key []byte, f func(value []byte)) (bool, error)
 	Set(key, value []byte) error
 	Delete(key []byte) error
+	// Batch applies what f sets and removes whole or, with an error, not at all.
+	Batch(f func(set func(key, value []byte), remove func(key []byte))) error
 	Scan(from []byte, f func(key, value []byte) bool) error
 }
 
@@ -204,7 +207,7 @@ func checkKey(key []byte) error {
 
 // lock locks the key and returns what unlocks it.
 func (s *Store) lock(key []byte) (unlock func()) {
-	m := &s.locks[maphash.Bytes(s.seed, key)%uint64(len(s.locks))]
+	m := &s.locks[s.stripe(key)]
 	m.Lock()
 	return m.Unlock
 }
@@ -245,7 +248,7 @@ func (s *Store) write(key []byte, was item, value []byte, expires int64) error {
 		return abi.ErrLimit
 	}
 	if err := s.engine.Set(key, rec); err != nil {
-		s.reserve(-keys, -octets)
+		s.count(-keys, -octets)
 		return err
 	}
 	return nil
@@ -253,20 +256,27 @@ func (s *Store) write(key []byte, was item, value []byte, expires int64) error {
 
 // reserve counts a change, unless it grows the store beyond its bounds.
 func (s *Store) reserve(keys, octets int64) bool {
-	k, o := s.keys.Add(keys), s.octets.Add(octets)
-	if keys > 0 && k > s.maxKeys.Load() || octets > 0 && o > s.maxBytes.Load() {
-		s.keys.Add(-keys)
-		s.octets.Add(-octets)
+	k, o := s.count(keys, octets)
+	if s.over(keys, k, octets, o) {
+		s.count(-keys, -octets)
 		return false
 	}
 	return true
+}
+
+func (s *Store) count(keys, octets int64) (k, o int64) { return s.keys.Add(keys), s.octets.Add(octets) }
+
+// over reports whether a change that leads to k keys and o octets is growth
+// beyond the bounds.
+func (s *Store) over(keys, k, octets, o int64) bool {
+	return keys > 0 && k > s.maxKeys.Load() || octets > 0 && o > s.maxBytes.Load()
 }
 
 func (s *Store) remove(key []byte, size int) error {
 	if err := s.engine.Delete(key); err != nil {
 		return err
 	}
-	s.reserve(-1, -int64(len(key)+size))
+	s.count(-1, -int64(len(key)+size))
 	return nil
 }
 

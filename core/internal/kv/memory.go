@@ -47,6 +47,14 @@ func (m *memory) Delete(key []byte) error {
 	return nil
 }
 
+// Batch implements Engine. It keeps the values.
+func (m *memory) Batch(f func(set func(key, value []byte), remove func(key []byte))) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f(func(key, value []byte) { m.values[string(key)] = value }, func(key []byte) { delete(m.values, string(key)) })
+	return nil
+}
+
 // Scan implements Engine. A scan from the start sorts the keys that are there;
 // one from a later key goes on among those.
 func (m *memory) Scan(from []byte, f func(key, value []byte) bool) error {

@@ -2,7 +2,11 @@
 
 package store
 
-import "github.com/cockroachdb/pebble/v2"
+import (
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // Range is the part of the database whose keys begin with a prefix. Its users
 // see keys without it, and nothing of Pebble. Its writes are atomic one by one
@@ -31,6 +35,16 @@ func (r *Range) Set(key, value []byte) error {
 // Delete removes one value. One that is not there is not an error.
 func (r *Range) Delete(key []byte) error {
 	return r.write(func(b *pebble.Batch) error { return b.Delete(r.key(key), nil) })
+}
+
+// Batch applies what f sets and removes as one write.
+func (r *Range) Batch(f func(set func(key, value []byte), remove func(key []byte))) error {
+	return r.write(func(b *pebble.Batch) error {
+		var errs []error
+		f(func(key, value []byte) { errs = append(errs, b.Set(r.key(key), value, nil)) },
+			func(key []byte) { errs = append(errs, b.Delete(r.key(key), nil)) })
+		return errors.Join(errs...)
+	})
 }
 
 // Scan hands keys and values to f in the order of the keys, from the first key
