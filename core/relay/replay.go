@@ -179,7 +179,7 @@ func openRehearsal(ctx context.Context, o Options) (_ *rehearsal, err error) {
 
 // store returns an empty store in memory, for the real one is the relay's.
 func (h *rehearsal) store(c *config.Store) wasmhost.Store {
-	s, err := h.kv.Open(kv.Options{Name: c.Name, Engine: "memory", TTL: c.TTL})
+	s, err := h.kv.Open(kv.Options{Name: c.Name, Engine: "memory", TTL: c.TTL, MaxKeys: c.Keys, MaxBytes: c.Size})
 	if err != nil { // no two stores of a configuration have one name
 		return nil
 	}

@@ -28,7 +28,7 @@ type liveStore struct {
 }
 
 func (r *Relay) liveStore(c *config.Store) wasmhost.Store {
-	return &liveStore{r, kv.Options{Name: c.Name, Engine: c.Engine, TTL: c.TTL}}
+	return &liveStore{r, kv.Options{Name: c.Name, Engine: c.Engine, TTL: c.TTL, MaxKeys: c.Keys, MaxBytes: c.Size}}
 }
 
 func (s *liveStore) open() (*kv.Store, error) {
@@ -82,6 +82,47 @@ func (s *liveStore) CompareAndSwap(key, old, new []byte, ttl time.Duration) (boo
 		return false, err
 	}
 	return k.CompareAndSwap(key, old, new, ttl)
+}
+
+var _ wasmhost.Transactional = (*liveStore)(nil)
+
+// Growth implements wasmhost.Transactional.
+func (s *liveStore) Growth(key []byte, n int) (keys, octets int64, err error) {
+	k, err := s.open()
+	if err != nil {
+		return 0, 0, err
+	}
+	return k.Growth(key, n)
+}
+
+// Room implements wasmhost.Transactional.
+func (s *liveStore) Room(keys, octets int64) error {
+	k, err := s.open()
+	if err != nil {
+		return err
+	}
+	return k.Room(keys, octets)
+}
+
+// Begin implements wasmhost.Transactional.
+func (s *liveStore) Begin(writes []wasmhost.StoreWrite) (wasmhost.StoreTx, error) {
+	k, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	own := make([]kv.Write, len(writes))
+	for n, w := range writes {
+		own[n] = kv.Write{Kind: storeOps[w.Kind], Key: w.Key, Old: w.Old, Value: w.Value, TTL: w.TTL}
+	}
+	tx, err := k.Begin(own)
+	if err != nil {
+		return nil, err
+	}
+	return tx, nil
+}
+
+var storeOps = map[wasmhost.StoreOp]kv.Kind{
+	wasmhost.StoreSet: kv.Set, wasmhost.StoreSetIfAbsent: kv.SetIfAbsent, wasmhost.StoreRemove: kv.Remove, wasmhost.StoreSwap: kv.Swap,
 }
 
 // bucketSet holds the token buckets by name. They survive a reload. What a

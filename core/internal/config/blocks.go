@@ -150,6 +150,8 @@ func storeSpec() *blockSpec {
 		args: []argSpec{
 			{"engine", enumKind("pebble", "memory"), `"pebble"`, false, "What keeps it: the disk, so that it outlives restarts, or memory, which is faster and starts empty."},
 			{"ttl", durationKind(0), `"0s"`, false, "How long an entry stays when the plugin does not say; \"0s\" means until it is deleted."},
+			{"keys", numberKind(1, 1<<40), `1048576`, false, "Keys that it may have. A store that is full takes no new key, and the function answers -5; nothing is pushed out."},
+			{"size", sizeKind(1<<10, 1<<40), `"256MiB"`, false, "What keys and values may take together, with 8 octets for each key."},
 		},
 	}
 }

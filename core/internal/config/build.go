@@ -26,7 +26,7 @@ func (d *decoder) config(root *node, opts Options) *Config {
 	}
 	d.addresses(root)
 	for _, n := range root.children("store") {
-		c.Stores = append(c.Stores, Store{n.name(), arg[string](n, "engine"), arg[time.Duration](n, "ttl")})
+		c.Stores = append(c.Stores, Store{n.name(), arg[string](n, "engine"), arg[time.Duration](n, "ttl"), arg[int64](n, "keys"), arg[int64](n, "size")})
 	}
 	for _, n := range root.children("bucket") {
 		c.Buckets = append(c.Buckets, buildBucket(n))

@@ -147,6 +147,8 @@ type Store struct {
 	Name   string
 	Engine string        // "pebble" or "memory"
 	TTL    time.Duration // 0: entries stay until deleted
+	Keys   int64         // that it may have
+	Size   int64         // octets of keys and values
 }
 
 // Bucket is a family of token buckets: one per key.

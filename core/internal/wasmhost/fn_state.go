@@ -29,6 +29,45 @@ type Store interface {
 	CompareAndSwap(key, old, value []byte, ttl time.Duration) (bool, error)
 }
 
+// Transactional is what a Store also offers that takes the writes of a hook as a
+// whole. Others, those of tests, get them one by one.
+type Transactional interface {
+	// Growth returns what a value of n octets under key would add to the store
+	// now; n < 0 stands for its removal. Room is abi.ErrLimit when there is no
+	// room for that much more.
+	Growth(key []byte, n int) (keys, octets int64, err error)
+	Room(keys, octets int64) error
+	// Begin checks the writes, each on what those before it leave, and holds
+	// their keys and room until Commit or Abort. A condition that does not hold is
+	// abi.ErrConflict. Commit writes all or, with an error, nothing.
+	Begin(writes []StoreWrite) (StoreTx, error)
+}
+
+// StoreTx is a transaction that Begin has begun.
+type StoreTx interface {
+	Commit() error
+	Abort()
+}
+
+// StoreWrite is one write of a hook to a store.
+type StoreWrite struct {
+	Kind            StoreOp
+	Key, Old, Value []byte
+	TTL             time.Duration // 0: the store's own
+}
+
+// StoreOp is what a StoreWrite does.
+type StoreOp uint8
+
+// The kinds of writes.
+const (
+	StoreSet         StoreOp = iota
+	StoreSetIfAbsent         // a conflict when the key exists
+	StoreRemove
+	StoreSwap // a conflict when the key's value is not Old
+	counted   // by a dry hook; never applied
+)
+
 // Bucket is a set of token buckets, one per key, as pipeline.hcl declares it.
 type Bucket interface {
 	// Take takes cost tokens, or none, and then says how long to wait for them.
@@ -60,7 +99,7 @@ func (i *instance) openStore(name string) int64 {
 	if len(i.stores) >= maxHandles {
 		return int64(abi.ErrLimit)
 	}
-	i.stores = append(i.stores, st)
+	i.stores, i.storeNames = append(i.stores, st), append(i.storeNames, name)
 	return int64(len(i.stores) - 1)
 }
 
@@ -180,9 +219,9 @@ func (i *instance) putKey(store int, key, value []byte, ms uint64, flags int) in
 	if !ok || flags&^abi.KVIfAbsent != 0 {
 		return int64(abi.ErrBadArgument)
 	}
-	op := write{store: store, kind: putAlways, ttl: ttl}
+	op := write{store: store, StoreWrite: StoreWrite{Kind: StoreSet, TTL: ttl}}
 	if flags&abi.KVIfAbsent != 0 {
-		op.kind = putIfAbsent
+		op.Kind = StoreSetIfAbsent
 		_, exists, err := i.pending.get(i.stores[store], store, key)
 		if err != nil {
 			return i.errno("kv_put", err)
@@ -200,7 +239,7 @@ func kvDel(i *instance, s []uint64) int64 {
 	if e != 0 {
 		return int64(e)
 	}
-	return i.buffer(write{store: arg(s[0]), kind: remove}, key, nil, nil)
+	return i.buffer(write{store: arg(s[0]), StoreWrite: StoreWrite{Kind: StoreRemove}}, key, nil, nil)
 }
 
 // kvCAS(s, kp, kn, op, on, vp, vn, ttl_ms): compare now and at the commit.
@@ -224,19 +263,20 @@ func (i *instance) swapKey(store int, key, old, value []byte, ms uint64) int64 {
 	if !exists || string(v) != string(old) {
 		return int64(abi.ErrConflict)
 	}
-	return i.buffer(write{store: store, kind: swap, ttl: ttl}, key, old, value)
+	return i.buffer(write{store: store, StoreWrite: StoreWrite{Kind: StoreSwap, TTL: ttl}}, key, old, value)
 }
 
-// buffer copies a write out of the guest's memory and keeps it for the commit.
+// buffer copies a write out of the guest's memory and keeps it for the commit,
+// if the store has room for it and for what the hook has written before. Others
+// may take the room until then: the commit has the last word.
 func (i *instance) buffer(op write, key, old, value []byte) int64 {
 	n := len(key) + len(old) + len(value)
 	if len(value) > maxValue || len(old) > maxValue || i.used.kvOctets+n > maxKVBytes {
 		return int64(abi.ErrLimit)
 	}
 	i.used.kvOctets += n
-	op.key, op.old, op.value = clone(key), clone(old), clone(value)
-	i.pending.add(op)
-	return 0
+	op.Key, op.Old, op.Value = clone(key), clone(old), clone(value)
+	return i.errno("store", i.pending.put(i.stores[op.store], op))
 }
 
 func clone(b []byte) []byte { return append([]byte(nil), b...) }

@@ -396,25 +396,6 @@ func TestStoreWritesWaitForTheCommit(t *testing.T) {
 	}
 }
 
-func TestLostRaceFailsTheCommitAndWritesNothing(t *testing.T) {
-	st := newMemStore()
-	st.m["k"] = []byte("a")
-	sc := newScript(t)
-	sc.atInit("store", "db")
-	sc.call("kv_put", 0, "other", "x", int64(0), 0)
-	sc.call("kv_cas", 0, "k", "a", "b", int64(0))
-	s := scriptStage(t, sc.end(allPhases, 0), StageOptions{Grant: everything(), Stores: map[string]Store{"db": st}})
-	h := newHook(mail.PhaseMail, 0, testEnvelope())
-	run(t, s, h)
-	st.m["k"] = []byte("meanwhile")
-	if err := h.Commit(); !errors.Is(err, abi.ErrConflict) {
-		t.Errorf("commit gave %v", err)
-	}
-	if len(st.m) != 1 || string(st.m["k"]) != "meanwhile" {
-		t.Errorf("store is %v", st.m)
-	}
-}
-
 func TestBucket(t *testing.T) {
 	sc := newScript(t)
 	sc.atInit("bucket", "b")

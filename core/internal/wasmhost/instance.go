@@ -36,9 +36,10 @@ type instance struct {
 	exited bool   // the guest called proc_exit
 	image  *image // with isolation "restore"
 
-	stores  []Store  // by handle
-	buckets []Bucket // by handle
-	scratch []byte   // for host functions
+	stores     []Store // by handle
+	storeNames []string
+	buckets    []Bucket // by handle
+	scratch    []byte   // for host functions
 
 	// Of the running call:
 	program *program       // of a command
@@ -248,7 +249,7 @@ func (i *instance) verdict(h *pipeline.Hook, r int32) (mail.Verdict, error) {
 	case !h.Phase().Allowed(v):
 		return mail.Continue, &Fault{Stage: i.stage.name, Cause: CauseVerdict, Detail: fmt.Sprintf("verdict %v in phase %v", v, h.Phase())}
 	default:
-		if f := i.pending.take(i.stores); f != nil {
+		if f := i.pending.take(i.stores, i.storeNames); f != nil {
 			h.OnCommit(f)
 		}
 		i.sendLater()

@@ -287,7 +287,7 @@ func opKVDel(i *instance, p *op) error {
 	if err != nil {
 		return err
 	}
-	return refusal(i.buffer(write{store: store, kind: remove}, key, nil, nil))
+	return refusal(i.buffer(write{store: store, StoreWrite: StoreWrite{Kind: StoreRemove}}, key, nil, nil))
 }
 
 func opKVAdd(i *instance, p *op) error {

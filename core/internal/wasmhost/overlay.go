@@ -4,8 +4,10 @@ package wasmhost
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"time"
+	"maps"
+	"slices"
 
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
@@ -15,6 +17,8 @@ import (
 type overlay struct {
 	writes []write
 	newest map[slot]int // index in writes of a key's newest write
+	grown  map[int]size // by store, what its writes add
+	each   map[slot]size
 }
 
 type slot struct {
@@ -22,36 +26,64 @@ type slot struct {
 	key   string
 }
 
-type writeKind uint8
-
-const (
-	putAlways writeKind = iota
-	putIfAbsent
-	remove
-	swap
-	counted // by a dry hook; never applied
-)
+// size is an amount of room in a store.
+type size struct{ keys, octets int64 }
 
 // write is one buffered write. Store is the instance's handle.
 type write struct {
-	store           int
-	kind            writeKind
-	key, old, value []byte
-	ttl             time.Duration
+	store int
+	StoreWrite
+}
+
+// put adds a write if the store has room for it.
+func (o *overlay) put(st Store, w write) error {
+	if t, ok := st.(Transactional); ok {
+		if err := o.grow(t, &w); err != nil {
+			return err
+		}
+	}
+	o.add(w)
+	return nil
+}
+
+// grow counts what w, in place of what the hook wrote to the key before, adds.
+func (o *overlay) grow(t Transactional, w *write) error {
+	n := len(w.Value)
+	if w.Kind == StoreRemove {
+		n = -1
+	}
+	keys, octets, err := t.Growth(w.Key, n)
+	if err != nil {
+		return err
+	}
+	at := slot{w.store, string(w.Key)}
+	all, was := o.grown[w.store], o.each[at]
+	all.keys, all.octets = all.keys+keys-was.keys, all.octets+octets-was.octets
+	if n >= 0 {
+		err = t.Room(all.keys, all.octets)
+	}
+	if err != nil {
+		return err
+	}
+	if o.grown == nil {
+		o.grown, o.each = make(map[int]size), make(map[slot]size)
+	}
+	o.grown[w.store], o.each[at] = all, size{keys, octets}
+	return nil
 }
 
 func (o *overlay) add(w write) {
 	if o.newest == nil {
 		o.newest = make(map[slot]int)
 	}
-	o.newest[slot{w.store, string(w.key)}] = len(o.writes)
+	o.newest[slot{w.store, string(w.Key)}] = len(o.writes)
 	o.writes = append(o.writes, w)
 }
 
 // has reports whether the hook itself has written the key.
 func (o *overlay) has(store int, key []byte) bool {
 	n, ok := o.newest[slot{store, string(key)}]
-	return ok && o.writes[n].kind != counted
+	return ok && o.writes[n].Kind != counted
 }
 
 // count is Add of a Store, but for this hook alone. A value that is no counter,
@@ -72,7 +104,7 @@ func (o *overlay) count(st Store, store int, key []byte, delta int64) (int64, er
 	if (sum > was) != (delta > 0) && delta != 0 {
 		return 0, abi.ErrConflict
 	}
-	o.add(write{store: store, kind: counted, key: key, value: binary.LittleEndian.AppendUint64(nil, uint64(sum))})
+	o.add(write{store, StoreWrite{Kind: counted, Key: key, Value: binary.LittleEndian.AppendUint64(nil, uint64(sum))}})
 	return sum, nil
 }
 
@@ -80,71 +112,105 @@ func (o *overlay) count(st Store, store int, key []byte, delta int64) (int64, er
 func (o *overlay) get(st Store, store int, key []byte) ([]byte, bool, error) {
 	if n, ok := o.newest[slot{store, string(key)}]; ok {
 		w := &o.writes[n]
-		return w.value, w.kind != remove, nil
+		return w.Value, w.Kind != StoreRemove, nil
 	}
 	return st.Get(key)
 }
 
 // take returns the function that applies the writes to their stores and empties
 // the overlay; nil when there is nothing to write.
-func (o *overlay) take(stores []Store) func() error {
+func (o *overlay) take(stores []Store, names []string) func() error {
 	if len(o.writes) == 0 {
 		return nil
 	}
-	writes := o.writes
-	used := append([]Store(nil), stores...)
+	parts := map[string]*part{}
+	for _, w := range o.writes {
+		p := parts[names[w.store]]
+		if p == nil {
+			p = &part{store: stores[w.store]}
+			parts[names[w.store]] = p
+		}
+		p.writes = append(p.writes, w.StoreWrite)
+	}
 	*o = overlay{}
-	return func() error { return apply(writes, used) }
+	return func() error { return apply(parts) }
 }
 
-// apply writes in order, but what may fail on a conflict first: so a hook that
-// lost a race leaves nothing behind, unless it raced on several keys at once.
-func apply(writes []write, stores []Store) error {
-	first := conditional(writes)
-	for _, w := range first {
-		if err := w.apply(stores[w.store]); err != nil {
-			return err
-		}
-	}
-	for n := range writes {
-		if w := &writes[n]; first[slot{w.store, string(w.key)}] != w {
-			if err := w.apply(stores[w.store]); err != nil {
-				return err
+// part is what a hook writes to one store.
+type part struct {
+	store  Store
+	writes []StoreWrite
+}
+
+// apply begins a transaction on every store, in the order of their names so that
+// two hooks never wait for each other, and commits them when all have begun: a
+// lost race, or no room, on any of them leaves all as they were. Only a disk that
+// fails between two commits lets one store have its writes and another not.
+func apply(parts map[string]*part) error {
+	var txs []StoreTx
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		tx, err := parts[name].begin()
+		if err != nil {
+			for _, tx := range txs {
+				tx.Abort()
 			}
+			return fmt.Errorf("store %s: %w", name, err)
+		}
+		txs = append(txs, tx)
+	}
+	for n, tx := range txs {
+		if err := tx.Commit(); err != nil {
+			for _, tx := range txs[n+1:] {
+				tx.Abort()
+			}
+			return err
 		}
 	}
 	return nil
 }
 
-// conditional returns the writes that depend on what the store holds: for each
-// key its first write of the hook, if that is a conditional one. Later ones
-// build on it.
-func conditional(writes []write) map[slot]*write {
-	seen := make(map[slot]bool)
-	first := make(map[slot]*write)
-	for n := range writes {
-		w := &writes[n]
-		s := slot{w.store, string(w.key)}
-		if !seen[s] && (w.kind == putIfAbsent || w.kind == swap) {
-			first[s] = w
-		}
-		seen[s] = true
+func (p *part) begin() (StoreTx, error) {
+	t, ok := p.store.(Transactional)
+	if !ok {
+		return oneByOne{p}, nil
 	}
-	return first
+	tx, err := t.Begin(p.writes)
+	if errors.Is(err, abi.ErrConflict) {
+		err = errChanged
+	}
+	return tx, err
 }
 
-func (w *write) apply(st Store) error {
+var errChanged = fmt.Errorf("another call changed the key meanwhile: %w", abi.ErrConflict)
+
+// oneByOne is the transaction of a store that has none.
+type oneByOne struct{ p *part }
+
+// Commit implements StoreTx.
+func (o oneByOne) Commit() error {
+	for n := range o.p.writes {
+		if err := o.p.writes[n].apply(o.p.store); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Abort implements StoreTx.
+func (oneByOne) Abort() {}
+
+func (w *StoreWrite) apply(st Store) error {
 	ok, err := true, error(nil)
-	switch w.kind {
-	case putAlways, putIfAbsent:
-		ok, err = st.Put(w.key, w.value, w.ttl, w.kind == putIfAbsent)
-	case remove:
-		err = st.Delete(w.key)
-	case swap:
-		ok, err = st.CompareAndSwap(w.key, w.old, w.value, w.ttl)
+	switch w.Kind {
+	case StoreSet, StoreSetIfAbsent:
+		ok, err = st.Put(w.Key, w.Value, w.TTL, w.Kind == StoreSetIfAbsent)
+	case StoreRemove:
+		err = st.Delete(w.Key)
+	case StoreSwap:
+		ok, err = st.CompareAndSwap(w.Key, w.Old, w.Value, w.TTL)
 	}
 	if err == nil && !ok {
-		return fmt.Errorf("another call changed the key meanwhile: %w", abi.ErrConflict)
+		return errChanged
 	}
 	return err
 }
