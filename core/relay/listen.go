@@ -93,7 +93,7 @@ func (r *Relay) newDoor(c *config.Listener, hostname string, listeners int, sock
 		Observer: smtpObserver{r, c.Name},
 		Limits: smtpin.Limits{
 			MessageSize: c.Limits.MessageSize, Recipients: c.Limits.Recipients, LineLength: c.Limits.LineLength,
-			Connections: connections, ConnectionsPerClient: c.Limits.ConnectionsPerClient,
+			Connections: connections, ConnectionsPerClient: c.Limits.ConnectionsPerClient, IdleCommands: c.Limits.IdleCommands,
 			CommandTimeout: c.Limits.CommandTimeout, DataTimeout: c.Limits.DataTimeout, TransactionTime: c.Limits.TransactionTime,
 		},
 	})

@@ -61,6 +61,9 @@ func (r *Relay) swap(ctx context.Context, c *config.Config, code *loading) error
 		r.retick()
 	}
 	r.swapDoors(doors)
+	for _, d := range doors {
+		d.server.Nudge() // sessions that go on must not keep the old generation
+	}
 	if e := r.engine.Load(); e != nil {
 		e.sched.Reload()
 	}

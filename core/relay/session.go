@@ -13,8 +13,9 @@ import (
 )
 
 // session is one connection. It begins with the generation of that moment, and
-// a MAIL behind a reload takes it to the new one: a client that stays for hours
-// keeps no old configuration alive, and nothing changes under a transaction.
+// goes on with the live one as soon as it is outside a transaction, waiting or
+// not: a client that stays for hours keeps no old configuration alive, and nothing
+// changes under a transaction.
 type session struct {
 	d      *door
 	g      *generation // in use by this session
@@ -66,6 +67,14 @@ func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailPara
 		return nil, r
 	}
 	return t, nil
+}
+
+// Follow implements smtpin.Follower.
+func (s *session) Follow(context.Context) *mail.Reply {
+	if !s.follow() {
+		return listenerGone()
+	}
+	return nil
 }
 
 // follow goes on with the live generation. What stages noted about the session

@@ -85,6 +85,7 @@ func limitsSpec() *blockSpec {
 			{"command_timeout", durationKind(time.Second), `"5m"`, false, "How long the next command may take to come."},
 			{"data_timeout", durationKind(time.Second), `"3m"`, false, "How long the next octets of a message may take to come."},
 			{"transaction_time", durationKind(time.Second), `"30m"`, false, "How long a message may take from MAIL to the reply."},
+			{"idle_commands", numberKind(1, 1e9), `100`, false, "Commands in a row that begin no message, such as NOOP, RSET and EHLO; the next one is answered 421."},
 			{"hops", numberKind(1, 1e6), `100`, false, "Received fields of a message before it counts as looping."},
 		},
 	}

@@ -112,7 +112,7 @@ func buildLimits(n *node) ListenerLimits {
 		Connections: count("connections"), ConnectionsPerClient: count("connections_per_client"),
 		LineLength: count("line_length"), HeaderSize: count("header_size"),
 		CommandTimeout: span("command_timeout"), DataTimeout: span("data_timeout"), TransactionTime: span("transaction_time"),
-		Hops: count("hops"),
+		Hops: count("hops"), IdleCommands: count("idle_commands"),
 	}
 }
 

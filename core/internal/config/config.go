@@ -87,6 +87,7 @@ type ListenerLimits struct {
 	CommandTimeout       time.Duration
 	DataTimeout          time.Duration // for the next octets of a message
 	TransactionTime      time.Duration // from MAIL to the reply to the message
+	IdleCommands         int           // that begin no transaction, in a row
 	Hops                 int           // Received fields before a message counts as looping
 }
 

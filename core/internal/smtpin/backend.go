@@ -51,6 +51,15 @@ type Session interface {
 	Close()
 }
 
+// Follower is what a Session also offers that changes between transactions, when
+// the configuration did.
+type Follower interface {
+	// Follow is called outside a transaction: before each command but QUIT, and
+	// once the session waits after a Nudge of the Server. A refusal is 421 and ends
+	// the session.
+	Follow(ctx context.Context) *mail.Reply
+}
+
 // Transaction is one mail transaction. Its methods are called one after the
 // other, on the connection's goroutine.
 type Transaction interface {
@@ -103,6 +112,7 @@ const (
 	ReasonRecipients  = "recipients"      // recipient above the limit
 	ReasonTLS         = "tls"             // STARTTLS not possible, handshake failed
 	ReasonErrors      = "too_many_errors" // connection ended after too many faults
+	ReasonIdle        = "idle_commands"   // connection ended after too many commands without a transaction
 	ReasonTimeout     = "timeout"         // command, data or transaction time passed
 	ReasonConnections = "connections"     // connection above a limit
 	ReasonShutdown    = "shutdown"        // we are going down

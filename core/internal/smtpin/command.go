@@ -25,6 +25,10 @@ func (s *session) dispatch(line string) (handed string) {
 	if s.away != nil {
 		return s.goAway(verb)
 	}
+	if bad := s.between(verb); bad != nil {
+		s.end(bad)
+		return ""
+	}
 	switch verb {
 	case "EHLO", "HELO":
 		return s.greet(verb, arg)
@@ -46,10 +50,26 @@ func (s *session) dispatch(line string) (handed string) {
 	return ""
 }
 
-// between answers a command that stands between two chunks of a message. It
+// between is asked at each command. Outside a transaction the session follows the
+// Backend, so that a client that stays keeps nothing alive, and a client that does
+// nothing but idle is ended.
+func (s *session) between(verb string) *refusal {
+	if s.tx != nil || verb == "QUIT" {
+		return nil
+	}
+	if bad := s.follow(); bad != nil || verb == "MAIL" {
+		return bad
+	}
+	if s.idling++; s.idling > s.server.opts.Limits.IdleCommands {
+		return refuse(ReasonIdle, 421, 7, 0, "too many commands without a message, closing")
+	}
+	return nil
+}
+
+// inMessage answers a command that stands between two chunks of a message. It
 // reports whether the message is aborted: then the command is still to be
 // answered.
-func (s *session) between(line, verb, arg string) (aborted bool) {
+func (s *session) inMessage(line, verb, arg string) (aborted bool) {
 	switch verb {
 	case "EHLO", "HELO", "RSET", "QUIT":
 		s.line, s.hasLine = line, true
@@ -77,7 +97,7 @@ func (s *session) nextChunk() (chunk, error) {
 			s.count(verb)
 			return s.parseChunk(arg)
 		}
-		if s.between(line, verb, arg) {
+		if s.inMessage(line, verb, arg) {
 			return chunk{}, errAborted
 		}
 	}

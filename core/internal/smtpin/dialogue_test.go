@@ -57,7 +57,7 @@ func play(t *testing.T, file string) {
 	_, addr := serve(t, Options{
 		Backend: b,
 		TLS:     serverTLS(t),
-		Limits:  Limits{MessageSize: 1000, Recipients: 3, LineLength: 200, Errors: 8, DataTimeout: time.Minute},
+		Limits:  Limits{MessageSize: 1000, Recipients: 3, LineLength: 200, Errors: 8, IdleCommands: 30, DataTimeout: time.Minute},
 	})
 	d := &dialogue{client: dial(t, addr), b: b}
 	for i, line := range script {

@@ -10,8 +10,11 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 func TestTimeouts(t *testing.T) {
@@ -280,7 +283,7 @@ func TestRefusedContentWithoutEnd(t *testing.T) {
 // Replies to a long pipeline are not hoarded until its end.
 func TestLongPipeline(t *testing.T) {
 	const n = 5000
-	out := run(t, Options{Backend: &backend{}}, strings.Repeat("NOOP\r\n", n)+"QUIT\r\n")
+	out := run(t, Options{Backend: &backend{}, Limits: Limits{IdleCommands: n}}, strings.Repeat("NOOP\r\n", n)+"QUIT\r\n")
 	equal(t, "replies", strings.Count(out, "250 2.0.0 ok\r\n"), n)
 	s := over(nil, 1, Limits{})
 	for range n {
@@ -309,5 +312,80 @@ func TestMetrics(t *testing.T) {
 	}
 	for reason, n := range map[string]int{"502 unknown_command": 2, "555 syntax": 1, "500 unknown_command": 1} {
 		equal(t, reason, o.count(o.refused, reason), n)
+	}
+}
+
+// follower is a Session that counts how often it was asked to follow.
+type follower struct {
+	Session
+	followed chan struct{}
+	reply    atomic.Pointer[mail.Reply]
+}
+
+func (f *follower) Follow(context.Context) *mail.Reply {
+	f.followed <- struct{}{}
+	return f.reply.Load()
+}
+
+// following is a Backend whose sessions are followers.
+type following struct {
+	*backend
+	f *follower
+}
+
+func (b *following) Open(ctx context.Context, c *mail.Client) (Session, *mail.Reply) {
+	s, r := b.backend.Open(ctx, c)
+	b.f.Session = s
+	return b.f, r
+}
+
+func (b *following) want(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		select {
+		case <-b.f.followed:
+		case <-time.After(10 * time.Second):
+			t.Fatal("the session does not follow")
+		}
+	}
+	if len(b.f.followed) > 0 {
+		t.Error("the session follows where it should not")
+	}
+}
+
+// TestAClientThatWaitsKeepsNothing: one that said nothing, or NOOP for ever, held
+// an old configuration. It is not cut off for it, nor is its transaction changed.
+func TestAClientThatWaitsKeepsNothing(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		b := &following{&backend{}, &follower{followed: make(chan struct{}, 100)}}
+		s, addr := serve(t, Options{Backend: b, TLS: serverTLS(t)})
+		c := dial(t, addr).hello()
+		b.want(t, 1)
+		if secure {
+			c.upgrade().cmd("EHLO again.example", "250-")
+			b.want(t, 2)
+		}
+		s.Nudge() // while it waits, or before it does
+		b.want(t, 1)
+		c.send("NO")
+		s.Nudge()
+		b.want(t, 1)
+		c.cmd("OP", "250")
+		b.want(t, 1)
+		c.envelope()
+		b.want(t, 1) // MAIL
+		s.Nudge()
+		c.cmd("NOOP", "250")
+		c.cmd("DATA", "354")
+		s.Nudge()
+		if len(b.f.followed) > 0 {
+			t.Error("a transaction was changed")
+		}
+		c.cmd("x\r\n.", "250")
+		b.want(t, 1)
+		b.f.reply.Store(mail.NewReply(421, mail.Enhanced{4, 3, 2}, "gone"))
+		s.Nudge()
+		c.expect("421 4.3.2 gone")
+		c.closed()
 	}
 }

@@ -34,6 +34,7 @@ type Limits struct {
 	Connections          int           // open at once (1,000)
 	ConnectionsPerClient int           // open at once from one IPv4 address or IPv6 /64 (100)
 	Errors               int           // nonsense commands between two messages (20)
+	IdleCommands         int           // NOOP, RSET, EHLO and others between two transactions (100)
 	CommandTimeout       time.Duration // for one whole command line, one write, the TLS handshake (5 min)
 	DataTimeout          time.Duration // for the next octets of content (5 min)
 	TransactionTime      time.Duration // from MAIL to the end of content (1 h)
@@ -48,6 +49,7 @@ func (l Limits) withDefaults() Limits {
 		Connections:          cmp.Or(l.Connections, 1000),
 		ConnectionsPerClient: cmp.Or(l.ConnectionsPerClient, 100),
 		Errors:               cmp.Or(l.Errors, 20),
+		IdleCommands:         cmp.Or(l.IdleCommands, 100),
 		CommandTimeout:       cmp.Or(l.CommandTimeout, 5*time.Minute),
 		DataTimeout:          cmp.Or(l.DataTimeout, 5*time.Minute),
 		TransactionTime:      cmp.Or(l.TransactionTime, time.Hour),

@@ -141,6 +141,16 @@ func (s *Server) drain() {
 	}
 }
 
+// Nudge makes every session follow its Backend that waits for a command, and the
+// others as soon as they are outside a transaction. It does not wait for them.
+func (s *Server) Nudge() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.sessions {
+		p.nudge()
+	}
+}
+
 func (s *Server) abort() {
 	s.cancel()
 	s.mu.Lock()

@@ -32,6 +32,7 @@ type session struct {
 	handed   string // what go-smtp still has to read
 	spoken   bool   // the current command has its reply
 	faults   int    // of protocol, since the last accepted message
+	idling   int    // commands since the last transaction, of those that begin none
 	ended    bool   // nothing more will be read
 	closed   bool
 
@@ -156,16 +157,44 @@ func (s *session) readLine() (string, error) {
 		if until.IsZero() {
 			until = s.deadline(s.server.opts.Limits.CommandTimeout)
 		}
-		if err := s.fill(until, s.tx == nil); err != nil {
+		if err := s.awaitCommand(until); err != nil {
 			return "", err
 		}
 	}
 }
 
+// awaitCommand waits for more octets of a command. Outside a transaction the
+// session follows the Backend in the meantime.
+func (s *session) awaitCommand(until time.Time) error {
+	if s.tx != nil {
+		return s.fill(until, inTransaction)
+	}
+	err := s.fill(until, forCommand)
+	if err != errNudged {
+		return err
+	}
+	if bad := s.follow(); bad != nil {
+		return bad
+	}
+	return nil
+}
+
+// follow lets the Backend's session change between two commands.
+func (s *session) follow() *refusal {
+	f, ok := s.backend.(Follower)
+	if !ok || s.tx != nil {
+		return nil
+	}
+	if reply := checked(f.Follow(s.ctx())); !accepted(reply) {
+		return lastWord(reply, 421)
+	}
+	return nil
+}
+
 // fillContent waits for more octets of a message.
 func (s *session) fillContent() error {
 	s.grow()
-	return s.fill(s.deadline(s.server.opts.Limits.DataTimeout), false)
+	return s.fill(s.deadline(s.server.opts.Limits.DataTimeout), inTransaction)
 }
 
 // deadline is d from now, or the end of the transaction's time.

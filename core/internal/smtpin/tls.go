@@ -44,7 +44,7 @@ func (s *session) forget() {
 func (s *session) handshake(c *tls.Conn) {
 	err := s.flush()
 	if err == nil {
-		err = s.arm(time.Now().Add(s.timeout), true)
+		err = s.arm(time.Now().Add(s.timeout), inHandshake)
 	}
 	if err == nil {
 		err = s.disarm(0, c.HandshakeContext(s.ctx()))

@@ -33,6 +33,7 @@ func (s *session) Mail(string, *smtp.MailOptions) (err error) {
 
 func (s *session) begin(tx Transaction, c mailCommand) {
 	s.tx = tx
+	s.idling = 0
 	s.utf8 = c.params.SMTPUTF8
 	s.tried = false
 	s.rcpts = 0

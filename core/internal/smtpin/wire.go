@@ -3,16 +3,32 @@
 package smtpin
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// errDraining is what a wait for input ends with when the server is going down.
-var errDraining = errors.New("smtpin: shutting down")
+// What a wait for input ends with when the server is going down, and when it has
+// something to tell the session.
+var (
+	errDraining = errors.New("smtpin: shutting down")
+	errNudged   = errors.New("smtpin: nudged")
+)
+
+// wait is what may interrupt a wait for input: nothing but its deadline, a
+// shutdown, or a nudge too.
+type wait uint8
+
+const (
+	inTransaction wait = iota
+	inHandshake
+	forCommand // outside a transaction
+)
 
 // bigBuffer is the size of the pooled read buffers that content is read into,
 // and flushAbove the number of collected reply octets sent without waiting for
@@ -38,8 +54,9 @@ type wire struct {
 	out   []byte  // replies not sent yet
 	mute  bool    // a write failed: nothing more is sent
 
-	mu   sync.Mutex
-	idle bool // waiting for input outside a transaction
+	mu     sync.Mutex
+	wait   wait
+	nudged bool // since the last wait for a command
 }
 
 // unread returns the octets read from the peer and not taken yet. It is valid
@@ -55,15 +72,14 @@ func (w *wire) take(n int) []byte {
 }
 
 // fill sends the collected replies and waits until at least one more octet has
-// come. idle says that a shutdown may interrupt the wait. There must be room:
-// a caller takes what it can before it asks for more.
-func (w *wire) fill(until time.Time, idle bool) error {
+// come. There must be room: a caller takes what it can before it asks for more.
+func (w *wire) fill(until time.Time, kind wait) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
 	w.w = copy(w.in, w.in[w.r:w.w])
 	w.r = 0
-	if err := w.arm(until, idle); err != nil {
+	if err := w.arm(until, kind); err != nil {
 		return err
 	}
 	n, err := w.conn.Read(w.in[w.w:])
@@ -71,14 +87,15 @@ func (w *wire) fill(until time.Time, idle bool) error {
 	return w.disarm(n, err)
 }
 
-// arm sets the deadline of the next wait, unless we are going down.
-func (w *wire) arm(until time.Time, idle bool) error {
+// arm sets the deadline of the next wait, unless we are going down or the session
+// was nudged.
+func (w *wire) arm(until time.Time, kind wait) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if idle && w.draining.Load() {
-		return errDraining
+	if err := w.interrupted(kind); err != nil {
+		return err
 	}
-	w.idle = idle
+	w.wait = kind
 	return w.conn.SetReadDeadline(until)
 }
 
@@ -86,18 +103,31 @@ func (w *wire) arm(until time.Time, idle bool) error {
 // the connection is never io.EOF, which is the end of a message.
 func (w *wire) disarm(n int, err error) error {
 	w.mu.Lock()
-	idle := w.idle
-	w.idle = false
-	w.mu.Unlock()
-	switch {
-	case n > 0:
+	defer w.mu.Unlock()
+	was := w.wait
+	w.wait = inTransaction
+	if n > 0 {
 		return nil
-	case err != nil && idle && w.draining.Load():
-		return errDraining
-	case err == io.EOF:
-		return io.ErrUnexpectedEOF
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) || err != nil && w.draining.Load() {
+		return cmp.Or(w.interrupted(was), err)
 	}
 	return err
+}
+
+// interrupted says what interrupts such a wait. The caller holds mu.
+func (w *wire) interrupted(was wait) error {
+	switch {
+	case was >= inHandshake && w.draining.Load():
+		return errDraining
+	case was == forCommand && w.nudged:
+		w.nudged = false
+		return errNudged
+	}
+	return nil
 }
 
 // wake interrupts a wait for input outside a transaction; draining is set.
@@ -105,8 +135,19 @@ func (w *wire) disarm(n int, err error) error {
 func (w *wire) wake() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.idle {
+	if w.wait >= inHandshake {
 		_ = w.raw.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed connection, which needs no waking
+	}
+}
+
+// nudge interrupts a wait for a command, now or as soon as there is one. It may
+// be called from any goroutine.
+func (w *wire) nudge() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nudged = true
+	if w.wait == forCommand {
+		_ = w.raw.SetReadDeadline(time.Unix(1, 0)) // as in wake
 	}
 }
 
