@@ -287,6 +287,47 @@ const (
 	AuthIPRev = 5 // iprev (RFC 8601)
 )
 
+// TLV tags of what auth answers; reserved.
+const (
+	AuthResult        = 1  // one result, a TLV of the tags below; may repeat, and may stand in another one
+	AuthMethod        = 2  // u32, a number of auth
+	AuthValue         = 3  // the word of RFC 8601 section 2.7 in lower case: "pass", "fail", "softfail", "neutral", "none", "policy", "temperror", "permerror"
+	AuthReason        = 4  // why, as text
+	AuthDomain        = 5  // what the result is about: SPF the domain of the sender or HELO, DKIM d=, DMARC the domain of From, ARC d= of the newest seal, iprev the name
+	AuthIdentity      = 6  // SPF the sender or HELO as it was checked, DKIM i=, iprev the address
+	AuthSelector      = 7  // DKIM and ARC, s=
+	AuthAlgorithm     = 8  // DKIM and ARC, a=
+	AuthSignature     = 9  // DKIM, the beginning of b= that tells signatures apart (RFC 6008)
+	AuthKeyBits       = 10 // u32, size of the DKIM key
+	AuthAligned       = 11 // empty; SPF and DKIM, the domain is aligned with that of From (RFC 7489 section 3.1)
+	AuthPolicy        = 12 // DMARC, the policy that is published for the message: "none", "quarantine", "reject"
+	AuthDisposition   = 13 // DMARC, the policy that holds for this message, which pct= or the operator may have weakened
+	AuthPolicyDomain  = 14 // DMARC, where the policy was found
+	AuthInstance      = 15 // u32, i= of an ARC set
+	AuthProperty      = 16 // one property of RFC 8601 section 2.3 that has no tag here, a TLV of the next three; may repeat
+	AuthPropertyType  = 17 // "smtp", "header", "body", "policy"
+	AuthPropertyName  = 18 // such as "mailfrom"
+	AuthPropertyValue = 19 // octets
+)
+
+// TLV tags of the options of dkim_sign; reserved.
+const (
+	DKIMDomain                 = 1 // d=; absent: that of the key
+	DKIMSelector               = 2 // s=; absent: that of the key
+	DKIMHeader                 = 3 // name of a field to sign, all that are there; may repeat; absent: the list of RFC 6376 section 5.4.1
+	DKIMOversign               = 4 // name of a field to sign once more than it is there; may repeat; absent: From
+	DKIMHeaderCanonicalization = 5 // u32; absent: relaxed
+	DKIMBodyCanonicalization   = 6 // u32; absent: relaxed
+	DKIMExpires                = 7 // u32, seconds from now to x=; absent: no x=
+	DKIMIdentity               = 8 // i=; absent: none
+)
+
+// Canonicalizations of dkim_sign (RFC 6376 section 3.4); reserved.
+const (
+	DKIMSimple  = 0 // as it stands
+	DKIMRelaxed = 1 // white space and the case of names may change
+)
+
 // ValueType is a core WebAssembly value type.
 type ValueType byte
 

@@ -316,6 +316,67 @@ pub const AUTH_ARC: i32 = 4;
 /// iprev (RFC 8601)
 pub const AUTH_IPREV: i32 = 5;
 
+/// one result, a TLV of the tags below; may repeat, and may stand in another one
+pub const AUTH_TAG_RESULT: i32 = 1;
+/// u32, a number of auth
+pub const AUTH_TAG_METHOD: i32 = 2;
+/// the word of RFC 8601 section 2.7 in lower case: "pass", "fail", "softfail", "neutral", "none", "policy", "temperror", "permerror"
+pub const AUTH_TAG_VALUE: i32 = 3;
+/// why, as text
+pub const AUTH_TAG_REASON: i32 = 4;
+/// what the result is about: SPF the domain of the sender or HELO, DKIM d=, DMARC the domain of From, ARC d= of the newest seal, iprev the name
+pub const AUTH_TAG_DOMAIN: i32 = 5;
+/// SPF the sender or HELO as it was checked, DKIM i=, iprev the address
+pub const AUTH_TAG_IDENTITY: i32 = 6;
+/// DKIM and ARC, s=
+pub const AUTH_TAG_SELECTOR: i32 = 7;
+/// DKIM and ARC, a=
+pub const AUTH_TAG_ALGORITHM: i32 = 8;
+/// DKIM, the beginning of b= that tells signatures apart (RFC 6008)
+pub const AUTH_TAG_SIGNATURE: i32 = 9;
+/// u32, size of the DKIM key
+pub const AUTH_TAG_KEY_BITS: i32 = 10;
+/// empty; SPF and DKIM, the domain is aligned with that of From (RFC 7489 section 3.1)
+pub const AUTH_TAG_ALIGNED: i32 = 11;
+/// DMARC, the policy that is published for the message: "none", "quarantine", "reject"
+pub const AUTH_TAG_POLICY: i32 = 12;
+/// DMARC, the policy that holds for this message, which pct= or the operator may have weakened
+pub const AUTH_TAG_DISPOSITION: i32 = 13;
+/// DMARC, where the policy was found
+pub const AUTH_TAG_POLICY_DOMAIN: i32 = 14;
+/// u32, i= of an ARC set
+pub const AUTH_TAG_INSTANCE: i32 = 15;
+/// one property of RFC 8601 section 2.3 that has no tag here, a TLV of the next three; may repeat
+pub const AUTH_TAG_PROPERTY: i32 = 16;
+/// "smtp", "header", "body", "policy"
+pub const AUTH_TAG_PROPERTY_TYPE: i32 = 17;
+/// such as "mailfrom"
+pub const AUTH_TAG_PROPERTY_NAME: i32 = 18;
+/// octets
+pub const AUTH_TAG_PROPERTY_VALUE: i32 = 19;
+
+/// d=; absent: that of the key
+pub const DKIM_DOMAIN: i32 = 1;
+/// s=; absent: that of the key
+pub const DKIM_SELECTOR: i32 = 2;
+/// name of a field to sign, all that are there; may repeat; absent: the list of RFC 6376 section 5.4.1
+pub const DKIM_HEADER: i32 = 3;
+/// name of a field to sign once more than it is there; may repeat; absent: From
+pub const DKIM_OVERSIGN: i32 = 4;
+/// u32; absent: relaxed
+pub const DKIM_HEADER_CANONICALIZATION: i32 = 5;
+/// u32; absent: relaxed
+pub const DKIM_BODY_CANONICALIZATION: i32 = 6;
+/// u32, seconds from now to x=; absent: no x=
+pub const DKIM_EXPIRES: i32 = 7;
+/// i=; absent: none
+pub const DKIM_IDENTITY: i32 = 8;
+
+/// as it stands
+pub const DKIM_CANONICALIZATION_SIMPLE: i32 = 0;
+/// white space and the case of names may change
+pub const DKIM_CANONICALIZATION_RELAXED: i32 = 1;
+
 #[cfg(target_arch = "wasm32")]
 #[link(wasm_import_module = "postroad_v1")]
 extern "C" {
