@@ -4,6 +4,9 @@ package wasmhost
 
 import (
 	"errors"
+	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -125,4 +128,52 @@ func TestALostRaceOnOneKeyLeavesTheOthersAlone(t *testing.T) {
 			holds(t, st, "new", "x")
 		}
 	}
+}
+
+// Hooks that write to the same stores in different orders move amounts between
+// them: the sum stays, and none waits for another for ever.
+func TestHooksOnSeveralStoresNeitherMixNorWaitForEachOther(t *testing.T) {
+	stores := realStores(t, 10, "a", "b")
+	for _, st := range stores {
+		set(t, st, "n", "100")
+	}
+	var wg sync.WaitGroup
+	for w := range 8 {
+		order := []Store{stores["a"], stores["b"]}
+		names := []string{"a", "b"}
+		if w%2 == 1 {
+			slices.Reverse(order)
+			slices.Reverse(names)
+		}
+		wg.Go(func() {
+			for range 100 {
+				if err := move(order, names); err != nil && !errors.Is(err, abi.ErrConflict) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if sum := amount(stores["a"]) + amount(stores["b"]); sum != 200 {
+		t.Errorf("the sum is %d", sum)
+	}
+}
+
+// move takes one from the first store and gives it to the second.
+func move(stores []Store, names []string) error {
+	var o overlay
+	for n, st := range stores {
+		v := amount(st)
+		w := StoreWrite{Kind: StoreSwap, Key: []byte("n"), Old: []byte(strconv.Itoa(v)), Value: []byte(strconv.Itoa(v + 2*n - 1))}
+		if err := o.put(st, write{n, w}); err != nil {
+			return err
+		}
+	}
+	return o.take(stores, names)()
+}
+
+func amount(s Store) int {
+	v, _, _ := s.Get([]byte("n"))
+	n, _ := strconv.Atoi(string(v))
+	return n
 }
