@@ -3,10 +3,12 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -24,13 +26,16 @@ type generation struct {
 	config    *config.Config
 	routing   *routing
 	listeners map[string]*config.Listener
-	chains    map[string]*chain     // by pipeline
-	rollouts  map[string]*rollout   // of the stages with a candidate, by stageKey
-	breakers  map[string]bool       // names of those in use
-	captures  map[string]*capturing // by pipeline, of those that capture
-	code      []PluginCode          // of the plugins that are WebAssembly
-	closers   []func() error        // stages, then modules
-	live      []func()              // what is to be done when it goes live
+	chains    map[string]*chain        // by pipeline
+	rollouts  map[string]*rollout      // of the stages with a candidate, by stageKey
+	breakers  map[string]bool          // names of those in use
+	captures  map[string]*capturing    // by pipeline, of those that capture
+	code      []PluginCode             // of the plugins that are WebAssembly
+	asked     map[string]mail.PhaseSet // by plugin: what its stages want to be called in
+	faults    config.Diagnostics       // of what has been built so far
+	warnings  config.Diagnostics
+	closers   []func() error // stages, then modules
+	live      []func()       // what is to be done when it goes live
 
 	mu     sync.Mutex
 	users  int
@@ -63,7 +68,7 @@ type parts struct {
 func build(ctx context.Context, c *config.Config, src *loading, p parts) (_ *generation, err error) {
 	g := &generation{
 		config: c, routing: newRouting(c), listeners: map[string]*config.Listener{},
-		chains: map[string]*chain{}, rollouts: map[string]*rollout{}, captures: map[string]*capturing{}, breakers: map[string]bool{}, closed: make(chan struct{}),
+		chains: map[string]*chain{}, rollouts: map[string]*rollout{}, captures: map[string]*capturing{}, breakers: map[string]bool{}, asked: map[string]mail.PhaseSet{}, closed: make(chan struct{}),
 	}
 	defer func() {
 		if err != nil {
@@ -82,12 +87,14 @@ func build(ctx context.Context, c *config.Config, src *loading, p parts) (_ *gen
 			return nil, err
 		}
 	}
+	if len(g.faults) > 0 {
+		return nil, g.faults
+	}
 	return g, nil
 }
 
 func (g *generation) loadModules(ctx context.Context, src *loading, host *wasmhost.Host) (map[string]*wasmhost.Module, error) {
 	modules := map[string]*wasmhost.Module{}
-	var errs []error
 	for i := range g.config.Plugins {
 		p := &g.config.Plugins[i]
 		if _, native := src.native(p); native {
@@ -98,13 +105,16 @@ func (g *generation) loadModules(ctx context.Context, src *loading, host *wasmho
 			modules[p.Name], err = host.Load(ctx, p.Name, code.Wasm)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: plugin %q: %w", p.Pos, p.Name, err))
+			g.fault(p.Pos, fmt.Sprintf("plugin %q", p.Name), err)
 			continue
 		}
 		g.code = append(g.code, pluginCode(p, code))
 		g.closers = append(g.closers, modules[p.Name].Close)
 	}
-	return modules, errors.Join(errs...)
+	if len(g.faults) > 0 {
+		return nil, g.faults
+	}
+	return modules, nil
 }
 
 func (g *generation) addPipeline(ctx context.Context, c *config.Pipeline, modules map[string]*wasmhost.Module, src *loading, p parts) error {
@@ -118,9 +128,10 @@ func (g *generation) addPipeline(ctx context.Context, c *config.Pipeline, module
 	}
 	steps := make([]chainStep, len(c.Stages))
 	for i := range c.Stages {
-		if err := g.place(ctx, &steps[i], c.Name, &c.Stages[i], modules, src, p); err != nil {
-			return err
-		}
+		g.place(ctx, &steps[i], c.Name, &c.Stages[i], modules, src, p)
+	}
+	if len(g.faults) > 0 {
+		return nil // other pipelines may have faults, too
 	}
 	g.chains[c.Name] = newChain(o, steps)
 	return nil
@@ -135,33 +146,87 @@ func (g *generation) pipeline(name string) *pipeline.Pipeline {
 }
 
 // place makes one stage of a pipeline and its candidate.
-func (g *generation) place(ctx context.Context, at *chainStep, in string, c *config.Stage, modules map[string]*wasmhost.Module, src *loading, p parts) (err error) {
+func (g *generation) place(ctx context.Context, at *chainStep, in string, c *config.Stage, modules map[string]*wasmhost.Module, src *loading, p parts) {
 	s := &at.step
 	s.Name, s.OnError, s.Always = c.Name, pipeline.OnError(c.OnError), c.Always
 	if c.When != nil {
 		s.When = c.When
 	}
+	var err error
+	what := fmt.Sprintf("stage %q", c.Name)
 	if s.Stage, s.Code, err = g.stage(ctx, stageOf{c.Name, c.Plugin, c.Config}, modules, src, p); err != nil {
-		return fmt.Errorf("%s: stage %q, plugin %q: %w", c.Pos, c.Name, c.Plugin, err)
+		g.fault(c.Pos, fmt.Sprintf("%s, plugin %q", what, c.Plugin), err)
+		return
 	}
 	if err := g.config.Called(in, c.Plugin, s.Stage.Phases(), c.When); err != nil {
-		return fmt.Errorf("%s: stage %q: %w", c.Pos, c.Name, err)
+		g.fault(c.Pos, what, err)
+		return
 	}
+	g.suspect(c.Pos, what, in, c.Plugin, s.Stage)
 	key := stageKey(in, c.Name)
 	s.Breaker = g.breaker(key, s.Code, c.Breaker, p)
 	if c.Candidate == nil {
-		return nil
+		return
 	}
 	if s.Candidate, err = g.candidate(ctx, c, modules, src, p); err == nil {
 		err = g.config.Called(in, c.Candidate.Plugin, s.Candidate.Stage.Phases(), c.When, c.Candidate.When)
 	}
+	what = fmt.Sprintf("candidate of stage %q", c.Name)
 	if err != nil {
-		return fmt.Errorf("%s: candidate of stage %q, plugin %q: %w", c.Candidate.Pos, c.Name, c.Candidate.Plugin, err)
+		g.fault(c.Candidate.Pos, fmt.Sprintf("%s, plugin %q", what, c.Candidate.Plugin), err)
+		return
 	}
+	g.suspect(c.Candidate.Pos, what, in, c.Candidate.Plugin, s.Candidate.Stage)
 	at.rollout = p.rollouts.of(key, c)
 	at.promoted = g.breaker(key, s.Candidate.Code, c.Breaker, p)
 	g.rollouts[key] = at.rollout
-	return nil
+}
+
+// fault notes that a block cannot be used. The first line of the error is what is
+// wrong; others are the remedy.
+func (g *generation) fault(at config.Pos, what string, err error) {
+	summary, detail, _ := strings.Cut(strings.TrimRight(err.Error(), "\n"), "\n")
+	g.faults = append(g.faults, at.Fault(what+": "+summary, detail))
+}
+
+// suspect warns of a stage that is never called, and of calls that a plugin may
+// want to make and is not granted.
+func (g *generation) suspect(at config.Pos, what, in, name string, s pipeline.Stage) {
+	asked := s.Phases()
+	if w, ok := s.(*wasmhost.Stage); ok {
+		asked = w.Asked()
+		g.denied(name, w)
+	}
+	g.asked[name] |= asked
+	if summary, remedy := g.config.Idle(in, name, asked, s.Phases()); summary != "" {
+		g.warnings = append(g.warnings, at.Warning(what+" "+summary, remedy))
+	}
+}
+
+// suspicions are all warnings about the configuration, in the order of its text.
+func (g *generation) suspicions() config.Diagnostics {
+	all := slices.Concat(g.config.Warnings, g.warnings)
+	slices.SortStableFunc(all, func(a, b config.Diagnostic) int { return cmp.Compare(a.Line, b.Line) })
+	return all
+}
+
+// warn tells the log of them.
+func (g *generation) warn(log hclog.Logger) {
+	for _, w := range g.suspicions() {
+		log.Warn("configuration is suspicious", "file", w.File, "line", w.Line, "warning", w.Summary, "remedy", strings.Join(strings.Fields(w.Detail), " "))
+	}
+}
+
+// denied warns once of each plugin that imports what it is not granted.
+func (g *generation) denied(name string, s *wasmhost.Stage) {
+	if _, seen := g.asked[name]; seen {
+		return
+	}
+	if functions, grant := s.Denied(); functions != "" {
+		g.warnings = append(g.warnings, g.plugin(name).Pos.Warning(
+			fmt.Sprintf("plugin %q imports %s, which it is not granted; calls will be denied", name, functions),
+			"if it makes them and you trust it with that, write into its block\n"+grant))
+	}
 }
 
 func (g *generation) candidate(ctx context.Context, c *config.Stage, modules map[string]*wasmhost.Module, src *loading, p parts) (*pipeline.Candidate, error) {

@@ -169,6 +169,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 		return nil, &kinded{ErrConfig, err}
 	}
 	r.gen.Store(g)
+	g.warn(r.log)
 	code.end(g, r.log)
 	if err := r.bind(c); err != nil {
 		return nil, unavailable(err)
@@ -374,8 +375,11 @@ func Check(ctx context.Context, o Options) (*Checked, error) {
 	if err = errors.Join(err, r.host.Close(ctx)); err != nil {
 		return nil, &kinded{ErrConfig, err}
 	}
+	for plugin, phases := range g.asked {
+		c.AskedFor(plugin, phases)
+	}
 	res := &Checked{Summary: summary(c), Text: config.Dump(c), Plugins: g.code, Overrides: r.rollouts.decided.notes(c)}
-	for _, w := range c.Warnings {
+	for _, w := range g.suspicions() {
 		res.Warnings = append(res.Warnings, w.String())
 	}
 	return res, nil

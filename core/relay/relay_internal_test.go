@@ -117,7 +117,7 @@ func TestAStoreInMemory(t *testing.T) {
 	}
 	r.o.Config = listens("in")
 	r.o.Config = append(r.o.Config, "store \"quick\" {\n engine = \"pebble\"\n}\n"...)
-	if err := r.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), `store "quick" cannot change its engine from "memory"`) {
+	if err := r.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), `the engine of store "quick" (it is memory) cannot change`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/postroad-mail/postroad/core/internal/config"
@@ -70,6 +71,7 @@ func (r *Relay) swap(ctx context.Context, c *config.Config, code *loading) error
 	old.end()
 	r.breakers.Keep(g.breakers)
 	r.warnRoutes(old.config, g)
+	g.warn(r.log)
 	code.end(g, r.log)
 	r.log.Info("configuration reloaded", "file", c.File)
 	return nil
@@ -77,30 +79,31 @@ func (r *Relay) swap(ctx context.Context, c *config.Config, code *loading) error
 
 // fixed refuses what a reload may not change.
 func fixed(old, c *config.Config) error {
-	if old.Server.DataDir != c.Server.DataDir {
-		return fmt.Errorf("%s: data_dir cannot change while the relay runs (it is %s); restart it", c.File, old.Server.DataDir)
+	var faults config.Diagnostics
+	refuse := func(changed bool, at config.Pos, what string) {
+		if changed {
+			faults = append(faults, at.Fault(what+" cannot change while the relay runs", "restart it, or leave that as it was"))
+		}
 	}
-	if old.Admin != c.Admin {
-		return fmt.Errorf("%s: the admin address cannot change while the relay runs; restart it", c.File)
-	}
-	switch {
-	case old.Server.Hostname != c.Server.Hostname:
-		return fmt.Errorf("%s: hostname cannot change while the relay runs (it is %s); restart it", c.File, old.Server.Hostname)
-	case old.Server.PluginMemory != c.Server.PluginMemory:
-		return fmt.Errorf("%s: plugin_memory cannot change while the relay runs; restart it", c.File)
-	case !slices.Equal(old.Resolver.Servers, c.Resolver.Servers):
-		return fmt.Errorf("%s: the resolver's servers cannot change while the relay runs; restart it", c.File)
-	case old.Server.LogFormat != c.Server.LogFormat || old.Server.LogLevel != c.Server.LogLevel:
-		return fmt.Errorf("%s: format and level of the log cannot change while the relay runs; restart it", c.File)
-	}
+	is := func(what, was string) string { return fmt.Sprintf("%s (it is %s)", what, was) }
+	a, b := &old.Server, &c.Server
+	refuse(a.DataDir != b.DataDir, c.ArgPos("data_dir", "server"), is("data_dir", a.DataDir))
+	refuse(a.Hostname != b.Hostname, c.ArgPos("hostname", "server"), is("hostname", a.Hostname))
+	refuse(a.PluginMemory != b.PluginMemory, c.ArgPos("plugin_memory", "server"), "plugin_memory")
+	refuse(a.LogFormat != b.LogFormat, c.ArgPos("format", "server", "log"), is("the format of the log", a.LogFormat))
+	refuse(a.LogLevel != b.LogLevel, c.ArgPos("level", "server", "log"), is("the level of the log", a.LogLevel))
+	refuse(old.Admin != c.Admin, c.ArgPos("address", "admin"), is("the admin address", strconv.Quote(old.Admin.Address)))
+	refuse(!slices.Equal(old.Resolver.Servers, c.Resolver.Servers), c.ArgPos("servers", "resolver"), is("the list of the resolver's servers", "["+strings.Join(old.Resolver.Servers, ", ")+"]"))
 	engines := map[string]string{}
 	for _, s := range old.Stores {
 		engines[s.Name] = s.Engine
 	}
 	for _, s := range c.Stores {
-		if was, ok := engines[s.Name]; ok && was != s.Engine {
-			return fmt.Errorf("%s: store %q cannot change its engine from %q while the relay runs; restart it", c.File, s.Name, was)
-		}
+		was, ok := engines[s.Name]
+		refuse(ok && was != s.Engine, c.ArgPos("engine", "store "+s.Name), is(fmt.Sprintf("the engine of store %q", s.Name), was))
+	}
+	if len(faults) > 0 {
+		return faults
 	}
 	return nil
 }

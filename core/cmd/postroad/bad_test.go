@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
@@ -38,6 +39,7 @@ import (
 //	sign FILE key=NAME       signs it; of=OTHER: with the signature of that file
 //	replace FILE OLD NEW     changes octets of it
 //	bad                      a configuration with these lines in the block that each names
+//	doubtful                what both take and warn of
 //	refused                  the same, of what `check` finds good and a reload may not change
 //
 // In lines, KEY(NAME) is a public key.
@@ -55,6 +57,8 @@ func TestBadInput(t *testing.T) {
 				return b.replace(t, d)
 			case "bad":
 				return b.bad(t, d)
+			case "doubtful":
+				return b.doubtful(t, d)
 			case "refused":
 				return b.refused(t, d)
 			}
@@ -72,13 +76,14 @@ type bench struct {
 	sink   *testkit.Sink
 	client *smtp.Client // one session for all that follows
 	sent   int
+	log    record
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{dir: t.TempDir(), sink: testkit.NewSink(t, testkit.SinkOptions{})}
 	b.write(t, good)
-	r, end := runs(t, b.file("pipeline.hcl"))
+	r, end := runs(t, b.file("pipeline.hcl"), &b.log)
 	t.Cleanup(end)
 	b.r = r
 	var err error
@@ -87,6 +92,24 @@ func newBench(t *testing.T) *bench {
 	}
 	t.Cleanup(func() { b.client.Close() })
 	return b
+}
+
+// record is what a relay logged.
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
 }
 
 func (b *bench) file(name string) string { return filepath.Join(b.dir, name) }
@@ -163,6 +186,27 @@ func (b *bench) bad(t *testing.T, d *datadriven.TestData) string {
 		t.Errorf("%s: the check says\n%s\nand the reload\n%s", d.Pos, got, text)
 	}
 	return text
+}
+
+// doubtful checks the configuration and has the relay take it. It returns the
+// warnings, of which the log must have as many.
+func (b *bench) doubtful(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	b.write(t, b.lines(t, d.Input))
+	_, errs, code := call("", "-c", b.file("pipeline.hcl"), "check")
+	if code != 0 {
+		t.Errorf("%s: the check ends with %d", d.Pos, code)
+	}
+	const said = "configuration is suspicious"
+	before := strings.Count(b.log.String(), said)
+	if err := b.r.Reload(context.Background()); err != nil {
+		t.Errorf("%s: the relay does not take it: %v", d.Pos, err)
+	}
+	if warned, logged := strings.Count(errs, ": warning: "), strings.Count(b.log.String(), said)-before; warned != logged {
+		t.Errorf("%s: the check has %d warnings and the log %d", d.Pos, warned, logged)
+	}
+	b.restore(t)
+	return b.plain(errs)
 }
 
 // refused is bad for what only the running relay can tell.

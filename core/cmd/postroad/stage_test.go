@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,9 +33,9 @@ plugin "next" { source = "builtin:filter" }`, 1)
 }
 
 // runs starts a relay on a file and returns it and a function that ends it.
-func runs(t *testing.T, file string) (*relay.Relay, func()) {
+func runs(t *testing.T, file string, log ...io.Writer) (*relay.Relay, func()) {
 	t.Helper()
-	r, err := relay.Open(context.Background(), relay.Options{ConfigFile: file, LogOutput: t.Output()})
+	r, err := relay.Open(context.Background(), relay.Options{ConfigFile: file, LogOutput: io.MultiWriter(append(log, t.Output())...)})
 	if err != nil {
 		t.Fatal(err)
 	}

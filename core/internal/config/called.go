@@ -32,6 +32,41 @@ func (c *Config) Called(pipeline, plugin string, phases mail.PhaseSet, whens ...
 	return nil
 }
 
+// Idle says of a stage that was loaded why it is never called, and the remedy:
+// its plugin asks for no phase, or for none that is allowed and comes to pass.
+// Both are empty when it is called.
+func (c *Config) Idle(pipeline, plugin string, asked, allowed mail.PhaseSet) (summary, remedy string) {
+	var only []string
+	if i := slices.IndexFunc(c.Plugins, func(p Plugin) bool { return p.Name == plugin }); i >= 0 {
+		only = c.Plugins[i].Phases
+	}
+	switch called := allowed &^ c.noSuch(pipeline); {
+	case asked == 0:
+		return fmt.Sprintf("is never called: with this configuration plugin %q asks for no phase", plugin),
+			"give the stage a config block that says what it is for, or correct the one that it has"
+	case allowed == 0:
+		return fmt.Sprintf("is never called: plugin %q asks for %s, and is called in %s alone", plugin, phrase(namesOf(asked)), phrase(only)),
+			fmt.Sprintf("correct phases in its plugin block: expected %s", oneOf(quoted(namesOf(asked))))
+	case called == 0 && allowed.Has(mail.PhaseAuth):
+		return fmt.Sprintf("is never called: it waits for %s, and no listener offers AUTH yet", phrase(namesOf(allowed))), ""
+	case called == 0:
+		return fmt.Sprintf("is never called: it waits for %s, and no listener of this pipeline offers STARTTLS", phrase(namesOf(allowed))),
+			"give the listener a tls block"
+	}
+	return "", ""
+}
+
+// noSuch returns the phases that no client can bring about in a pipeline: no
+// listener offers AUTH yet, and only one with a tls block offers STARTTLS.
+func (c *Config) noSuch(pipeline string) mail.PhaseSet {
+	for _, l := range c.Listeners {
+		if l.Pipeline == pipeline && l.TLS != nil {
+			return mail.Phases(mail.PhaseAuth)
+		}
+	}
+	return mail.Phases(mail.PhaseAuth, mail.PhaseTLS)
+}
+
 func neverCalled(plugin string, asked []string, at place) error {
 	switch {
 	case slices.Equal(asked, []string{"tick"}):

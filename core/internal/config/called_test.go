@@ -9,6 +9,34 @@ import (
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
+// A stage that nothing calls passed as good.
+func TestStageThatIsNeverCalledIsDoubted(t *testing.T) {
+	c := &Config{
+		Listeners: []Listener{{Pipeline: "plain"}, {Pipeline: "crypt", TLS: &TLS{}}},
+		Plugins:   []Plugin{{Name: "p", Phases: []string{"rcpt"}}},
+	}
+	set := mail.Phases
+	for _, k := range []struct {
+		pipeline       string
+		asked, allowed mail.PhaseSet
+		want           string // empty: it is called
+	}{
+		{"plain", set(mail.PhaseRcpt, mail.PhaseMessage), set(mail.PhaseRcpt), ""},
+		{"plain", 0, 0, `with this configuration plugin "p" asks for no phase`},
+		{"plain", set(mail.PhaseMessage), 0, `plugin "p" asks for the phase message, and is called in the phase rcpt alone`},
+		{"plain", set(mail.PhaseAuth), set(mail.PhaseAuth), "it waits for the phase auth, and no listener offers AUTH yet"},
+		{"crypt", set(mail.PhaseAuth), set(mail.PhaseAuth), "it waits for the phase auth, and no listener offers AUTH yet"},
+		{"plain", set(mail.PhaseTLS), set(mail.PhaseTLS), "it waits for the phase tls, and no listener of this pipeline offers STARTTLS"},
+		{"crypt", set(mail.PhaseTLS), set(mail.PhaseTLS), ""},
+		{"plain", set(mail.PhaseAuth, mail.PhaseMail), set(mail.PhaseAuth, mail.PhaseMail), ""},
+	} {
+		got, _ := c.Idle(k.pipeline, "p", k.asked, k.allowed)
+		if got != "" && k.want == "" || !strings.HasSuffix(got, k.want) {
+			t.Errorf("in %s, asked for %v, allowed %v: %q, want %q", k.pipeline, namesOf(k.asked), namesOf(k.allowed), got, k.want)
+		}
+	}
+}
+
 // A module without a manifest says only when it is loaded which phases it wants.
 func TestStageThatAsksForPhasesInWhichItIsNotCalled(t *testing.T) {
 	c := &Config{

@@ -34,7 +34,8 @@ type Config struct {
 	Routes    []Route
 	Warnings  Diagnostics // what is suspicious but does not stop the load
 
-	root *node // the checked text, for Dump
+	root *node   // the checked text, for Dump
+	text *report // for places in it
 }
 
 // Server holds what the whole process needs.
@@ -67,7 +68,7 @@ type Listener struct {
 	OnMixed   string         // "tempfail", "accept_and_bounce" or "accept_and_drop"
 	TLS       *TLS           // nil: no STARTTLS
 	Limits    ListenerLimits
-	Pos       string // "file:line"
+	Pos       Pos
 }
 
 // TLS names the certificate of a listener; both are absolute paths of PEM files.
@@ -105,7 +106,7 @@ type Plugin struct {
 	Grant     Grant             // effective: wanted and granted, "*" expanded to names
 	Secrets   map[string]string // value of each of Grant.Secrets
 	Limits    PluginLimits
-	Pos       string
+	Pos       Pos
 }
 
 // Grant is what a plugin may touch, in the one spelling of manifest and HCL.
@@ -191,7 +192,7 @@ type Stage struct {
 	// hex. Spaces, comments and other units for the same value do not change it,
 	// nor do secrets, which print alike.
 	Hash string
-	Pos  string
+	Pos  Pos
 }
 
 // Candidate is the next version of a stage, which runs beside the live one.
@@ -201,7 +202,7 @@ type Candidate struct {
 	Share  float64    // of a canary: of the messages that When selects, 0 < Share <= 1
 	When   *Condition // of a canary; nil: all
 	Config []byte     // as Stage.Config
-	Pos    string
+	Pos    Pos
 }
 
 // Breaker says when a stage that fails again and again is not called for a
@@ -216,7 +217,7 @@ type Rule struct {
 	Domains []string // lower case; ".example.org": its subdomains; empty: all
 	Accept  bool     // take mail for these domains from anyone
 	Route   string   // name of a Route
-	Pos     string
+	Pos     Pos
 }
 
 // Route is a way out.
@@ -230,7 +231,7 @@ type Route struct {
 	Retry     []time.Duration // the last one repeats
 	Expire    time.Duration
 	DSN       bool // send a bounce when a message fails for good
-	Pos       string
+	Pos       Pos
 }
 
 // Maildir delivers into folders of this machine.

@@ -75,9 +75,6 @@ func (n *node) children(name string) []*node {
 	return out
 }
 
-// pos is "file:line".
-func (d *decoder) pos(rng hcl.Range) string { return fmt.Sprintf("%s:%d", d.file, rng.Start.Line) }
-
 // decoder turns a syntax tree into nodes.
 type decoder struct {
 	*report

@@ -23,7 +23,8 @@ type Diagnostic struct {
 	Width   int    // characters of Excerpt that are at fault, from Column
 }
 
-// Diagnostics is all faults of a configuration in text order. It is an error.
+// Diagnostics is all faults of a configuration, the errors first and each kind in
+// text order. It is an error.
 type Diagnostics []Diagnostic
 
 // Error renders all diagnostics, a blank line between them.
@@ -105,12 +106,19 @@ func (r *report) warn(rng hcl.Range, summary, detail string) {
 }
 
 func (r *report) add(warning bool, rng hcl.Range, summary, detail string) {
-	d := Diagnostic{Warning: warning, File: r.file, Summary: summary, Detail: detail}
+	d := r.at(rng)
+	d.Warning, d.Summary, d.Detail = warning, summary, detail
+	r.faults = append(r.faults, d)
+}
+
+// at is a diagnostic that says nothing yet.
+func (r *report) at(rng hcl.Range) Diagnostic {
+	d := Diagnostic{File: r.file}
 	if rng.Start.Line > 0 {
 		d.Line, d.Column, d.Width = rng.Start.Line, rng.Start.Column, rng.End.Column-rng.Start.Column
 		r.excerpt(&d, rng)
 	}
-	r.faults = append(r.faults, d)
+	return d
 }
 
 func (r *report) excerpt(d *Diagnostic, rng hcl.Range) {
@@ -170,14 +178,26 @@ func (r *report) sort() {
 	})
 }
 
-// result returns all diagnostics in text order when an error is among them,
-// else nil.
+// failed reports whether there is an error.
+func (r *report) failed() bool {
+	return slices.ContainsFunc(r.faults, func(d Diagnostic) bool { return !d.Warning })
+}
+
+// result returns all diagnostics when an error is among them, else nil: the
+// errors in text order, then the warnings.
 func (r *report) result() error {
 	r.sort()
-	for _, d := range r.faults {
-		if !d.Warning {
-			return r.faults
-		}
+	if !r.failed() {
+		return nil
 	}
-	return nil
+	slices.SortStableFunc(r.faults, func(a, b Diagnostic) int {
+		switch {
+		case a.Warning == b.Warning:
+			return 0
+		case b.Warning:
+			return -1
+		}
+		return 1
+	})
+	return r.faults
 }

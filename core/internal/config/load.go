@@ -92,7 +92,7 @@ func Parse(filename string, src []byte, opts Options) (*Config, error) {
 	if faults := r.result(); faults != nil {
 		return nil, faults
 	}
-	c.Warnings = r.faults
+	c.Warnings, c.text = r.faults, r
 	hashStages(c)
 	return c, nil
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // loadedPlugin is a plugin with what its stages are checked against.
@@ -137,7 +139,10 @@ func (d *decoder) manifest(n *node, p *loadedPlugin, opts Options) {
 		return
 	}
 	if len(m.Phases) == 0 {
-		return // it says nothing of itself: it gets what it is granted
+		if n.child("grant") == nil { // it says nothing of itself: it gets what it is granted
+			n.blocks = append(n.blocks, d.block(grantSpec(), nil, n.rng, &hclsyntax.Body{}))
+		}
+		return
 	}
 	p.schema, err = parseSchema(m.Schema)
 	if err != nil {

@@ -116,10 +116,10 @@ func collectValues(b *blockSpec, values map[string]string) {
 // writePhases explains when stages are called.
 func writePhases(w *strings.Builder) {
 	w.WriteString("## Phases\n\nA stage is called in the phases that its plugin serves. While mail comes in, a listener's pipeline is called; " +
-		"while it goes out, a route's. A stage that would never be called where it stands is a fault.\n\n" +
+		"while it goes out, a route's. A stage that would never be called where it stands is a fault; one whose plugin asks for no phase with its configuration, or for none that comes to pass, is a warning.\n\n" +
 		"| phase | pipeline of | when |\n|---|---|---|\n")
 	when := map[string]string{
-		"connect": "before the banner", "tls": "after STARTTLS or the handshake", "helo": "after EHLO or HELO", "auth": "after AUTH",
+		"connect": "before the banner", "tls": "after STARTTLS (no listener of this version offers implicit TLS yet)", "helo": "after EHLO or HELO", "auth": "after AUTH (no listener of this version offers it yet)",
 		"mail": "after MAIL FROM", "rcpt": "after each RCPT TO", "data": "after DATA, before the client sends the message",
 		"headers": "the header is complete", "body": "a piece of the body came in; needs isolation message or session",
 		"message": "the whole message came in", "queued": "the message is in the queue, synced",

@@ -70,8 +70,12 @@ func (n names) use(what string, names ...string) {
 	}
 }
 
-// unused warns about what no reference leads to.
+// unused warns about what no reference leads to. Behind an error it says nothing:
+// the reference may be what is faulty.
 func (d *decoder) unused() {
+	if d.failed() {
+		return
+	}
 	for _, what := range referable() {
 		for _, def := range d.names[what] {
 			if !def.used {

@@ -71,7 +71,7 @@ func (d *decoder) ruleDomain(c *Config, n *node, r *Rule, domain string) {
 		return
 	}
 	if by := covering(c.Rules, domain); by != nil {
-		d.fault(rng, fmt.Sprintf("the domain %q never reaches this rule", domain), "the rule at "+by.Pos+" matches it first")
+		d.fault(rng, fmt.Sprintf("the domain %q never reaches this rule", domain), "the rule at "+by.Pos.String()+" matches it first")
 		return
 	}
 	r.Domains = append(r.Domains, domain)
@@ -79,7 +79,7 @@ func (d *decoder) ruleDomain(c *Config, n *node, r *Rule, domain string) {
 
 func (d *decoder) checkReached(c *Config, n *node) {
 	if by := covering(c.Rules, ""); by != nil {
-		d.fault(n.rng, "no message reaches this rule", "the rule at "+by.Pos+" matches every domain")
+		d.fault(n.rng, "no message reaches this rule", "the rule at "+by.Pos.String()+" matches every domain")
 	}
 }
 

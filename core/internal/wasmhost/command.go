@@ -3,6 +3,7 @@
 package wasmhost
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -180,6 +181,7 @@ func (s *Stage) subscribeCommand(allowed mail.PhaseSet) error {
 	default:
 		s.phases = mail.Phases(mail.PhaseMessage)
 	}
+	s.wanted = cmp.Or(declared, s.phases)
 	if extra := s.phases & lasting; extra != 0 {
 		return fmt.Errorf("it is to be called in %s, which are for an instance that lasts as long as the message, and it is a command; "+
 			"leave them out of its phases, or build a reactor", phaseNames(extra))

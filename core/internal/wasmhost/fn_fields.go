@@ -37,7 +37,11 @@ func getInt(i *instance, s []uint64) int64 {
 	if field == abi.FieldABIMinor {
 		return abi.Minor
 	}
-	if i.hook == nil || i.fieldDenied(field) {
+	if i.fieldDenied(field) {
+		i.used.denied = i.stage.host.imports.functions["get_int"]
+		return abi.Absent
+	}
+	if i.hook == nil {
 		return abi.Absent
 	}
 	return i.number(field, arg(s[1]))

@@ -15,6 +15,8 @@ import (
 // It implements api.GoModuleFunction. Parameters arrive on the stack, and the
 // result leaves there.
 type function struct {
+	name   string
+	grant  string // in the words of the ABI
 	phases uint64 // bit n: it may be called in phase n
 	init   bool   // it may be called while the instance starts
 	needs  power  // any of these opens it; 0: always open
@@ -47,9 +49,28 @@ func (f *function) guarded(i *instance, stack []uint64) int64 {
 	case i.hook != nil && f.phases>>uint(i.hook.Phase())&1 == 0:
 		return int64(abi.ErrWrongPhase)
 	case f.needs != 0 && f.needs&i.stage.powers == 0:
+		i.used.denied = f
 		return int64(abi.ErrDenied)
 	}
-	return f.run(i, stack)
+	r := f.run(i, stack)
+	if r == int64(abi.ErrDenied) {
+		i.used.denied = f
+	}
+	return r
+}
+
+// lastDenied tells of the call that was denied last; empty when there was none.
+func (i *instance) lastDenied() string {
+	f := i.used.denied
+	switch {
+	case f == nil:
+		return ""
+	case powerOf(f.grant)&i.stage.powers != 0:
+		return "last denied: " + f.name + ", which is granted, but not for what it named"
+	case f.grant != "":
+		return "last denied: " + f.name + ", which needs " + f.grant
+	}
+	return "last denied: " + f.name
 }
 
 // functions makes the table of host functions: when each may be called comes
@@ -63,7 +84,7 @@ func functions() map[string]*function {
 			continue
 		}
 		wide := len(s.Results) == 1 && s.Results[0] == abi.I64
-		table[s.Name] = &function{phases: s.Phases, init: s.Init, needs: needs(&s), wide: wide, run: run[s.Name]}
+		table[s.Name] = &function{name: s.Name, grant: s.Grant, phases: s.Phases, init: s.Init, needs: needs(&s), wide: wide, run: run[s.Name]}
 	}
 	return table
 }
@@ -74,6 +95,11 @@ func needs(f *abi.Function) power {
 	if f.Name == "get" || f.Name == "get_int" {
 		return 0
 	}
+	return powerOf(f.Grant)
+}
+
+// powerOf returns what opens a grant in the words of the ABI.
+func powerOf(grant string) power {
 	return map[string]power{
 		"read envelope":     readEnvelope,
 		"read headers":      readHeaders,
@@ -91,7 +117,7 @@ func needs(f *abi.Function) power {
 		"http":              useHTTP,
 		"emit":              useEmit,
 		"secrets":           useSecrets,
-	}[f.Grant]
+	}[grant]
 }
 
 func implementations() map[string]body {

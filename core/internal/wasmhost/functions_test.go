@@ -302,6 +302,29 @@ func TestPhases(t *testing.T) {
 	}
 }
 
+// "pr_on returned -2 (denied)" did not say what was denied.
+func TestFaultNamesTheCallThatWasDenied(t *testing.T) {
+	for _, k := range []struct {
+		call  []any
+		grant Grant
+		want  string
+	}{
+		{[]any{"hdr_find", "x", -1}, Grant{}, "pr_on returned -2 (denied; last denied: hdr_find, which needs read headers)"},
+		{[]any{"get", abi.FieldSender, 0, buf(0)}, Grant{}, "last denied: get, which needs read envelope)"},
+		{[]any{"get_int", abi.FieldRcptCount, 0}, Grant{}, "last denied: get_int, which needs read envelope)"},
+		{[]any{"store", "other"}, Grant{Stores: []string{"db"}}, "last denied: store, which is granted, but not for what it named)"},
+		{[]any{"hdr_find", "x", -1}, everything(), "pr_on returned -2 (denied)"},
+	} {
+		sc := newScript(t)
+		sc.call(k.call[0].(string), k.call[1:]...)
+		s := scriptStage(t, sc.end(allPhases, int(abi.ErrDenied)), StageOptions{Grant: k.grant})
+		_, err := s.Run(context.Background(), newHook(mail.PhaseMessage, 0, testEnvelope()))
+		if err == nil || !strings.HasSuffix(err.Error(), k.want) {
+			t.Errorf("%v: %v, want %q", k.call, err, k.want)
+		}
+	}
+}
+
 func TestNothingIsAllowedWithoutAGrant(t *testing.T) {
 	sc := newScript(t)
 	calls := [][]any{

@@ -5,6 +5,8 @@ package wasmhost
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -95,17 +97,68 @@ func (im *imports) check(e importEntry, m *Manifest) error {
 	return nil
 }
 
+// outside are host functions that one grant opens.
+type outside struct {
+	grant     string
+	functions []string
+}
+
 // beyond returns those host functions among names that a stage with these powers
-// may not use, with the grant that each needs.
-func (im *imports) beyond(names []string, powers power) []string {
-	var out []string
+// may not use, by the grant that they need.
+func (im *imports) beyond(names []string, powers power) []outside {
+	var out []outside
 	for _, name := range names {
 		f := im.known[name]
-		if need := needs(&f); need != 0 && need&powers == 0 {
-			out = append(out, name+" ("+f.Grant+")")
+		if need := needs(&f); need == 0 || need&powers != 0 {
+			continue
 		}
+		n := slices.IndexFunc(out, func(o outside) bool { return o.grant == f.Grant })
+		if n < 0 {
+			n, out = len(out), append(out, outside{grant: f.Grant})
+		}
+		out[n].functions = append(out[n].functions, name)
 	}
 	return out
+}
+
+// inWords lists functions with the grants that they need.
+func inWords(beyond []outside) string {
+	var out []string
+	for _, o := range beyond {
+		out = append(out, strings.Join(o.functions, ", ")+" ("+o.grant+")")
+	}
+	return strings.Join(out, ", ")
+}
+
+// blockFor is the block that grants what functions need. Names that only the
+// operator knows are NAME and HOST.
+func blockFor(beyond []outside) string {
+	var g Grant
+	name := []string{"NAME"}
+	for _, o := range beyond {
+		word, object, _ := strings.Cut(o.grant, " ")
+		switch word {
+		case "read":
+			g.Read = append(g.Read, object)
+		case "write":
+			g.Write = append(g.Write, object)
+		case "routes,":
+			g.Routes = name
+		case "kv":
+			g.Stores = name
+		case "buckets":
+			g.Buckets = name
+		case "dns":
+			g.DNS = true
+		case "http":
+			g.HTTP = []string{"HOST"}
+		case "emit":
+			g.Emit = true
+		case "secrets":
+			g.Secrets = name
+		}
+	}
+	return g.hcl()
 }
 
 func (im *imports) checkFunction(name string, m *Manifest) error {

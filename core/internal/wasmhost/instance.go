@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -55,6 +56,7 @@ type usage struct {
 
 	parsed, hashed bool              // the MIME tree, the digests of its parts
 	decoded        map[partView]bool // views that part_read has decoded
+	denied         *function         // that was called last and denied
 
 	answers []*HTTPResponse // by handle
 	sends   []HTTPRequest   // that wait for the commit
@@ -167,17 +169,24 @@ func (i *instance) init(limit time.Duration) (mail.PhaseSet, error) {
 		return 0, err
 	}
 	if mask := int64(i.stack[0]); mask < 0 {
-		return 0, &Fault{Stage: i.stage.name, Cause: CauseError, Detail: detail("pr_init returned "+number(mask), i.out.tail())}
+		return 0, &Fault{Stage: i.stage.name, Cause: CauseError, Detail: detail("pr_init returned "+i.failed(mask), i.out.tail())}
 	}
 	return mail.PhaseSet(i.stack[0]), nil
 }
 
-// number spells a negative result of a guest.
-func number(n int64) string {
+// failed spells a negative result of a guest, with the call that may be why.
+func (i *instance) failed(n int64) string {
+	var why []string
 	if n < 0 && n >= int64(abi.ErrConflict) {
-		return fmt.Sprintf("%d (%v)", n, abi.Errno(n))
+		why = append(why, abi.Errno(n).Error())
 	}
-	return fmt.Sprint(n)
+	if denied := i.lastDenied(); denied != "" {
+		why = append(why, denied)
+	}
+	if len(why) == 0 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d (%s)", n, strings.Join(why, "; "))
 }
 
 // begin starts the clock of a call about hook, which is nil for none.
@@ -245,7 +254,7 @@ func (i *instance) verdict(h *pipeline.Hook, r int32) (mail.Verdict, error) {
 	}
 	switch v := mail.Verdict(r); {
 	case r < 0:
-		return mail.Continue, &Fault{Stage: i.stage.name, Cause: CauseError, Detail: detail("pr_on returned "+number(int64(r)), i.out.tail())}
+		return mail.Continue, &Fault{Stage: i.stage.name, Cause: CauseError, Detail: detail("pr_on returned "+i.failed(int64(r)), i.out.tail())}
 	case !h.Phase().Allowed(v):
 		return mail.Continue, &Fault{Stage: i.stage.name, Cause: CauseVerdict, Detail: fmt.Sprintf("verdict %v in phase %v", v, h.Phase())}
 	default:

@@ -323,21 +323,18 @@ func TestWhatPrInitLoggedIsInTheError(t *testing.T) {
 	}
 }
 
-// TestStrictImports: what is imported and not granted is an error or a warning,
-// which name it.
+// TestStrictImports: what is imported and not granted is an error, or told with
+// the grant that is missing.
 func TestStrictImports(t *testing.T) {
-	logger, sink := newLog(hclog.Warn)
-	m := load(t, newHost(t, Options{Logger: logger}), "guests/fields.wasm")
-	const what = "hdr_find (read headers), hdr_get (read headers)"
+	m := load(t, newHost(t, Options{}), "guests/fields.wasm")
+	const what = "hdr_find, hdr_get (read headers)"
 	if _, err := m.NewStage(context.Background(), StageOptions{Name: "s", Strict: true}); err == nil || !strings.Contains(err.Error(), "it imports "+what+", and is not granted that") {
 		t.Errorf("strict: %v", err)
 	}
-	newTestStage(t, m, StageOptions{})
-	if !strings.Contains(sink.String(), what) {
-		t.Errorf("no warning: %s", sink)
+	if functions, grant := newTestStage(t, m, StageOptions{}).Denied(); functions != what || grant != "grant {\n  read = [\"headers\"]\n}" {
+		t.Errorf("denied are %q; write %s", functions, grant)
 	}
-	newTestStage(t, m, StageOptions{Strict: true, Grant: everything()})
-	if n := strings.Count(sink.String(), "\n"); n != 1 {
-		t.Errorf("%d warnings: %s", n, sink)
+	if functions, _ := newTestStage(t, m, StageOptions{Strict: true, Grant: everything()}).Denied(); functions != "" {
+		t.Errorf("denied with everything granted: %s", functions)
 	}
 }

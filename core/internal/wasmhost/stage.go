@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,7 +61,8 @@ type Stage struct {
 	wantedHosts []string // by the manifest; nil without one
 	wantedHops  []string // the same of next_hops
 	logger      hclog.Logger
-	asked       mail.PhaseSet // by pr_init, the same in every instance
+	asked       mail.PhaseSet // by pr_init, the same in every instance; of a command none
+	wanted      mail.PhaseSet // the same, or what the command's manifest names
 	phases      mail.PhaseSet // that it is called in
 	pool        *pool
 	live        atomic.Int64
@@ -175,20 +175,29 @@ func (i *instance) setHop(idx int, hop string) error {
 	return fmt.Errorf("next hop %q: %w; it is not among the granted next_hops", hop, abi.ErrDenied)
 }
 
-// checkImports says which host functions are imported and not granted: a call
-// would be denied. SDKs import more than a plugin uses, so it is an error only
-// when the operator wants it so.
+// checkImports refuses a module that imports host functions which it is not
+// granted, when the operator wants that. SDKs import more than a plugin uses, so
+// it is no error otherwise.
 func (s *Stage) checkImports(strict bool) error {
-	beyond := s.host.imports.beyond(s.code.manifest.Imports, s.powers)
-	switch list := strings.Join(beyond, ", "); {
-	case len(beyond) == 0:
-		return nil
-	case strict:
-		return fmt.Errorf("it imports %s, and is not granted that; grant it, build the plugin without, or take strict_imports out", list)
-	default:
-		s.logger.Warn("plugin imports functions that it is not granted, and will be denied", "functions", list)
-		return nil
+	if beyond := s.host.imports.beyond(s.code.manifest.Imports, s.powers); strict && len(beyond) > 0 {
+		return fmt.Errorf("it imports %s, and is not granted that; grant it, build the plugin without, or take strict_imports out", inWords(beyond))
 	}
+	return nil
+}
+
+// Denied says which host functions the module imports and is not granted, each
+// call of which is denied, and the grant block that would open them; both are
+// empty when there are none. A module with a manifest has said what it needs,
+// and was granted that: what else its SDK imports does not matter.
+func (s *Stage) Denied() (functions, grant string) {
+	if s.code.manifest.Present {
+		return "", ""
+	}
+	beyond := s.host.imports.beyond(s.code.manifest.Imports, s.powers)
+	if len(beyond) == 0 {
+		return "", ""
+	}
+	return inWords(beyond), blockFor(beyond)
 }
 
 // subscribe takes the phases that the first instance asked for, narrowed to
@@ -207,7 +216,7 @@ func (s *Stage) subscribe(phases, allowed mail.PhaseSet) error {
 	if extra := phases &^ declared; s.code.manifest.Present && extra != 0 {
 		return fmt.Errorf("pr_init asks for the phases %s, which its manifest does not name; name them there", phaseNames(extra))
 	}
-	s.asked, s.phases = phases, phases
+	s.asked, s.wanted, s.phases = phases, phases, phases
 	if allowed != 0 {
 		s.phases &= allowed
 	}
@@ -233,6 +242,9 @@ func (s *Stage) checkLasting() error {
 
 // Phases implements pipeline.Stage.
 func (s *Stage) Phases() mail.PhaseSet { return s.phases }
+
+// Asked returns the phases that its plugin wants to be called in, allowed or not.
+func (s *Stage) Asked() mail.PhaseSet { return s.wanted }
 
 // Name returns the stage's name in pipeline.hcl.
 func (s *Stage) Name() string { return s.name }
