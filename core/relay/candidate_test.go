@@ -132,7 +132,7 @@ func TestShadowPromotedAndRolledBack(t *testing.T) {
 	if got := c.send("casino"); got != "live" {
 		t.Errorf("a shadow refused: %s", got)
 	}
-	if s := c.state(); s.State != "live" || s.Compared != 2 || s.Differed != 2 || s.Failed != 0 {
+	if s := c.state(); s.State != "live" || s.Calls != 2 || *s.Differed != 2 || s.Failed != 0 {
 		t.Errorf("state %+v", s)
 	}
 	ds, err := c.r.StageDifferences("tag")
@@ -155,11 +155,11 @@ func TestShadowPromotedAndRolledBack(t *testing.T) {
 		t.Errorf("promoted, after a restart: %s", got)
 	}
 	c.do(c.r.RollBackStage)
-	if got := c.send("hello"); got != "live" || c.state().Compared != 0 {
+	if got := c.send("hello"); got != "live" || c.state().Calls != 0 {
 		t.Errorf("rolled back: %s, %+v", got, c.state())
 	}
 	c.do(c.r.ResetStage)
-	if got := c.send("hello"); got != "live" || c.state().Compared != 1 {
+	if got := c.send("hello"); got != "live" || c.state().Calls != 1 {
 		t.Errorf("reset: %s, %+v", got, c.state())
 	}
 }
@@ -184,7 +184,7 @@ func TestCanaryThatFailsLosesNothing(t *testing.T) {
 	if got := c.send("hello"); got != "live" {
 		t.Errorf("behind a failing canary: %s", got)
 	}
-	if s := c.state(); s.Compared != 1 || s.Failed != 1 {
+	if s := c.state(); s.Calls != 1 || s.Failed != 1 {
 		t.Errorf("state %+v", s)
 	}
 }

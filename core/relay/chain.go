@@ -77,7 +77,7 @@ func (c comparer) Compared(x *pipeline.Comparison) {
 	failed := x.Candidate.Err != nil
 	differences := x.Differences()
 	if c.told != nil {
-		c.told(x, resultOf(failed, differences), slices.Clone(differences))
+		c.told(x, resultOf(x.Mode, failed, differences), slices.Clone(differences))
 	}
 	if len(differences) == 0 {
 		r.note(nil, failed)
@@ -89,11 +89,14 @@ func (c comparer) Compared(x *pipeline.Comparison) {
 	}, failed)
 }
 
-// resultOf says how a candidate did, as metrics and logs spell it.
-func resultOf(failed bool, differences []string) string {
+// resultOf says how a candidate did, as metrics and logs spell it. A canary is
+// called in place of its stage: there is nothing that it could be the same as.
+func resultOf(m pipeline.Mode, failed bool, differences []string) string {
 	switch {
 	case failed:
 		return "failed"
+	case m == pipeline.Canary:
+		return "called"
 	case len(differences) > 0:
 		return "differs"
 	}
@@ -108,9 +111,7 @@ func decided(t *pipeline.Trial) control.Decided {
 		return control.Decided{}
 	}
 	d := control.Decided{Verdict: t.Verdict.String()}
-	if t.Reply != nil {
-		d.Reply = t.Reply.Line()
-	}
+	d.Reply = t.Says()
 	return d
 }
 

@@ -68,7 +68,7 @@ func (o stageObserver) StageDone(e *mail.Envelope, stage string, p mail.Phase, v
 // `postroad stage diff`.
 func (o stageObserver) compared(x *pipeline.Comparison, result string, differences []string) {
 	o.r.metrics.CandidateDone(x.Stage, string(x.Mode), result)
-	if result == "same" {
+	if result == "same" || result == "called" {
 		return
 	}
 	kv := []any{"id", x.ID, "pipeline", x.Pipeline, "stage", x.Stage, "mode", x.Mode, "phase", x.Phase, "candidate", x.Candidate.Code}

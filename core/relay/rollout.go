@@ -32,7 +32,7 @@ type rollout struct {
 	hash  string
 	state atomic.Pointer[string]
 
-	compared, differed, failed atomic.Int64
+	calls, differed, failed atomic.Int64
 
 	mu   sync.Mutex
 	last []control.Difference // the latest, the oldest first
@@ -50,9 +50,10 @@ func newRollout(key, hash, state string) *rollout {
 // Mode returns the state: live, promoted or off.
 func (r *rollout) Mode() string { return *r.state.Load() }
 
-// note counts one call of the candidate; nil means that both decided alike.
+// note counts one call of the candidate; nil means that there is nothing to tell:
+// a shadow decided as the stage did, or a canary did not fail.
 func (r *rollout) note(d *control.Difference, failed bool) {
-	r.compared.Add(1)
+	r.calls.Add(1)
 	if failed {
 		r.failed.Add(1)
 	}

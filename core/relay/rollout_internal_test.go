@@ -16,6 +16,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/clock"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/control"
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
 )
 
 // withCandidate is a configuration with one stage that has a candidate.
@@ -109,6 +110,26 @@ func TestOverridesAreReplacedWhole(t *testing.T) {
 	}
 }
 
+// A canary that did the opposite of its stage was counted as the same.
+func TestACanaryIsNotCalledTheSame(t *testing.T) {
+	for _, k := range []struct {
+		mode        pipeline.Mode
+		failed      bool
+		differences []string
+		want        string
+	}{
+		{pipeline.Shadow, false, nil, "same"},
+		{pipeline.Shadow, false, []string{"continue -> reject"}, "differs"},
+		{pipeline.Shadow, true, []string{"candidate failed: x"}, "failed"},
+		{pipeline.Canary, false, nil, "called"},
+		{pipeline.Canary, true, []string{"candidate failed: x"}, "failed"},
+	} {
+		if got := resultOf(k.mode, k.failed, k.differences); got != k.want {
+			t.Errorf("%s, %v, %q: %s", k.mode, k.failed, k.differences, got)
+		}
+	}
+}
+
 func TestDifferencesAreBounded(t *testing.T) {
 	r := newRollout("in/s", "1", stateLive)
 	long := strings.Repeat("ö", 1<<20)
@@ -128,8 +149,8 @@ func TestDifferencesAreBounded(t *testing.T) {
 	if len(d.Live.Reply) > maxDifferenceText+3 || len(d.Edits) != maxDifferenceEdits+1 || len(d.Edits[0]) > maxDifferenceText+3 || d.Edits[maxDifferenceEdits] != "and 980 more" {
 		t.Errorf("%d octets of reply, %d edits", len(d.Live.Reply), len(d.Edits))
 	}
-	if r.compared.Load() != 301 || r.differed.Load() != 300 || r.failed.Load() != 150 {
-		t.Errorf("counted %d, %d, %d", r.compared.Load(), r.differed.Load(), r.failed.Load())
+	if r.calls.Load() != 301 || r.differed.Load() != 300 || r.failed.Load() != 150 {
+		t.Errorf("counted %d, %d, %d", r.calls.Load(), r.differed.Load(), r.failed.Load())
 	}
 	if len(edits) != 1000 {
 		t.Error("the caller's edits changed")
@@ -160,8 +181,8 @@ func TestRolloutsAreSafeForManyGoroutines(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if rs.running("in/s") != r || r.compared.Load() != 800 {
-		t.Errorf("%d compared", r.compared.Load())
+	if rs.running("in/s") != r || r.calls.Load() != 800 {
+		t.Errorf("%d calls", r.calls.Load())
 	}
 	if on := openedRollouts(t, rs.file, c).running("in/s").Mode(); on != r.Mode() {
 		t.Errorf("in memory the stage is %s, on disk %s", r.Mode(), on)

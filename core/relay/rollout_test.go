@@ -116,7 +116,7 @@ func TestACanaryThatFailsCostsNothing(t *testing.T) {
 	if !g.submit() || g.old.calls.Load() != 0 || g.next.calls.Load() != 2 { // once as canary, once as the stage "spare"
 		t.Errorf("called %d and %d times", g.old.calls.Load(), g.next.calls.Load())
 	}
-	if s := g.state(); s.Compared != 1 || s.Differed != 0 || s.Failed != 0 || s.Mode != "canary" || s.CandidateCode != "native:next" {
+	if s := g.state(); s.Calls != 1 || s.Differed != nil || s.Failed != 0 || s.Mode != "canary" || s.CandidateCode != "native:next" {
 		t.Errorf("%+v", s)
 	}
 	g.next.fails.Store(true)
@@ -124,7 +124,7 @@ func TestACanaryThatFailsCostsNothing(t *testing.T) {
 	if g.old.calls.Load() != 1 {
 		t.Errorf("the stage was called %d times for its failed canary", g.old.calls.Load())
 	}
-	if s := g.state(); s.Compared != 2 || s.Failed != 1 {
+	if s := g.state(); s.Calls != 2 || s.Failed != 1 {
 		t.Errorf("%+v", s)
 	}
 	ds, err := g.StageDifferences("tag")
@@ -135,7 +135,7 @@ func TestACanaryThatFailsCostsNothing(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	g.submit()
-	if s := g.state(); s.Compared != 2 || g.old.calls.Load() != 2 {
+	if s := g.state(); s.Calls != 2 || g.old.calls.Load() != 2 {
 		t.Errorf("rolled back: %+v, the stage was called %d times", s, g.old.calls.Load())
 	}
 }

@@ -10,13 +10,14 @@ import (
 
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/control"
+	"github.com/postroad-mail/postroad/core/internal/pipeline"
 )
 
 // StageState is one stage of a running relay, with its candidate.
 type StageState = control.StageState
 
-// StageDifference is one message that a stage and its candidate decided
-// differently.
+// StageDifference is one message that a stage and its shadow decided differently,
+// or on which its candidate failed.
 type StageDifference = control.Difference
 
 // Stages returns all stages in the order of pipeline.hcl.
@@ -33,16 +34,19 @@ func (r *Relay) Stages() []StageState {
 	return out
 }
 
-func (g *generation) stageState(pipeline string, s *config.Stage) StageState {
-	st := StageState{Pipeline: pipeline, Stage: s.Name, Plugin: s.Plugin, Code: g.codeOf(s.Plugin), Signer: g.signerOf(s.Plugin), State: stateLive}
+func (g *generation) stageState(in string, s *config.Stage) StageState {
+	st := StageState{Pipeline: in, Stage: s.Name, Plugin: s.Plugin, Code: g.codeOf(s.Plugin), Signer: g.signerOf(s.Plugin), State: stateLive}
 	if s.Candidate == nil {
 		return st
 	}
 	st.Candidate, st.CandidateCode, st.Mode = s.Candidate.Plugin, g.codeOf(s.Candidate.Plugin), s.Candidate.Mode
 	st.CandidateSigner = g.signerOf(s.Candidate.Plugin)
-	if r := g.rollouts[stageKey(pipeline, s.Name)]; r != nil {
+	if r := g.rollouts[stageKey(in, s.Name)]; r != nil {
 		st.State = r.Mode()
-		st.Compared, st.Differed, st.Failed = r.compared.Load(), r.differed.Load(), r.failed.Load()
+		st.Calls, st.Failed = r.calls.Load(), r.failed.Load()
+		if differed := r.differed.Load(); s.Candidate.Mode == string(pipeline.Shadow) {
+			st.Differed = &differed
+		}
 	}
 	return st
 }
@@ -102,8 +106,8 @@ func (r *Relay) setStage(name, state string) (StageState, error) {
 	return r.findStage(stageKey(s.Pipeline, s.Stage))
 }
 
-// StageDifferences returns the latest messages that a stage and its candidate
-// decided differently, the oldest first; at most 100. They are kept in memory.
+// StageDifferences returns the latest messages that a stage and its shadow decided
+// differently, or on which its candidate failed, the oldest first; at most 100. They are kept in memory.
 func (r *Relay) StageDifferences(name string) ([]StageDifference, error) {
 	s, err := r.findStage(name)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -18,7 +19,7 @@ type stageCmd struct {
 	Promote  stagePromoteCmd  `cmd:"" help:"Let the candidate of a stage take its place."`
 	Rollback stageRollbackCmd `cmd:"" help:"Switch the candidate of a stage off: the stage decides alone, as before."`
 	Reset    stageResetCmd    `cmd:"" help:"Undo promote or rollback: the candidate does what pipeline.hcl says."`
-	Diff     stageDiffCmd     `cmd:"" help:"Show messages that a stage and its candidate decided differently."`
+	Diff     stageDiffCmd     `cmd:"" help:"Show messages that a stage and its shadow decided differently, or on which its candidate failed."`
 }
 
 type stageListCmd struct{}
@@ -45,7 +46,7 @@ func printStages(out io.Writer, stages []control.StageState) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "PIPELINE\tSTAGE\tPLUGIN\tCODE\tCANDIDATE\tCODE\tMODE\tSTATE\tCOMPARED\tDIFFERED\tFAILED")
+	fmt.Fprintln(w, "PIPELINE\tSTAGE\tPLUGIN\tCODE\tCANDIDATE\tCODE\tMODE\tSTATE\tCALLS\tDIFFERED\tFAILED")
 	for _, st := range stages {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", st.Pipeline, st.Stage, st.Plugin, codeColumn(st.Code, st.Signer), candidateColumns(st))
 	}
@@ -56,7 +57,11 @@ func candidateColumns(st control.StageState) string {
 	if st.Candidate == "" {
 		return "-\t-\t-\t" + st.State + "\t-\t-\t-"
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%d\t%d", st.Candidate, codeColumn(st.CandidateCode, st.CandidateSigner), st.Mode, st.State, st.Compared, st.Differed, st.Failed)
+	differed := "-" // a canary is not compared
+	if st.Differed != nil {
+		differed = strconv.FormatInt(*st.Differed, 10)
+	}
+	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s\t%d", st.Candidate, codeColumn(st.CandidateCode, st.CandidateSigner), st.Mode, st.State, st.Calls, differed, st.Failed)
 }
 
 // codeColumn is the code, with the key that signed it.
@@ -140,12 +145,30 @@ func (k stageDiffCmd) Run(c *cli, s streams) error {
 	if c.JSON {
 		return printJSON(s.out, ds)
 	}
-	printDifferences(s.out, ds)
+	stages, err := client.Stages(context.Background())
+	if err != nil {
+		return err
+	}
+	printDifferences(s.out, k.of(stages), ds)
 	return nil
 }
 
-func printDifferences(w io.Writer, ds []control.Difference) {
-	if len(ds) == 0 {
+// of returns the stage of that name, which is there.
+func (k stageName) of(stages []control.StageState) control.StageState {
+	for _, st := range stages {
+		if st.Stage == k.Stage || st.Pipeline+"/"+st.Stage == k.Stage {
+			return st
+		}
+	}
+	return control.StageState{}
+}
+
+func printDifferences(w io.Writer, st control.StageState, ds []control.Difference) {
+	switch {
+	case st.Mode == "canary":
+		fmt.Fprintf(w, "%s/%s: a canary is called in place of the stage and is not compared; %s, %d failed. For a comparison set mode = \"shadow\"\n",
+			st.Pipeline, st.Stage, counted(st.Calls, "call"), st.Failed)
+	case len(ds) == 0:
 		fmt.Fprintln(w, "No difference has been seen since the stage was loaded.")
 	}
 	for _, d := range ds {
@@ -170,6 +193,14 @@ func printDecided(w io.Writer, who string, d control.Decided) {
 		text = "not called"
 	}
 	fmt.Fprintf(w, "  %-9s  %s\n", who, oneLine(text))
+}
+
+// counted is a number of things.
+func counted(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func oneLine(s string) string { return strings.ReplaceAll(harmless(s), "\n", " ") }

@@ -135,7 +135,7 @@ func TestACandidateFromShadowToStageAndBack(t *testing.T) {
 	counts := func() (compared, differed, failed int64) {
 		t.Helper()
 		s := stages(t, file)[1]
-		return s.Compared, s.Differed, s.Failed
+		return s.Calls, *s.Differed, s.Failed
 	}
 
 	if reply := send(); reply != "250" {
@@ -249,7 +249,7 @@ func TestStageCommandsNeedARunningRelay(t *testing.T) {
 // What guests write cannot take over the terminal.
 func TestDifferencesArePrintedHarmlessly(t *testing.T) {
 	var out bytes.Buffer
-	printDifferences(&out, []control.Difference{{
+	printDifferences(&out, control.StageState{Mode: "shadow"}, []control.Difference{{
 		At: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), ID: "01A", Phase: "message", Mode: "shadow",
 		Live:      control.Decided{Verdict: "continue"},
 		Candidate: control.Decided{Verdict: "reject", Reply: "550 5.7.1 no\a"},

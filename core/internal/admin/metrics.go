@@ -54,7 +54,7 @@ func NewMetrics() *Metrics {
 	m.outcomes = m.counter("postroad_deliveries_total", "Recipients settled by an attempt, by status.", "route", "status")
 	m.attempts = m.counter("postroad_delivery_attempts_total", "Delivery attempts: one transaction with one next hop.", "route")
 	m.faults = m.counter("postroad_faults_total", "Faults on our side that were contained, by room.", "room")
-	m.candidates = m.counter("postroad_candidate_calls_total", "Calls of stages' candidates, by what they did beside the live stage: same, differs, failed.", "stage", "mode", "result")
+	m.candidates = m.counter("postroad_candidate_calls_total", "Calls of stages' candidates, by result: of a shadow same or differs, of a canary called, of both failed.", "stage", "mode", "result")
 	m.fuel = m.counter("postroad_plugin_fuel_total", "Units of fuel that plugins have burnt.", "stage")
 	m.instances = m.gauge("postroad_plugin_instances", "Instances of plugins that live now, those of draining generations and candidates with them.", "stage")
 	m.memory = m.gauge("postroad_plugin_memory_bytes", "Linear memory of the instance that was called last.", "stage")

@@ -29,7 +29,7 @@ func (f *fake) Act(_ context.Context, a Action) (int, error) {
 }
 
 func (f *fake) Stages(context.Context) ([]StageState, error) {
-	return []StageState{{Pipeline: "in", Stage: "filter", State: "live", Compared: 7}}, nil
+	return []StageState{{Pipeline: "in", Stage: "filter", State: "live", Calls: 7}}, nil
 }
 func (f *fake) SetStage(_ context.Context, a StageAction) (StageState, error) {
 	return StageState{Stage: a.Stage, State: a.Verb}, nil
@@ -70,7 +70,7 @@ func TestClientAndServer(t *testing.T) {
 	if n, err := c.Act(ctx, Action{Verb: "drop", IDs: []string{"1", "2"}}); err != nil || n != 2 || f.did[0].Verb != "drop" {
 		t.Errorf("act %d, %v", n, err)
 	}
-	if ss, err := c.Stages(ctx); err != nil || len(ss) != 1 || ss[0].Compared != 7 {
+	if ss, err := c.Stages(ctx); err != nil || len(ss) != 1 || ss[0].Calls != 7 {
 		t.Errorf("stages %+v, %v", ss, err)
 	}
 	if st, err := c.SetStage(ctx, StageAction{Verb: "promote", Stage: "in/filter"}); err != nil || st.Stage != "in/filter" || st.State != "promote" {

@@ -16,8 +16,8 @@ type StageState struct {
 	CandidateSigner string `json:",omitempty"`
 	Mode            string `json:",omitempty"` // shadow or canary, as pipeline.hcl says
 	State           string // live: as pipeline.hcl says; promoted: the candidate is called; off: it is not
-	Compared        int64  // calls of the candidate since this state of the block was loaded
-	Differed        int64  // those that decided differently
+	Calls           int64  // of the candidate since this state of the block was loaded
+	Differed        *int64 `json:",omitempty"` // of a shadow: those that decided differently; a canary is not compared
 	Failed          int64  // those that failed
 }
 
@@ -27,8 +27,8 @@ type StageAction struct {
 	Stage string // "pipeline/stage", or the stage's name where it is unique
 }
 
-// Difference is a call in which a stage and its candidate decided differently,
-// or the candidate failed.
+// Difference is a call in which a stage and its shadow decided differently, or
+// the candidate failed.
 type Difference struct {
 	At        time.Time
 	ID        string // of the message; empty before there is one

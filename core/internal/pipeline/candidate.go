@@ -277,9 +277,21 @@ func (t *Trial) says() string {
 	case t.Err != nil:
 		return "failed: " + t.Err.Error()
 	case t.Reply != nil:
-		return t.Verdict.String() + " " + t.Reply.Line()
+		return t.Verdict.String() + " " + t.Says()
 	}
 	return t.Verdict.String()
+}
+
+// Says is what it said with its verdict: the reply, or the reason of a verdict
+// that the client is told nothing of.
+func (t *Trial) Says() string {
+	switch {
+	case t.Reply == nil:
+		return ""
+	case t.Verdict == mail.Quarantine || t.Verdict == mail.Defer:
+		return t.Reply.Text
+	}
+	return t.Reply.Line()
 }
 
 // editsDiffer lists the edits that only one of the two made.

@@ -333,3 +333,18 @@ func TestFaultOfASplitCandidateLeavesTheRecipients(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// "quarantine: 550 5.7.1 …" was shown of mail that was answered with 250.
+func TestAReasonIsNotShownAsAReply(t *testing.T) {
+	reply := &mail.Reply{Code: 550, Enhanced: mail.Enhanced{5, 7, 1}, Text: "the sender asked for it"}
+	for v, want := range map[mail.Verdict]string{
+		mail.Quarantine: "the sender asked for it", mail.Defer: "the sender asked for it", mail.Reject: "550 5.7.1 the sender asked for it",
+	} {
+		if got := (&Trial{Verdict: v, Reply: reply}).Says(); got != want {
+			t.Errorf("%v: %q, want %q", v, got, want)
+		}
+	}
+	if got := (&Trial{}).Says(); got != "" {
+		t.Errorf("without a reply: %q", got)
+	}
+}

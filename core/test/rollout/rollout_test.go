@@ -155,7 +155,7 @@ func share(s *shop, t *testing.T, d *datadriven.TestData) (string, error) {
 		return fmt.Sprintf("the canary got %d of %d sessions\n", refused, n), nil
 	}
 	after, err := s.stage("in/filter")
-	if got := after.Compared - before.Compared; err != nil || got != int64(2*refused) {
+	if got := after.Calls - before.Calls; err != nil || got != int64(2*refused) {
 		return fmt.Sprintf("%d messages were refused, and %d are counted\n", 2*refused, got), err
 	}
 	return fmt.Sprintf("about %d%% of the sessions, each message counted once\n", percent), nil
