@@ -152,7 +152,7 @@ func (o operator) recipient(e *engine, q *queue.Queued, i int) mail.QueueRecipie
 	out := mail.QueueRecipient{Address: rc.Address, Status: st.Status.String(), NextHop: rc.NextHop, Attempts: st.Attempts,
 		Route: o.r.gen.Load().routing.routeOf(*rc)}
 	if st.Last.Reply.Code != 0 {
-		out.Last = st.Last.Reply.Line()
+		out.Last = delivery.Why(st.Last)
 		if st.Last.NextHop != "" {
 			out.Last = st.Last.NextHop + ": " + out.Last
 		}

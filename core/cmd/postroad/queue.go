@@ -169,7 +169,7 @@ func printMessage(w io.Writer, m mail.QueueEntry) {
 		fmt.Fprintf(w, "score %s by stage %s: %s\n", harmless(s.Symbol), s.Stage, points(s.Milli))
 	}
 	for _, r := range m.Recipients {
-		fmt.Fprintf(w, "recipient %s: %s, route %s, %d attempts\n", r.Address.Path(), r.Status, r.Route, r.Attempts)
+		fmt.Fprintf(w, "recipient %s: %s, route %s, %s\n", r.Address.Path(), r.Status, r.Route, counted(int64(r.Attempts), "attempt"))
 		if r.Last != "" {
 			fmt.Fprintf(w, "  last attempt: %s\n", r.Last)
 		}

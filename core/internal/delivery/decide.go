@@ -124,7 +124,7 @@ func waiting(st State) string {
 	if st.Attempts == 0 {
 		return "not due yet"
 	}
-	return fmt.Sprintf("attempt %d: %s", st.Attempts, st.Last.Reply.Line())
+	return fmt.Sprintf("attempt %d: %s", st.Attempts, Why(st.Last))
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

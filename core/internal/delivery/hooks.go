@@ -118,7 +118,7 @@ func facts(k hopKey, m Message, rcpts []int) Facts {
 		st := m.State(r)
 		f.Attempt = max(f.Attempt, st.Attempts+1)
 		if st.Attempts > 0 {
-			f.Last[r] = st.Last
+			f.Last[r] = public(st.Last)
 		}
 	}
 	return f

@@ -74,8 +74,8 @@ func hookRig(t *testing.T, phase mail.Phase, do func(env *mail.Envelope, f Facts
 // has been made; all that was leased and opened is given back, as each rig looks.
 func TestABugInTheStagesLosesNothing(t *testing.T) {
 	for phase, want := range map[mail.Phase]string{
-		mail.PhaseRoute:      "bug ends\nbug/0 deferred: 451 4.3.0 local error, try again later\nbug/1 deferred: 451 4.3.0 local error, try again later\nfine ends\nfine/0 delivered: 250 2.0.0 ok\n",
-		mail.PhasePredeliver: "bug ends\nbug/0 deferred: 451 4.3.0 local error, try again later\nbug/1 deferred: 451 4.3.0 local error, try again later\nfine ends\nfine/0 delivered: 250 2.0.0 ok\n",
+		mail.PhaseRoute:      "bug ends\nbug/0 deferred: 451 4.3.0 local error, try again later; cause: panic while stages were asked\nbug/1 deferred: 451 4.3.0 local error, try again later; cause: panic while stages were asked\nfine ends\nfine/0 delivered: 250 2.0.0 ok\n",
+		mail.PhasePredeliver: "bug ends\nbug/0 deferred: 451 4.3.0 local error, try again later; cause: panic while stages were asked\nbug/1 deferred: 451 4.3.0 local error, try again later; cause: panic while stages were asked\nfine ends\nfine/0 delivered: 250 2.0.0 ok\n",
 		mail.PhaseResult:     "bug ends\nbug/0 delivered: 250 2.0.0 ok\nbug/1 failed: 550 5.1.1 no such user\nbug: report to <s@example.net> on [1] with 16 octets of header\nfine ends\nfine/0 delivered: 250 2.0.0 ok\n",
 		mail.PhaseBounce:     "bug ends\nbug/0 delivered: 250 2.0.0 ok\nbug/1 failed: 550 5.1.1 no such user\nbug: report to <s@example.net> on [1] with 16 octets of header\nfine ends\nfine/0 delivered: 250 2.0.0 ok\n",
 	} {

@@ -130,7 +130,7 @@ func (s *Scheduler) conclude(now time.Time, m Message, rcpt int, d Decision) {
 	st := m.State(rcpt)
 	switch d.Action {
 	case Expire:
-		s.settle(m, d.key.route, 0, expired(rcpt, st.Attempts, st.Last))
+		s.settle(m, d.key.route, 0, expired(rcpt, st.Attempts, public(st.Last)))
 	case NoRoute:
 		s.settle(m, d.key.route, 0, mail.Outcome{Recipient: rcpt, Reply: mail.Reply{
 			Code: 451, Enhanced: mail.Enhanced{4, 3, 5}, Text: d.Reason}})

@@ -381,7 +381,9 @@ func (s *Scheduler) batches(items []item) []*batch {
 
 func (b *batch) add(it item) {
 	b.items = append(b.items, it)
-	b.result.Outcomes = append(b.result.Outcomes, it.settled)
+	done := it.settled
+	done.Outcome = kept(done.Outcome)
+	b.result.Outcomes = append(b.result.Outcomes, done)
 	if it.report {
 		b.failed = append(b.failed, it.told())
 	}

@@ -205,14 +205,14 @@ func (s *Breakers) Keep(names map[string]bool) {
 }
 
 // brokenError is the failure of a stage that was not called.
-type brokenError struct{ stage string }
+type brokenError struct{}
 
-func (e brokenError) Error() string {
-	return "stage " + e.stage + " failed too often and is not called until a probe succeeds"
+func (brokenError) Error() string {
+	return "it failed too often and is not called until a probe succeeds"
 }
 
 // FaultCause implements Faulter.
-func (e brokenError) FaultCause() string { return "breaker" }
+func (brokenError) FaultCause() string { return "breaker" }
 
 // CauseOf returns the cause of a stage's failure as metrics and logs spell it:
 // "error" when it does not tell, nothing when there is none.

@@ -297,7 +297,7 @@ func TestPoisonMailIsQuarantinedAtTheThirdAttempt(t *testing.T) {
 		tx := f.begin(p, "r@b.test")
 		h := mail.ParseHeader([]byte("Received: by us " + received + "\r\nSubject: " + subject + "\r\n\r\n"))
 		r := tx.Message(context.Background(), h, mail.BytesBody("body\r\n"), 0, MixedTempfail)
-		if len(r.Messages) > 0 && !strings.Contains(r.Messages[0].Hold.Reason, "s failed 3 times on this message: it trapped") {
+		if len(r.Messages) > 0 && !strings.Contains(r.Messages[0].Hold.Reason, "failed 3 times on this message: it trapped") {
 			t.Errorf("reason %q", r.Messages[0].Hold.Reason)
 		}
 		return outline(r)

@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -118,7 +119,7 @@ func (p *Pipeline) attempt(ctx context.Context, s *Step, h *Hook) (mail.Verdict,
 		return mail.Continue, nil
 	}
 	if s.Breaker != nil && !s.Breaker.in(h.phase).allow(p.o.Now()) {
-		return mail.Continue, brokenError{s.Name}
+		return mail.Continue, brokenError{}
 	}
 	return p.safely(ctx, s, h)
 }
@@ -156,6 +157,19 @@ type fate struct {
 	err     error // why it failed
 }
 
+// stageError is the failure of a stage as the cause of a reply.
+type stageError struct {
+	stage string
+	phase mail.Phase
+	err   error
+}
+
+func (e *stageError) Error() string {
+	return fmt.Sprintf("stage %s failed in %v: %v", e.stage, e.phase, e.err)
+}
+
+func (e *stageError) Unwrap() error { return e.err }
+
 func (f fate) refused() bool { return f.verdict == mail.Reject || f.verdict == mail.Tempfail }
 
 // fault is the fate that on_error gives when step s failed in a phase. In
@@ -164,6 +178,7 @@ func (f fate) refused() bool { return f.verdict == mail.Reject || f.verdict == m
 // been made it stays as it was.
 func (s *Step) fault(phase mail.Phase, err error) fate {
 	f := fate{stage: s.Name, failed: true, err: err}
+	err = &stageError{s.Name, phase, err}
 	switch {
 	case s.OnError == OnErrorSkip || phase > mail.PhaseMessage && !in(phase, mail.PhaseRoute, mail.PhasePredeliver):
 		return f

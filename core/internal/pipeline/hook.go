@@ -226,13 +226,13 @@ func (h *Hook) Meta(scope int, key string) (string, bool) {
 // that of the reply.
 func (h *Hook) check(v mail.Verdict) error {
 	if !h.phase.Allowed(v) {
-		return fmt.Errorf("stage %s: %w: %v in phase %v", h.step.Name, errVerdict, v, h.phase)
+		return fmt.Errorf("%w: %v in phase %v", errVerdict, v, h.phase)
 	}
 	if h.reply == nil {
 		return nil
 	}
 	if v == mail.Reject && !h.reply.Permanent() || v == mail.Tempfail && !h.reply.Temporary() {
-		return fmt.Errorf("stage %s: %w: %v with reply %d", h.step.Name, errVerdict, v, h.reply.Code)
+		return fmt.Errorf("%w: %v with reply %d", errVerdict, v, h.reply.Code)
 	}
 	return nil
 }
@@ -263,10 +263,10 @@ func (h *Hook) Drop() { h.drop() }
 // nothing.
 func (h *Hook) commit() error {
 	if err := h.each((*draft).finish); err != nil {
-		return fmt.Errorf("stage %s: write body: %w", h.step.Name, err)
+		return fmt.Errorf("write body: %w", err)
 	}
 	if err := h.effects(); err != nil {
-		return fmt.Errorf("stage %s: commit: %w", h.step.Name, err)
+		return fmt.Errorf("commit: %w", err)
 	}
 	known, held := len(h.b.env.Recipients), h.b.keeps()
 	if len(h.drafts) > 0 {

@@ -173,7 +173,7 @@ var errVerdict = errors.New("verdict is not permitted in this phase")
 func (p *Pipeline) safely(ctx context.Context, s *Step, h *Hook) (v mail.Verdict, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			v, err = mail.Continue, fmt.Errorf("stage %s: panic: %v\n%s", s.Name, r, debug.Stack())
+			v, err = mail.Continue, fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
 	v, err = s.Stage.Run(ctx, h)

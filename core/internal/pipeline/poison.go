@@ -91,7 +91,7 @@ func (f fate) suspicious() bool {
 // poison says why a message is kept aside after n attempts.
 func (f fate) poison(n int) string {
 	why, _, _ := strings.Cut(f.err.Error(), "\n")
-	return fmt.Sprintf("stage %s failed %d times on this message: %s", f.stage, n, why)
+	return fmt.Sprintf("failed %d times on this message: %s", n, why)
 }
 
 // poisoned is what becomes of a queued message that made a stage fail while it

@@ -42,7 +42,7 @@ type State struct {
 	Attempts int          // attempts made
 	Next     time.Time    // due since or at; meaningless once it is settled
 	FirstTry time.Time    // zero before the first attempt; whole seconds
-	Last     mail.Outcome // of the last attempt; Reply.Cause is not kept
+	Last     mail.Outcome // of the last attempt; Reply.Cause is kept as far as delivery has put it into the text
 	Leased   bool         // an attempt is under way
 	Held     bool         // it waits for Release or Retry, for the reason in Last
 }

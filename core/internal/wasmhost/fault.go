@@ -31,12 +31,15 @@ type Fault struct {
 	Detail string // for the log: what the guest was doing; one line, at most 1,000 octets
 }
 
-// Error implements error.
+// Error says what happened; whoever tells of it knows the stage.
 func (f *Fault) Error() string {
-	if f.Detail == "" {
-		return fmt.Sprintf("plugin of stage %s failed: %s", f.Stage, f.Cause)
+	switch {
+	case f.Detail == "":
+		return f.Cause
+	case f.Cause == CauseError:
+		return f.Detail
 	}
-	return fmt.Sprintf("plugin of stage %s failed: %s: %s", f.Stage, f.Cause, f.Detail)
+	return f.Cause + ": " + f.Detail
 }
 
 // FaultCause returns Cause, for rooms that know no plugins.

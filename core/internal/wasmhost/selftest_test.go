@@ -95,8 +95,8 @@ func TestSelfTestThatFails(t *testing.T) {
 	logger, sink := newLog(hclog.Trace)
 	h := newHost(t, Options{Logger: logger})
 	for name, want := range map[string]string{
-		"hostile/trap.wasm": `its self-test "x", message 1: the plugin failed: plugin of stage s failed: trap`,
-		"hostile/loop.wasm": `its self-test "x", message 1: the plugin failed: plugin of stage s failed: fuel`,
+		"hostile/trap.wasm": `its self-test "x", message 1: the plugin failed: trap`,
+		"hostile/loop.wasm": `its self-test "x", message 1: the plugin failed: fuel`,
 	} {
 		m, err := loadTested(t, h, readWasm(t, name), `[{"about":"x","runs":[{"expect":{"calls":[]}}]}]`)
 		if err != nil {

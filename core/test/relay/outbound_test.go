@@ -113,7 +113,7 @@ func TestVerdictsOfDelivery(t *testing.T) {
 			"queue: held, b@far.test queued after 1: SINK: 451 4.7.1 held by stage test: look at it; last reply: 550 5.1.1 no such user"},
 		{"bounce continue", mail.PhaseBounce, refuse, says(mail.Continue, 0, ""), report},
 		{"bounce discard", mail.PhaseBounce, refuse, says(mail.Discard, 0, ""), ""},
-		{"not permitted", mail.PhaseRoute, nil, says(mail.Quarantine, 0, ""), "queue: deferred, b@far.test queued after 1: 451 4.3.0 local error, try again later"},
+		{"not permitted", mail.PhaseRoute, nil, says(mail.Quarantine, 0, ""), "queue: deferred, b@far.test queued after 1: stage test failed in route: verdict is not permitted in this phase: quarantine in phase route"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newRig(t, outgoing("", ""), inPhases(c.do.sent(), c.phase))
@@ -132,7 +132,7 @@ func TestVerdictsOfDelivery(t *testing.T) {
 // all where the decision has been made.
 func TestFaultsOfDeliveryLoseNothing(t *testing.T) {
 	const arrived = "sink: <a@here.test> to <b@far.test>: hello"
-	const retried = "queue: deferred, b@far.test queued after 1: 451 4.3.0 local error, try again later"
+	const retried = "queue: deferred, b@far.test queued after 1: stage test failed in "
 	const held = "queue: held, b@far.test queued after 0: 451 4.7.1 held by stage test: stage test failed"
 	fails := func(mail.Phase, int, relay.Message) (mail.Verdict, error) { return mail.Continue, errors.New("broken") }
 	panics := func(mail.Phase, int, relay.Message) (mail.Verdict, error) { panic("a bug") }
@@ -142,12 +142,12 @@ func TestFaultsOfDeliveryLoseNothing(t *testing.T) {
 		do          phaseFunc
 		want        string
 	}{
-		{"route", "", mail.PhaseRoute, fails, retried},
-		{"route panics", "", mail.PhaseRoute, panics, retried},
+		{"route", "", mail.PhaseRoute, fails, retried + "route: broken"},
+		{"route panics", "", mail.PhaseRoute, panics, retried + "route: panic: a bug"},
 		{"route quarantine", `on_error = "quarantine"`, mail.PhaseRoute, fails, held},
 		{"route skip", `on_error = "skip"`, mail.PhaseRoute, fails, arrived},
-		{"predeliver", "", mail.PhasePredeliver, fails, retried},
-		{"predeliver panics", "", mail.PhasePredeliver, panics, retried},
+		{"predeliver", "", mail.PhasePredeliver, fails, retried + "predeliver: broken"},
+		{"predeliver panics", "", mail.PhasePredeliver, panics, retried + "predeliver: panic: a bug"},
 		{"predeliver quarantine", `on_error = "quarantine"`, mail.PhasePredeliver, fails, held},
 		{"result", "", mail.PhaseResult, fails, arrived},
 		{"bounce", "", mail.PhaseBounce, panics, arrived},
