@@ -35,6 +35,14 @@ func (r *Relay) Reload(ctx context.Context) error {
 	return r.swap(ctx, c, code)
 }
 
+// ReloadOrLog is Reload for a signal, for whose error nobody waits: the log has
+// it.
+func (r *Relay) ReloadOrLog(ctx context.Context) {
+	if err := r.Reload(ctx); err != nil {
+		r.log.Error("reload refused, the old configuration stays", "file", configName(r.o), "error", strings.TrimRight(err.Error(), "\n"))
+	}
+}
+
 // swap makes the loaded configuration live.
 func (r *Relay) swap(ctx context.Context, c *config.Config, code *loading) error {
 	r.reloadMu.Lock()

@@ -3,9 +3,11 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"encoding/json"
 	"net"
 	"net/textproto"
 	"path/filepath"
@@ -224,5 +226,29 @@ func TestAStartThatFailsKeepsTheOverrides(t *testing.T) {
 	}
 	if got, err := readOverrides(filepath.Join(dir, "overrides.json")); err != nil || len(got) != 1 {
 		t.Errorf("overrides %v, %v", got, err)
+	}
+}
+
+// A refused reload was raw lines on standard error, between lines of JSON.
+func TestARefusedReloadIsOneEventOfTheLog(t *testing.T) {
+	var out bytes.Buffer
+	o := Options{ConfigFile: "test.hcl", InMemory: true, LogOutput: &out, Config: []byte("admin {\n address = \"\"\n}\nserver {\n log { format = \"json\" }\n}\nrouting {\n rule { route = route.x }\n}\nroute \"x\" {\n discard {}\n}\n")}
+	r, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if r.Info().LogFormat != "json" {
+		t.Errorf("format %q", r.Info().LogFormat)
+	}
+	r.o.Config = []byte("no {")
+	before := out.Len()
+	r.ReloadOrLog(t.Context())
+	var event map[string]any
+	if err := json.Unmarshal(out.Bytes()[before:], &event); err != nil {
+		t.Fatalf("%v: %s", err, out.Bytes()[before:])
+	}
+	if event["@level"] != "error" || event["file"] != "test.hcl" || !strings.Contains(event["error"].(string), "test.hcl:1") {
+		t.Errorf("event %v", event)
 	}
 }

@@ -79,6 +79,7 @@ type Info struct {
 	Listeners  []ListenerInfo // in the order of pipeline.hcl
 	Admin      string         // host:port; empty if switched off
 	Mailbox    string         // an address that this relay takes mail for
+	LogFormat  string         // "text" or "json"
 	Maildir    string         // folder in which Mailbox's mail arrives, if it does
 }
 
@@ -90,7 +91,7 @@ func (r *Relay) Info() Info {
 	r.reloadMu.Lock()
 	defer r.reloadMu.Unlock()
 	c := r.gen.Load().config
-	i := Info{ConfigFile: c.File, DataDir: shortPath(c.Server.DataDir)}
+	i := Info{ConfigFile: c.File, LogFormat: c.Server.LogFormat, DataDir: shortPath(c.Server.DataDir)}
 	for k := range c.Listeners {
 		l := &c.Listeners[k]
 		if d := r.doors[l.Name]; d != nil {

@@ -26,7 +26,9 @@ func (runCmd) Run(c *cli, s streams) error {
 	if err != nil {
 		return err
 	}
-	announce(s.out, r)
+	if i := r.Info(); i.LogFormat != "json" { // programs read it
+		announce(s.out, i)
+	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -34,9 +36,7 @@ func (runCmd) Run(c *cli, s streams) error {
 		for {
 			select {
 			case <-hup:
-				if err := r.Reload(ctx); err != nil {
-					fmt.Fprintln(s.err, "postroad: reload refused, the old configuration stays:", err)
-				}
+				r.ReloadOrLog(ctx)
 			case <-ctx.Done():
 				stop() // the next signal ends the process
 				return
@@ -48,8 +48,7 @@ func (runCmd) Run(c *cli, s streams) error {
 
 // announce prints what the relay listens on and a line that sends a first
 // message.
-func announce(w io.Writer, r *relay.Relay) {
-	i := r.Info()
+func announce(w io.Writer, i relay.Info) {
 	fmt.Fprintf(w, "postroad %s, configuration %s, data in %s\n", relay.Version(), i.ConfigFile, i.DataDir)
 	for _, l := range i.Listeners {
 		fmt.Fprintf(w, "  %s %q listens on %s\n", l.Kind, l.Name, l.Address)

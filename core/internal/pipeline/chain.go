@@ -170,6 +170,9 @@ func (e *stageError) Error() string {
 
 func (e *stageError) Unwrap() error { return e.err }
 
+// Told says that the observer was told of it, with the message's id.
+func (e *stageError) Told() bool { return true }
+
 func (f fate) refused() bool { return f.verdict == mail.Reject || f.verdict == mail.Tempfail }
 
 // fault is the fate that on_error gives when step s failed in a phase. In

@@ -233,7 +233,7 @@ func TestACommitThatFailsAppliesNothing(t *testing.T) {
 	if r.Messages[0].Header.Count("X-Half") != 0 || r.Messages[0].Body.Size() != 6 {
 		t.Error("edits of a stage whose commit failed were applied")
 	}
-	if len(seen) != 1 || seen[0] == nil || seen[0].Error() != "stage s: commit: store is full" {
+	if len(seen) != 1 || seen[0] == nil || seen[0].Error() != "commit: store is full" {
 		t.Errorf("the observer was told %v", seen)
 	}
 	tx.Close()

@@ -102,6 +102,7 @@ func (s *shop) reload() (string, error) {
 	if strings.Contains(line, "configuration reloaded") {
 		return "reloaded\n", err
 	}
+	_, line, _ = strings.Cut(line, "postroad: ") // behind time and level
 	return s.plain(line) + "\n", err
 }
 
