@@ -4,6 +4,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,6 +135,10 @@ func (d *decoder) manifest(n *node, p *loadedPlugin, opts Options) {
 	rng := n.args["source"].rng
 	m, err := opts.Manifest(d.server, p.Plugin)
 	if err != nil {
+		var of interface{ Argument() string }
+		if errors.As(err, &of) && n.has(of.Argument()) {
+			rng = n.args[of.Argument()].rng
+		}
 		d.fault(rng, fmt.Sprintf("plugin %q cannot be used: %s", p.Name, strings.TrimRight(err.Error(), "\n")), "")
 		p.Grant.Secrets = slices.DeleteFunc(p.Grant.Secrets, func(name string) bool { return name == "*" }) // which it names is not known
 		return

@@ -41,6 +41,10 @@ func moduleOf(manifest []byte) (ocispec.Descriptor, error) {
 		return ocispec.Descriptor{}, fmt.Errorf("the digest names an index of several manifests; name the digest of the one manifest that holds the module")
 	}
 	layers := slices.DeleteFunc(slices.Clone(m.Layers), func(d ocispec.Descriptor) bool { return !slices.Contains(moduleTypes, d.MediaType) })
+	if len(m.Layers) == 1 && len(layers) == 0 {
+		return ocispec.Descriptor{}, fmt.Errorf("its one layer has the media type %q, which is not that of a module; push it as spam.wasm:%s, with the name of your file",
+			shorten(printable(m.Layers[0].MediaType)), moduleTypes[0])
+	}
 	if len(layers) != 1 {
 		return ocispec.Descriptor{}, fmt.Errorf("its manifest has %d layers that are a module, and must have one (media type %s)%s; push the .wasm file alone",
 			len(layers), moduleTypes[0], typesOf(m.Layers))

@@ -41,6 +41,8 @@ func TestThePinIsThatOfTheModule(t *testing.T) {
 	s := newShop(t)
 	src := s.push(t, s.blob(t, wasmType, module))
 	wantWords(t, refused(t, source.Options{}, source.Request{Source: src, SHA256: sum(nil)}), "pins another", sum(module))
+	_, digest, _ := strings.Cut(src, "@sha256:")
+	wantWords(t, refused(t, source.Options{}, source.Request{Source: src, SHA256: digest}), "that is the digest of the manifest; sha256 is that of the module, which is "+sum(module))
 }
 
 // TestARestartNeedsNoRegistry: what was pulled once is read from the cache, and
@@ -244,6 +246,7 @@ func TestManifestsThatHoldNoModule(t *testing.T) {
 		{"index", ocispec.MediaTypeImageIndex, index, []string{"index of several manifests", "name the digest of the one manifest"}},
 		{"two modules", ocispec.MediaTypeImageManifest, raw(wasm, wasm), []string{"2 layers that are a module"}},
 		{"container image", ocispec.MediaTypeImageManifest, raw(tar, tar), []string{"0 layers that are a module", "its layers are " + ocispec.MediaTypeImageLayerGzip + ";", "push the .wasm file alone"}},
+		{"module of another media type", ocispec.MediaTypeImageManifest, raw(tar), []string{"push it as spam.wasm:application/wasm"}},
 		{"no layer", ocispec.MediaTypeImageManifest, raw(), []string{"0 layers"}},
 		{"no JSON object", ocispec.MediaTypeImageManifest, 7, []string{"does not name an OCI manifest"}},
 		{"too large", ocispec.MediaTypeImageManifest, raw(resize(source.MaxModule + 1)), []string{"33554433 octets", "32 MiB"}},

@@ -112,12 +112,32 @@ func (s *Sources) Read(ctx context.Context, r Request) (*Code, error) {
 	}
 	c := &Code{Wasm: f.wasm, From: f.from, Warning: f.warning, files: f.files, Verified: Verified{SHA256: hashOf(f.wasm)}}
 	if r.SHA256 != "" && !strings.EqualFold(c.Verified.SHA256, r.SHA256) {
-		return nil, fmt.Errorf("its SHA-256 is %s, but sha256 = %q pins another; check where the file came from, then correct the pin", c.Verified.SHA256, r.SHA256)
+		return nil, &ArgumentError{"sha256", r.otherHash(c.Verified.SHA256)}
 	}
 	if err := checkSignature(r, f, &c.Verified); err != nil {
-		return nil, err
+		return nil, &ArgumentError{"public_key", err}
 	}
 	return c, nil
+}
+
+// ArgumentError is a fault that an argument of the plugin block shows, other than
+// source.
+type ArgumentError struct {
+	Name string
+	Err  error
+}
+
+func (e *ArgumentError) Error() string { return e.Err.Error() }
+func (e *ArgumentError) Unwrap() error { return e.Err }
+
+// Argument returns the argument's name, for rooms that know no sources.
+func (e *ArgumentError) Argument() string { return e.Name }
+
+func (r *Request) otherHash(is string) error {
+	if strings.HasSuffix(r.Source, "@sha256:"+strings.ToLower(r.SHA256)) {
+		return fmt.Errorf("that is the digest of the manifest; sha256 is that of the module, which is %s", is)
+	}
+	return fmt.Errorf("its SHA-256 is %s, but sha256 = %q pins another; check where the file came from, then correct the pin", is, r.SHA256)
 }
 
 func (s *Sources) find(ctx context.Context, r Request) (*found, error) {

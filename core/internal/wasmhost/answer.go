@@ -186,7 +186,7 @@ func parseAnswer(line []byte) (*answer, error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(a); err != nil {
-		return nil, fmt.Errorf("the first line that it wrote is no answer: %w", err)
+		return nil, fmt.Errorf("the first line that it wrote is no answer: %w; a program that writes the message itself needs mode = %q", err, ModeFilter)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("the first line that it wrote has more than one JSON value")

@@ -106,7 +106,7 @@ func TestAnswers(t *testing.T) {
 			{"op":"emit","recipients":["ops@example.test"],"header":"Subject: x\r\n\r\n","body":"y"}]}`,
 			journal: "split 1\nuse 1\nhdr_add X-C 1\nuse 0\nemit  ops@example.test\n"},
 
-		{out: "hello\n", fault: "the first line that it wrote is no answer: invalid character 'h'"},
+		{out: "hello\n", fault: "; a program that writes the message itself needs mode = \"filter\""},
 		{out: "{} {}", fault: "more than one JSON value"},
 		{out: `{"opps":[]}`, fault: `unknown field "opps"`},
 		{out: "{}\nmore", fault: `more than its line of JSON, without "body": "replace"`},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postroad-mail/postroad/core/internal/wasmhost/metering"
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // Causes of a Fault.
@@ -82,13 +83,65 @@ func (i *instance) cause(err error) string {
 
 // fault makes the Fault of a call named what that ended with err.
 func (i *instance) fault(what string, err error) *Fault {
-	return &Fault{Stage: i.stage.name, Cause: i.cause(err), Detail: detail(what+": "+firstLines(err.Error()), i.out.tail())}
+	c := i.cause(err)
+	why := i.exceeded(c)
+	switch at := frames(err.Error()); {
+	case why == "":
+		why = trapped(err.Error())
+	case at != "" && (c == CauseFuel || c == CauseDeadline):
+		why += "; it was in " + at
+	}
+	return &Fault{Stage: i.stage.name, Cause: c, Detail: detail(what+": "+why, i.out.tail())}
 }
 
-// firstLines keeps the message and the innermost frames of a wasm stack.
-func firstLines(s string) string {
-	lines := strings.SplitN(s, "\n", 8)
-	return strings.Join(lines[:min(len(lines), 6)], "\n")
+// exceeded names the limit that a call ran into, with its value and the remedy;
+// empty for other causes.
+func (i *instance) exceeded(cause string) string {
+	l, prefix, more := &i.stage.limits, "message_", " and 5,000 for each octet of the message"
+	fuel, deadline := l.MessageFuel, l.MessageDeadline
+	if i.hook != nil && !asMessage(i.hook.Phase()) {
+		prefix, more, fuel, deadline = "", "", l.Fuel, l.Deadline
+		if i.hook.Phase() == mail.PhaseBody {
+			more = " and 5,000 for each octet of the chunk"
+		}
+	}
+	what := ""
+	switch cause {
+	case CauseFuel:
+		what = fmt.Sprintf("it used up %sfuel (%d%s)", prefix, fuel, more)
+	case CauseDeadline:
+		what = fmt.Sprintf("it took longer than %sdeadline (%v)", prefix, deadline)
+	case CauseDepth:
+		what = fmt.Sprintf("its calls are nested deeper than depth (%d)", l.Depth)
+	case CauseMemory:
+		what = fmt.Sprintf("it needs more than memory (%d octets)", l.Memory)
+	default:
+		return ""
+	}
+	return what + "; raise it in limits, or fix the plugin"
+}
+
+// trapped is what an engine says of a trap, and where it was.
+func trapped(s string) string {
+	first, _, _ := strings.Cut(s, "\n")
+	text := strings.TrimSuffix(strings.TrimPrefix(first, "wasm error: "), " (recovered by wazero)")
+	if at := frames(s); at != "" {
+		text += " in " + at
+	}
+	return text
+}
+
+// frames are the innermost functions of a wasm stack trace that have a name.
+func frames(s string) string {
+	var names []string
+	for line := range strings.Lines(s) {
+		name, isFrame := strings.CutPrefix(line, "\t")
+		name = strings.TrimPrefix(name, ".")
+		if at := strings.LastIndex(name, "("); isFrame && at > 0 && name[0] != '$' && len(names) < 4 {
+			names = append(names, name[:at])
+		}
+	}
+	return strings.Join(names, ", called by ")
 }
 
 // startError is a Fault of the first start, told to the operator, who has written
@@ -108,11 +161,11 @@ func (e *startError) sentence() string {
 	}
 	switch e.Cause {
 	case CauseFuel:
-		return fmt.Sprintf("%s needs more than %d units of fuel; that is a fault of the plugin, use another version of it", where, initFuel)
+		return fmt.Sprintf("%s needs more than %d units of fuel%s", where, initFuel, faulty)
 	case CauseDeadline:
-		return where + " takes longer than limit message_deadline; raise it, or use another version of the plugin"
+		return where + " takes longer than limit message_deadline; raise it" + orElse
 	case CauseDepth:
-		return "the calls in " + where + " are nested deeper than limit depth; raise it, or use another version of the plugin"
+		return "the calls in " + where + " are nested deeper than limit depth; raise it" + orElse
 	case CauseMemory:
 		return where + " needs more than limit memory; raise it"
 	case CauseError:
@@ -120,8 +173,21 @@ func (e *startError) sentence() string {
 	case CausePool:
 		return e.Detail
 	}
-	return e.Detail + "; that is a fault of the plugin, use another version of it"
+	if strings.Contains(e.Detail, tooEarlyInGo) {
+		return where + " was called before the Go runtime had started, for there is no _initialize; build it with -buildmode=c-shared"
+	}
+	return e.Detail + faulty
 }
+
+// The remedies, for who writes the plugin and who uses it.
+const (
+	faulty = "; that is a fault of the plugin: if it is yours, correct it; else use another version of it"
+	orElse = ", or correct the plugin if it is yours, or use another version of it"
+)
+
+// tooEarlyInGo is what Go says in a program that was built without
+// -buildmode=c-shared.
+const tooEarlyInGo = "wasmexport function called before runtime initialization"
 
 // refusal is the sentence about a plugin that does not want to start: its own
 // words, where it has any.

@@ -144,7 +144,7 @@ func TestHostCallPastTheDeadline(t *testing.T) {
 		<-i.watch.wake // the deadline, whenever it comes
 		g.out <- struct{}{}
 	}()
-	wantFault(t, s, newHook(mail.PhaseMail, 0, testEnvelope()), CauseDeadline, "stopped at the deadline")
+	wantFault(t, s, newHook(mail.PhaseMail, 0, testEnvelope()), CauseDeadline, "it took longer than deadline (1ms); raise it in limits")
 }
 
 func TestInstanceIsReplacedWhenItHasGrown(t *testing.T) {

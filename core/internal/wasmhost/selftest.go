@@ -36,7 +36,7 @@ func (m *Module) selfTest(ctx context.Context, o StageOptions) error {
 	for n := range m.code.manifest.fixtures {
 		f := &m.code.manifest.fixtures[n]
 		if err := m.runFixture(ctx, o, f); err != nil {
-			return fmt.Errorf("its self-test %q%w; this build of it does not do what its author says, use another", f.About, err)
+			return fmt.Errorf("its self-test %q%w; this build of it does not do what its author says: if that is you, correct it; else use another build", f.About, err)
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ func TestSelfTest(t *testing.T) {
 		t.Errorf("self-tests %q", got)
 	}
 	_, err = m.NewStage(context.Background(), StageOptions{Name: "s", Phases: mail.Phases(mail.PhaseMail), Limits: Limits{Isolation: IsolationCall}})
-	if want := `its self-test "counts its hooks", message 1: expected calls ["mail continue","rcpt 0 tempfail"], got ["mail continue","rcpt 0 tempfail","reset continue"]; this build of it does not do what its author says, use another`; err == nil || err.Error() != want {
+	if want := `its self-test "counts its hooks", message 1: expected calls ["mail continue","rcpt 0 tempfail"], got ["mail continue","rcpt 0 tempfail","reset continue"]; this build of it does not do what its author says: if that is you, correct it; else use another build`; err == nil || err.Error() != want {
 		t.Fatalf("error %v\nwant %s", err, want)
 	}
 	holds := strings.Replace(strings.Replace(good, `tempfail"]}},`, `tempfail","reset continue"]}},`, 1), `["mail tempfail"]`, `["mail tempfail","reset continue"]`, 1)
@@ -84,7 +84,7 @@ func TestSelfTestOfAPlugin(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = m.NewStage(context.Background(), StageOptions{Name: "s", Grant: Grant{Read: []string{"envelope"}}})
-	if want := `its self-test "one message a minute", message 3: expected calls ["mail continue"], got ["mail tempfail: 451 4.7.1 rate limit reached, try again in 1 s"]; this build of it does not do what its author says, use another`; err == nil || err.Error() != want {
+	if want := `its self-test "one message a minute", message 3: expected calls ["mail continue"], got ["mail tempfail: 451 4.7.1 rate limit reached, try again in 1 s"]; this build of it does not do what its author says: if that is you, correct it; else use another build`; err == nil || err.Error() != want {
 		t.Errorf("error %v\nwant %s", err, want)
 	}
 }
