@@ -5,9 +5,9 @@ package relay
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"encoding/json"
 	"net"
 	"net/textproto"
 	"path/filepath"
