@@ -26,6 +26,8 @@ type queueCmd struct {
 	Hold    queueHoldCmd    `cmd:"" help:"Keep messages back until they are released."`
 	Release queueReleaseCmd `cmd:"" help:"Deliver messages that are held or quarantined."`
 	Drop    queueDropCmd    `cmd:"" help:"Delete messages, without a bounce."`
+	Fsck    queueFsckCmd    `cmd:"" help:"Check the data directory of a relay that does not run, and repair it."`
+	Backup  queueBackupCmd  `cmd:"" help:"Copy queue and stores to a new folder, while the relay runs or not."`
 }
 
 // dial returns a client of the relay that runs on the configuration's data

@@ -81,6 +81,12 @@ func (c *Client) Differences(ctx context.Context, stage string) ([]Difference, e
 	return call[[]Difference](ctx, c, "differences", stage)
 }
 
+// Backup implements Service. dir is absolute: the relay's folder is another.
+func (c *Client) Backup(ctx context.Context, dir string) error {
+	_, err := call[struct{}](ctx, c, "backup", dir)
+	return err
+}
+
 func call[A any](ctx context.Context, c *Client, verb string, q any) (A, error) {
 	var out reply[A]
 	body, err := json.Marshal(q)

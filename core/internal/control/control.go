@@ -31,6 +31,7 @@ type Service interface {
 	Stages(ctx context.Context) ([]StageState, error)
 	SetStage(ctx context.Context, a StageAction) (StageState, error)
 	Differences(ctx context.Context, stage string) ([]Difference, error)
+	Backup(ctx context.Context, dir string) error
 }
 
 // Info tells which relay answers.

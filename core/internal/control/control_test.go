@@ -13,7 +13,10 @@ import (
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
-type fake struct{ did []Action }
+type fake struct {
+	did    []Action
+	backup string
+}
 
 func (f *fake) Info(context.Context) (Info, error) { return Info{Version: "v", PID: 7}, nil }
 func (f *fake) Reload(context.Context) error       { return errors.New("pipeline.hcl:3: no such plugin") }
@@ -34,6 +37,11 @@ func (f *fake) Stages(context.Context) ([]StageState, error) {
 func (f *fake) SetStage(_ context.Context, a StageAction) (StageState, error) {
 	return StageState{Stage: a.Stage, State: a.Verb}, nil
 }
+func (f *fake) Backup(_ context.Context, dir string) error {
+	f.backup = dir
+	return nil
+}
+
 func (f *fake) Differences(_ context.Context, stage string) ([]Difference, error) {
 	return []Difference{{ID: stage, Live: Decided{Verdict: "continue"}, Edits: []string{"x"}}}, nil
 }
@@ -78,6 +86,9 @@ func TestClientAndServer(t *testing.T) {
 	}
 	if ds, err := c.Differences(ctx, "in/filter"); err != nil || len(ds) != 1 || ds[0].ID != "in/filter" || len(ds[0].Edits) != 1 {
 		t.Errorf("differences %+v, %v", ds, err)
+	}
+	if err := c.Backup(ctx, "/backups/1"); err != nil || f.backup != "/backups/1" {
+		t.Errorf("backup %q, %v", f.backup, err)
 	}
 	if err := s.Shutdown(ctx); err != nil {
 		t.Error(err)

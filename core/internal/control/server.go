@@ -48,6 +48,7 @@ func NewServer(s Service) *httpd.Server {
 	handle(mux, "stages", func(ctx context.Context, _ struct{}) ([]StageState, error) { return s.Stages(ctx) })
 	handle(mux, "stage", s.SetStage)
 	handle(mux, "differences", s.Differences)
+	handle(mux, "backup", func(ctx context.Context, dir string) (struct{}, error) { return struct{}{}, s.Backup(ctx, dir) })
 	return httpd.New(&http.Server{Handler: mux, ReadTimeout: 10 * time.Second})
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/postroad-mail/postroad/core/internal/store"
 )
 
 // unreadable is how long a message rests whose content could not be read.
@@ -143,6 +145,9 @@ func (q *Queue) readMessage(m *Queued, e *entry) error {
 // get reads a record that has to be there.
 func (q *Queue) get(key []byte, f func([]byte) error) error {
 	ok, err := q.store.Get(key, f)
+	if errors.Is(err, store.ErrDamaged) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: record %q is missing", ErrDamaged, key)
 	}

@@ -14,6 +14,7 @@
 //	qr ID NNNN     state of recipient number NNNN (big-endian); only once it differs
 //	               from "fresh": tried, deferred, delivered or failed
 //	qh ID          hold: the message is held or in quarantine, with reason and end
+//	qv             the greatest versions of records that are here (layout.go)
 //
 // A bigger body is the file spool/ID, synced and named before the batch.
 // Values begin with a version and are described in codec.go. A message that is
@@ -127,6 +128,9 @@ func Open(o Options) (*Queue, error) {
 		index: newIndex(o.Hot),
 	}
 	q.tail.init(q)
+	if err := markLayout(q.store); err != nil {
+		return nil, fmt.Errorf("queue: open: %w", err)
+	}
 	if err := q.recover(); err != nil {
 		return nil, fmt.Errorf("queue: open: %w", err)
 	}

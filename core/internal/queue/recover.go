@@ -37,6 +37,10 @@ func (q *Queue) bodyFiles() (map[string]bool, error) {
 	}
 	files := make(map[string]bool, len(ids))
 	for _, id := range ids {
+		if checkID(id) != nil {
+			q.log.Warn("the spool has something that is not a body; it is left alone", "name", id)
+			continue
+		}
 		files[id] = false
 	}
 	return files, nil

@@ -21,6 +21,7 @@ type tail struct {
 	written uint64 // number of the last settle that was committed
 	durable uint64 // number of the last one that is known to be synced
 	doomed  []doomed
+	kept    int         // backups that are being made: no file goes
 	stop    func() bool // of the timer; nil: not armed
 	closed  bool
 }
@@ -112,12 +113,25 @@ func (t *tail) flush(due uint64) error {
 func (t *tail) removable() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.kept > 0 {
+		return nil
+	}
 	var ids []string
 	for len(t.doomed) > 0 && t.doomed[0].at <= t.durable {
 		ids = append(ids, t.doomed[0].id)
 		t.doomed = t.doomed[1:]
 	}
 	return ids
+}
+
+// keepFiles begins with +1, and ends with -1, a time in which no file goes. It
+// waits for removals that are under way.
+func (t *tail) keepFiles(n int) {
+	t.run.Lock()
+	defer t.run.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept += n
 }
 
 // close waits for the timer and does its work a last time.

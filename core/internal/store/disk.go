@@ -90,8 +90,8 @@ type class uint8
 const (
 	state  class = iota // Pebble's log, manifest, markers and folder: freeze
 	table               // Pebble's tables: freeze, unless the disk is full
-	folder              // the spool and the folders above: freeze, and tell the caller
-	body                // a spool file: the failure is that message's alone
+	folder              // the spool: freeze, and tell the caller
+	body                // a file of a message, or of a backup: the failure is its alone
 )
 
 // faultFS is the layer between Pebble, the spool and the disk.
@@ -99,6 +99,7 @@ type faultFS struct {
 	vfs.FS // the disk
 	disk   *disk
 	db     string // Pebble's folder
+	spool  string // that of the bodies
 }
 
 // Unwrap implements vfs.FS.
@@ -195,9 +196,12 @@ func (f *faultFS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := folder
-	if name == f.db {
+	c := body
+	switch name {
+	case f.db:
 		c = state
+	case f.spool:
+		c = folder
 	}
 	return &faultFile{File: dir, fs: f, path: name, class: c}, nil
 }

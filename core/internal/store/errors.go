@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -14,6 +15,17 @@ import (
 // ErrLocked is in the chain of Open's error when another process has the data
 // directory open.
 var ErrLocked = errors.New("locked by another process")
+
+// ErrDamaged is in the chain of Open's error when the database cannot be opened
+// although the disk does what it is told.
+var ErrDamaged = errors.New("the database is damaged")
+
+// ErrNewer is in the chain of Open's error when a newer program has written the
+// database.
+var ErrNewer = errors.New("written by a newer postroad")
+
+// errRepair is the state between two steps of a repair.
+var errRepair = errors.New("a repair was interrupted")
 
 // lockError is a failure to take the lock, for whatever reason.
 type lockError struct{ err error }
@@ -29,7 +41,9 @@ func explain(dir string, err error) error {
 		err = cause.err
 	}
 	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+	case errors.Is(err, errRepair):
+		return fmt.Errorf("store: data directory %s: %w: run postroad queue fsck --repair again", dir, err)
+	case refused(err):
 		return fmt.Errorf("store: data directory %s is not writable: make it so for the user who runs postroad, or choose another data_dir: %w", dir, err)
 	case errors.As(err, &locked):
 		return fmt.Errorf("store: data directory %s is %w: stop that postroad, or choose another data_dir (%w)", dir, ErrLocked, err)
@@ -38,7 +52,26 @@ func explain(dir string, err error) error {
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("store: data directory %s cannot be made because a part of its path is a file: choose another data_dir: %w", dir, err)
 	}
+	return explainDamage(dir, err)
+}
+
+func explainDamage(dir string, err error) error {
+	switch {
+	case errors.Is(err, ErrNewer):
+		return fmt.Errorf("store: data directory %s was %w: start that version, or choose another data_dir (%s)", dir, ErrNewer, oneLine(err))
+	case errors.Is(err, ErrDamaged):
+		return fmt.Errorf("store: data directory %s: %w: stop the relay and run postroad queue fsck to see more, and postroad queue fsck --repair to save what can be read (%s)",
+			dir, ErrDamaged, oneLine(err))
+	}
 	return fmt.Errorf("store: data directory %s cannot be opened: %w", dir, err)
+}
+
+// oneLine is the text of an error of Pebble, which may be a list.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// refused reports whether err says that the system does not let us write.
+func refused(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
 }
 
 // full reports whether err says that the disk, or the quota, is used up.

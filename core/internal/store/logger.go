@@ -35,7 +35,15 @@ func events(std pebble.Logger, log hclog.Logger) *pebble.EventListener {
 		BackgroundError: func(err error) { log.Warn("background work failed and will be tried again", "error", err) },
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) { log.Warn("writers wait for tables", "reason", i.Reason) },
 		WriteStallEnd:   func() { log.Info("writers go on") },
+		DataCorruption:  func(i pebble.DataCorruptionInfo) { corrupt(log, i) },
 	}
 	e.EnsureDefaults(std)
 	return e
+}
+
+// corrupt tells of a table that cannot be read. That is no fault of the disk as
+// a whole: what is in the damaged block alone goes on hold, and Pebble leaves
+// the table out of its own work for a while.
+func corrupt(log hclog.Logger, i pebble.DataCorruptionInfo) {
+	log.Error("a table of the database is damaged: stop the relay and run postroad queue fsck --repair", "file", i.Path, "error", i.Details)
 }

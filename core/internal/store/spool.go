@@ -28,15 +28,23 @@ type Spool struct {
 	bufs  sync.Pool     // *[]byte of Inline octets
 }
 
-// openSpool removes what an earlier process left unfinished.
-func openSpool(fs vfs.FS, dir string, floor *floor, log hclog.Logger) (*Spool, error) {
+func newSpool(fs vfs.FS, dir string, floor *floor, log hclog.Logger) *Spool {
 	s := &Spool{fs: fs, dir: dir, floor: floor, log: log}
 	s.bufs.New = func() any { b := make([]byte, 0, Inline); return &b }
+	return s
+}
+
+// openSpool removes what an earlier process left unfinished.
+func openSpool(fs vfs.FS, dir string, floor *floor, log hclog.Logger) (*Spool, error) {
+	s := newSpool(fs, dir, floor, log)
 	names, err := fs.List(s.tmp())
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
+		if _, err := strconv.ParseUint(name, 10, 64); err != nil {
+			continue // not ours: create names them by number
+		}
 		if err := fs.Remove(filepath.Join(s.tmp(), name)); err != nil {
 			return nil, err
 		}
@@ -88,7 +96,17 @@ func (s *Spool) Remove(id string) error {
 	return nil
 }
 
-// List returns the ids of all kept bodies, in no order.
+// Size returns the octets of the kept body id, and whether it is there.
+func (s *Spool) Size(id string) (int64, bool) {
+	info, err := s.fs.Stat(s.path(id))
+	if err != nil || info.IsDir() {
+		return 0, false
+	}
+	return info.Size(), true
+}
+
+// List returns the names of all that is in the spool, in no order: the ids of
+// kept bodies, and whatever a stranger has put there.
 func (s *Spool) List() ([]string, error) {
 	names, err := s.fs.List(s.dir)
 	if err != nil {

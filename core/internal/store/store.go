@@ -10,6 +10,7 @@
 //	spool/ID     body of a queued message, named by its id
 //	spool/tmp/   bodies that are still being received
 //	ballast      space kept back for the moment when the disk is full
+//	damaged/     what `queue fsck --repair` has moved aside (aside.go)
 //
 // Rooms own key ranges by their first byte: 'q' is the queue's, 'k' the
 // key-value stores'. The queue writes batches of its own (Commit); others use a
@@ -40,6 +41,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -75,6 +77,8 @@ type Store struct {
 	floor *floor
 	spool *Spool
 
+	synced atomic.Uint64 // number behind the last write that is known to be synced
+
 	life   sync.RWMutex // held for reading while Pebble is in use, for writing by Close
 	closed bool
 	db     *pebble.DB
@@ -86,14 +90,19 @@ type Store struct {
 // The caller owns the Store and closes it after the rooms that use it.
 func Open(o Options) (*Store, error) {
 	o = o.withDefaults()
-	s := &Store{log: o.Logger, dir: o.Dir}
-	s.disk = newDisk(o.Logger)
-	s.fs = &faultFS{FS: o.FS, disk: s.disk, db: s.path("db")}
+	s := newStore(o)
 	if err := s.open(o); err != nil {
 		s.abandon()
 		return nil, explain(o.Dir, err)
 	}
 	return s, nil
+}
+
+// newStore returns a Store that nothing is opened of. o has its defaults.
+func newStore(o Options) *Store {
+	s := &Store{log: o.Logger, dir: o.Dir, disk: newDisk(o.Logger)}
+	s.fs = &faultFS{FS: o.FS, disk: s.disk, db: s.path("db"), spool: s.path("spool")}
+	return s
 }
 
 func (o Options) withDefaults() Options {
@@ -117,6 +126,9 @@ func (o Options) withDefaults() Options {
 }
 
 func (s *Store) open(o Options) error {
+	if err := s.repairEnded(); err != nil {
+		return err
+	}
 	if err := s.makeFolders(); err != nil {
 		return err
 	}
@@ -126,8 +138,11 @@ func (s *Store) open(o Options) error {
 	}
 	s.floor = newFloor(o.FS, o.Dir, o.MinFree, o.Ballast, s.log)
 	s.disk.makeRoom = s.floor.dropBallast
-	if s.db, err = pebble.Open(s.path("db"), s.pebbleOptions(o)); err != nil {
+	if err := s.verify(); err != nil {
 		return err
+	}
+	if s.db, err = pebble.Open(s.path("db"), s.pebbleOptions(o)); err != nil {
+		return &damage{err}
 	}
 	if s.spool, err = openSpool(s.fs, s.path("spool"), s.floor, s.log); err != nil {
 		return err
@@ -264,10 +279,34 @@ func (s *Store) Commit(b *pebble.Batch, durable bool) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	if err := b.Commit(&pebble.WriteOptions{Sync: durable}); err != nil {
+	if err := s.commit(b, durable); err != nil {
 		return fmt.Errorf("store: commit: %w", err)
 	}
 	return s.disk.fault()
+}
+
+// commit puts into b what is known to be synced (verify.go), and applies it.
+func (s *Store) commit(b *pebble.Batch, durable bool) error {
+	if err := b.LogData(claim(s.synced.Load()), nil); err != nil {
+		return err
+	}
+	if err := b.Commit(&pebble.WriteOptions{Sync: durable}); err != nil {
+		return err
+	}
+	if durable && s.disk.fault() == nil {
+		s.reached(uint64(b.SeqNum()) + uint64(b.Count()))
+	}
+	return nil
+}
+
+// reached notes that the writes before number end are synced.
+func (s *Store) reached(end uint64) {
+	for {
+		was := s.synced.Load()
+		if end <= was || s.synced.CompareAndSwap(was, end) {
+			return
+		}
+	}
 }
 
 // Sync returns after a sync that covers every batch committed before.
@@ -293,7 +332,7 @@ func (s *Store) Get(key []byte, f func(value []byte) error) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("store: read: %w", err)
+		return false, s.readFault(err)
 	}
 	defer closer.Close()
 	return true, f(value)
@@ -316,7 +355,19 @@ func (s *Store) Scan(from, to []byte, f func(key, value []byte) bool) error {
 			break
 		}
 	}
-	return it.Close()
+	return s.readFault(it.Close())
+}
+
+// readFault tells damaged octets from a disk that does not read: only the
+// former are ErrDamaged.
+func (s *Store) readFault(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case pebble.IsCorruptionError(err):
+		return explainDamage(s.dir, &damage{err})
+	}
+	return fmt.Errorf("store: read: %w", err)
 }
 
 func (s *Store) path(elem ...string) string {
