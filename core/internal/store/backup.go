@@ -63,13 +63,25 @@ func (s *Store) copyTo(ctx context.Context, part string) error {
 	if err := makeAll(s.fs, filepath.Join(part, "spool", "tmp")); err != nil {
 		return err
 	}
-	if err := s.db.Checkpoint(filepath.Join(part, "db"), pebble.WithFlushedWAL()); err != nil {
+	if err := s.checkpoint(filepath.Join(part, "db")); err != nil {
 		return err
 	}
 	if err := s.copyBodies(ctx, filepath.Join(part, "spool")); err != nil {
 		return err
 	}
 	return errors.Join(syncFolder(s.fs, part), s.disk.fault())
+}
+
+// checkpoint has Pebble make its part. Where the folder of its copy cannot be
+// synced Pebble panics, holding no lock: that is a failed backup, no bug of ours,
+// and must not end the relay.
+func (s *Store) checkpoint(to string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("pebble: %v", p)
+		}
+	}()
+	return s.db.Checkpoint(to, pebble.WithFlushedWAL())
 }
 
 func (s *Store) copyBodies(ctx context.Context, to string) error {
@@ -81,14 +93,19 @@ func (s *Store) copyBodies(ctx context.Context, to string) error {
 		if err := s.going(ctx); err != nil {
 			return err
 		}
-		if _, isFile := s.spool.Size(name); !isFile {
-			continue // a stranger's, or of an enqueue that failed
-		}
-		if err := vfs.LinkOrCopy(s.fs, s.spool.path(name), filepath.Join(to, name)); err != nil && !missing(err) {
+		if err := s.copyBody(name, to); err != nil && !missing(err) { // missing: its enqueue failed
 			return err
 		}
 	}
 	return syncFolder(s.fs, to)
+}
+
+func (s *Store) copyBody(name, to string) error {
+	info, err := s.fs.Stat(s.spool.path(name))
+	if err != nil || info.IsDir() { // tmp, or a stranger's
+		return err
+	}
+	return vfs.LinkOrCopy(s.fs, s.spool.path(name), filepath.Join(to, name))
 }
 
 // going returns an error when a long work is to end.
