@@ -3,9 +3,11 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -61,9 +63,16 @@ func (d *damage) Is(target error) bool {
 	case ErrNewer:
 		return d.newer()
 	case ErrDamaged:
-		return !d.newer() && !refused(d.err) && !full(d.err)
+		return !d.newer() && !d.system()
 	}
 	return false
+}
+
+// system reports whether the system refused something; that a file is missing is
+// damage.
+func (d *damage) system() bool {
+	var errno syscall.Errno
+	return errors.Is(d.err, fs.ErrPermission) || errors.As(d.err, &errno) && errno != syscall.ENOENT
 }
 
 // newer looks at the text, for Pebble has no error value for it.
