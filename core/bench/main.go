@@ -11,6 +11,10 @@
 //
 //	go run ./core/bench overhead -out core/bench/results
 //
+// and how the queue behaves as it grows (growth.go):
+//
+//	go run ./core/bench growth -out core/bench/results
+//
 // It needs Go alone. Where Postfix is installed and the command runs as root,
 // Postfix without and with a milter is measured too, with a configuration and a
 // queue of its own below a temporary folder, on loopback ports.
@@ -46,8 +50,11 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	if helper, ok := helpers()[first(args)]; ok {
 		return code(helper(ctx, args[1:], in, out), errs)
 	}
-	if first(args) == "overhead" {
+	switch first(args) {
+	case "overhead":
 		return code(overheadCommand(ctx, args[1:], out, errs), errs)
+	case "growth":
+		return code(growthCommand(ctx, args[1:], out, errs), errs)
 	}
 	o, err := parse(args, errs)
 	if errors.Is(err, flag.ErrHelp) {
@@ -64,6 +71,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 func helpers() map[string]func(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	return map[string]func(context.Context, []string, io.Reader, io.Writer) error{
 		"load": loadProcess, "hold": holdProcess, "sink": sinkProcess, "milter": milterProcess,
+		"grow": growProcess, "regrow": regrowProcess,
 	}
 }
 

@@ -200,6 +200,21 @@ func (x *index) put(e *entry) {
 	x.arm(e)
 }
 
+// fill counts and arms messages that byID has already: at the start there may be
+// a million of them, and a heap is made faster than filled.
+func (x *index) fill(all []*entry) {
+	for _, e := range all {
+		e.lane = x.due.of(e.priority)
+		x.count(e, +1)
+		if e.dueAt = e.nextDue(); e.dueAt != never {
+			e.lane.Push(e)
+		}
+	}
+	for _, l := range x.due {
+		heap.Init(l)
+	}
+}
+
 // drop removes a message.
 func (x *index) drop(e *entry) {
 	x.cool(e)

@@ -4,6 +4,7 @@ package queue
 
 import (
 	"fmt"
+	"time"
 )
 
 // recover rebuilds memory from the records. Records that cannot be read are
@@ -14,7 +15,7 @@ func (q *Queue) recover() error {
 	if err != nil {
 		return err
 	}
-	r := &recovery{q: q, files: files}
+	r := &recovery{q: q, files: files, now: q.clock.Now()}
 	for _, step := range []struct {
 		kind kind
 		take func(id string, rcpt int, v []byte) error
@@ -23,6 +24,7 @@ func (q *Queue) recover() error {
 			return err
 		}
 	}
+	r.q.index.fill(r.entries)
 	if err := r.orphans(); err != nil {
 		return err
 	}
@@ -49,6 +51,8 @@ func (q *Queue) bodyFiles() (map[string]bool, error) {
 // recovery is one run of recover.
 type recovery struct {
 	q       *Queue
+	now     time.Time
+	entries []*entry
 	files   map[string]bool // body files; true: an envelope needs it
 	strays  int             // states and holds whose envelope is missing or unreadable
 	damaged int
@@ -87,7 +91,9 @@ func (r *recovery) envelope(id string, _ int, v []byte) error {
 	if !rec.onFile {
 		contentLen += int(rec.body)
 	}
-	r.q.index.put(newEntry(rec, contentLen, r.q.clock.Now()))
+	e := newEntry(rec, contentLen, r.now)
+	r.q.index.byID[id] = e
+	r.entries = append(r.entries, e)
 	return nil
 }
 
@@ -105,7 +111,7 @@ func (r *recovery) state(id string, rcpt int, v []byte) error {
 	if rcpt >= len(e.slots) {
 		return fmt.Errorf("%w: state of recipient %d of %d", ErrDamaged, rcpt, len(e.slots))
 	}
-	r.q.index.update(e, func() { e.slots[rcpt].load(st) })
+	e.slots[rcpt].load(st)
 	return nil
 }
 
@@ -120,7 +126,7 @@ func (r *recovery) hold(id string, _ int, v []byte) error {
 	if err != nil {
 		h = &Hold{Kind: OnHold, Reason: "the reason could not be read", By: "queue"}
 	}
-	r.q.index.update(e, func() { e.hold = h })
+	e.hold = h
 	return err
 }
 
