@@ -3,6 +3,7 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -15,14 +16,14 @@ func (q *Queue) recover() error {
 	if err != nil {
 		return err
 	}
-	r := &recovery{q: q, files: files, now: q.clock.Now()}
-	for _, step := range []struct {
-		kind kind
-		take func(id string, rcpt int, v []byte) error
-	}{{kindEnvelope, r.envelope}, {kindState, r.state}, {kindHold, r.hold}} {
-		if err := r.scan(step.kind, step.take); err != nil {
-			return err
-		}
+	r := &recovery{q: q, files: files, now: q.clock.Now(), states: readStates(q.store)}
+	err = r.scan(kindEnvelope, r.envelope)
+	r.statesUpTo("\xff", nil) // those behind the last envelope; it also lets readStates end
+	if err = errors.Join(err, r.states.err); err != nil {
+		return err
+	}
+	if err := r.scan(kindHold, r.hold); err != nil {
+		return err
 	}
 	r.q.index.fill(r.entries)
 	if err := r.orphans(); err != nil {
@@ -53,6 +54,7 @@ type recovery struct {
 	q       *Queue
 	now     time.Time
 	entries []*entry
+	states  *stateStream
 	files   map[string]bool // body files; true: an envelope needs it
 	strays  int             // states and holds whose envelope is missing or unreadable
 	damaged int
@@ -67,14 +69,18 @@ func (r *recovery) scan(k kind, take func(id string, rcpt int, v []byte) error) 
 			err = take(id, rcpt, v)
 		}
 		if err != nil {
-			r.damaged++
-			r.q.log.Error("queue record cannot be read and is left alone", "key", fmt.Sprintf("%q", key), "error", err)
+			r.unreadable(string(key), err)
 		}
 		return true
 	})
 }
 
-// envelope adds a message.
+func (r *recovery) unreadable(key string, err error) {
+	r.damaged++
+	r.q.log.Error("queue record cannot be read and is left alone", "key", fmt.Sprintf("%q", key), "error", err)
+}
+
+// envelope adds a message, with the states of its recipients.
 func (r *recovery) envelope(id string, _ int, v []byte) error {
 	_, there := r.files[id]
 	if there {
@@ -82,6 +88,7 @@ func (r *recovery) envelope(id string, _ int, v []byte) error {
 	}
 	rec, err := readEnvelope(id, v)
 	if err != nil {
+		r.statesUpTo(id, nil)
 		return err
 	}
 	if rec.onFile && !there {
@@ -94,25 +101,26 @@ func (r *recovery) envelope(id string, _ int, v []byte) error {
 	e := newEntry(rec, contentLen, r.now)
 	r.q.index.byID[id] = e
 	r.entries = append(r.entries, e)
+	r.statesUpTo(id, e)
 	return nil
 }
 
-// state sets what is known of a recipient.
-func (r *recovery) state(id string, rcpt int, v []byte) error {
-	e := r.q.index.byID[id]
-	if e == nil {
-		r.strays++
-		return nil
+// statesUpTo takes the states up to those of message id; e is nil when it cannot
+// be read.
+func (r *recovery) statesUpTo(id string, e *entry) {
+	for f := r.states.first(); f != nil && f.id <= id; f = r.states.first() {
+		switch {
+		case f.err != nil:
+			r.unreadable(f.key, f.err)
+		case e == nil || f.id < id:
+			r.strays++
+		case f.rcpt >= len(e.slots):
+			r.unreadable(string(stateKey(f.id, f.rcpt)), fmt.Errorf("%w: state of recipient %d of %d", ErrDamaged, f.rcpt, len(e.slots)))
+		default:
+			e.slots[f.rcpt].load(f.state)
+		}
+		r.states.next()
 	}
-	st, err := readState(rcpt, v)
-	if err != nil {
-		return err
-	}
-	if rcpt >= len(e.slots) {
-		return fmt.Errorf("%w: state of recipient %d of %d", ErrDamaged, rcpt, len(e.slots))
-	}
-	e.slots[rcpt].load(st)
-	return nil
 }
 
 // hold puts a message back on hold.
