@@ -38,6 +38,7 @@ func (r *growthReport) markdown() string {
 	fmt.Fprintf(&b, "- Machine: %d cores, %s, %s, %s; queues on %s\n", m.cores, m.cpu, m.memory, m.kernel, m.fileSystem)
 	fmt.Fprintf(&b, "- Postroad %s, %s\n", m.commit, m.goVersion)
 	fmt.Fprintf(&b, "- Deferred messages of one recipient and %d octets in %d domains; %d more are measured on top\n", growthBody, growthDomains, r.probes)
+	fmt.Fprintf(&b, "- Load average at the end: %s\n", first(strings.Fields(word("/proc/loadavg"))))
 	fmt.Fprint(&b, "\n## Work, by what is queued\n\nMicroseconds for one, of a mean; lists in milliseconds.\n\n"+
 		"| recipients | enqueue | its CPU | lease, in memory | lease, from disk | settle | list of a domain | first 100 of all |\n|---|---|---|---|---|---|---|---|\n")
 	for _, row := range r.rows {
