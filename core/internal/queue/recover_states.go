@@ -5,8 +5,8 @@ package queue
 import "github.com/postroad-mail/postroad/core/internal/store"
 
 // stateStream hands out the states of all recipients in the order of their
-// messages' ids. They are read and decoded beside the envelopes, which takes a
-// third off the start of a large queue where a second core is free.
+// messages' ids. They are read and decoded beside the envelopes, for a large queue
+// starts sooner where a second core is free.
 type stateStream struct {
 	batches chan []foundState
 	batch   []foundState // what is left of the one in hand
