@@ -167,6 +167,66 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
+// BenchmarkSelect selects 1,000 of 1,000,000 messages by what memory knows, and
+// reports how long somebody who wanted the lock meanwhile, as each accept does,
+// waited for it: on average, and at the most.
+func BenchmarkSelect(b *testing.B) {
+	q := &Queue{index: newIndex(0)}
+	fillIndex(&q.index, 1_000_000)
+	stop, waits := make(chan struct{}), make(chan [2]time.Duration)
+	go func() { waits <- lockWaits(q, stop) }()
+	b.ResetTimer()
+	for b.Loop() {
+		if ids, _ := q.Select(Filter{RecipientDomain: "domain7.example"}); len(ids) != 1000 {
+			b.Fatal(len(ids))
+		}
+	}
+	b.StopTimer()
+	close(stop)
+	w := <-waits
+	b.ReportMetric(float64(w[0].Microseconds()), "mean-wait-µs")
+	b.ReportMetric(float64(w[1].Microseconds()), "max-wait-µs")
+}
+
+// BenchmarkSelectByRecord selects by the text of the last reply among 10,000
+// messages, which has to be read from the store.
+func BenchmarkSelectByRecord(b *testing.B) {
+	r := filled(b, 10_000)
+	for b.Loop() {
+		if ids, _ := r.queue.Select(Filter{Reply: "nothing says so"}); len(ids) != 0 {
+			b.Fatal(len(ids))
+		}
+	}
+}
+
+func fillIndex(x *index, n int) {
+	for i := range n {
+		m := message(serial(int64(i)), 0, fmt.Sprintf("user%d@domain%d.example", i, i%1000))
+		x.put(newEntry(&record{env: m.Envelope}, 0, start))
+	}
+}
+
+// lockWaits takes the lock every millisecond and returns how long that took, on
+// average and at the most.
+func lockWaits(q *Queue, stop chan struct{}) (w [2]time.Duration) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	var sum time.Duration
+	for n := time.Duration(1); ; n++ {
+		select {
+		case <-stop:
+			return w
+		case <-tick.C:
+		}
+		began := time.Now()
+		q.mu.Lock()
+		took := time.Since(began)
+		q.mu.Unlock()
+		sum += took
+		w[0], w[1] = sum/n, max(w[1], took)
+	}
+}
+
 // BenchmarkOpen reads a queue of 100,000 messages at the start.
 func BenchmarkOpen(b *testing.B) {
 	r := filled(b, 100_000)

@@ -66,6 +66,8 @@ func (q *Queue) take(now int64) (*entry, []int) {
 	for i := range e.slots {
 		if s := &e.slots[i]; s.waiting() && !s.is(leased) && s.next <= now {
 			s.flags |= leased
+			s.flags &^= shelved
+			s.leasedAt = uint32(now / int64(time.Second))
 			rcpts = append(rcpts, i)
 		}
 	}
@@ -161,7 +163,7 @@ func (q *Queue) unreadable(e *entry, rcpts []int, err error) {
 		return // dropped meanwhile
 	}
 	q.log.Error("queued message cannot be read", "id", e.id, "error", err)
-	q.unlease(e.id, rcpts, q.clock.Now().Add(unreadable))
+	q.unlease(e.id, rcpts, q.clock.Now().Add(unreadable), 0)
 	if errors.Is(err, ErrDamaged) {
 		q.damaged(e.id, err)
 	}
@@ -169,13 +171,19 @@ func (q *Queue) unreadable(e *entry, rcpts []int, err error) {
 
 // Return gives leased recipients of a message back untried: they are due again
 // at once. It is not an attempt.
-func (q *Queue) Return(id string, rcpts []int) { q.unlease(id, rcpts, time.Time{}) }
+func (q *Queue) Return(id string, rcpts []int) { q.unlease(id, rcpts, time.Time{}, 0) }
 
 // Postpone gives leased recipients of a message back untried: they are not due
 // before until. It is not an attempt, and a restart forgets it.
-func (q *Queue) Postpone(id string, rcpts []int, until time.Time) { q.unlease(id, rcpts, until) }
+func (q *Queue) Postpone(id string, rcpts []int, until time.Time) { q.unlease(id, rcpts, until, 0) }
 
-func (q *Queue) unlease(id string, rcpts []int, until time.Time) {
+// Shelve is Postpone for recipients that are suspended: they are due at until,
+// or when the suspension that they match is ended before.
+func (q *Queue) Shelve(id string, rcpts []int, until time.Time) {
+	q.unlease(id, rcpts, until, shelved)
+}
+
+func (q *Queue) unlease(id string, rcpts []int, until time.Time, as slotFlags) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e := q.index.byID[id]
@@ -191,6 +199,7 @@ func (q *Queue) unlease(id string, rcpts []int, until time.Time) {
 			s.flags &^= leased
 			if !until.IsZero() && s.waiting() {
 				s.next = max(s.next, nanos(until))
+				s.flags |= as
 			}
 		}
 	})

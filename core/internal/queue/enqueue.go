@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -75,6 +77,9 @@ func (q *Queue) check(m *Message) error {
 	if m.Envelope.Live() == 0 {
 		return fmt.Errorf("message %s has no recipients", m.Envelope.ID)
 	}
+	if m.States != nil && !statesFit(m) {
+		return fmt.Errorf("message %s has no recipient that waits, or states of others", m.Envelope.ID)
+	}
 	if m.Hold != nil && m.Hold.Kind != Quarantine && m.Hold.Kind != OnHold {
 		return fmt.Errorf("message %s: hold of unknown kind %q", m.Envelope.ID, m.Hold.Kind)
 	}
@@ -87,6 +92,13 @@ func (q *Queue) check(m *Message) error {
 		return fmt.Errorf("message %s is queued already", m.Envelope.ID)
 	}
 	return nil
+}
+
+// statesFit reports whether the states are those of the recipients, and one of
+// them still waits.
+func statesFit(m *Message) bool {
+	return len(m.States) == len(m.Envelope.Recipients) &&
+		slices.ContainsFunc(m.States, func(s State) bool { return s.Status == mail.Deferred })
 }
 
 func bodySize(b mail.Body) int64 {
@@ -109,9 +121,10 @@ const maxScratch = 64 << 10
 
 // added is one message of it.
 type added struct {
-	entry *entry
-	fresh *content
-	body  mail.Body
+	entry  *entry
+	fresh  *content
+	body   mail.Body
+	states []State
 }
 
 func (q *Queue) newWrite() *write {
@@ -140,6 +153,7 @@ func (w *write) add(m *Message) error {
 	a := added{body: m.Body, fresh: &content{env: m.Envelope, header: m.Header}}
 	a.entry = newEntry(r, w.contentLen(r), w.q.clock.Now())
 	a.entry.hold = w.q.newHold(m.Hold)
+	a.states = m.States
 	if r.onFile {
 		if err := w.q.keep(m.Body, m.Envelope.ID); err != nil {
 			return err
@@ -178,6 +192,9 @@ func (w *write) fill(a *added, r *record) error {
 			return err
 		}
 	}
+	if err := w.restore(a); err != nil {
+		return err
+	}
 	op := w.batch.SetDeferred(keyLen, int(a.entry.content))
 	appendKey(op.Key[:0], kindContent, id)
 	n := copy(op.Value, a.fresh.header)
@@ -188,6 +205,24 @@ func (w *write) fill(a *added, r *record) error {
 		a.fresh.body = inMemory(a.body, op.Value[n:])
 	}
 	return op.Finish()
+}
+
+// restore writes down what another machine knew of the recipients.
+func (w *write) restore(a *added) error {
+	for i := range a.states {
+		st := &a.states[i]
+		if a.fresh.env.Recipients[i].Removed || st.Status == mail.Deferred && st.Attempts == 0 && st.Last.Reply.Code == 0 && !st.Held {
+			continue // never tried
+		}
+		if st.Held {
+			st.Next = time.Time{}
+		}
+		if err := w.batch.Set(stateKey(a.entry.id, i), appendState(nil, st), nil); err != nil {
+			return err
+		}
+		a.entry.slots[i].load(*st)
+	}
+	return nil
 }
 
 // readBody copies a small body into the batch.

@@ -17,6 +17,7 @@ const never = math.MaxInt64
 // index is what the queue knows in memory. Queue.mu guards it.
 type index struct {
 	byID   map[string]*entry
+	order  order
 	due    lanes
 	stats  Stats
 	hot    int64 // octets of content in memory
@@ -30,11 +31,14 @@ type index struct {
 type entry struct {
 	id       string
 	sender   mail.Address
+	tenant   unique.Handle[string]
+	campaign unique.Handle[string]
 	received int64 // nanoseconds since 1970, like all times here
 	size     int64 // octets of header and body
 	content  uint32
 	priority int8
 	onFile   bool
+	seized   bool // an operator has it in hand: Due does not
 	hold     *Hold
 	slots    []slot
 	fresh    *content // set while it is handed over in memory
@@ -50,6 +54,8 @@ type slot struct {
 	route    unique.Handle[string]
 	next     int64
 	firstTry uint32 // seconds since 1970
+	addr     uint32 // addressHash
+	leasedAt uint32 // seconds since 1970; of the last lease
 	attempts uint16
 	status   mail.Status
 	flags    slotFlags
@@ -58,9 +64,10 @@ type slot struct {
 type slotFlags uint8
 
 const (
-	leased slotFlags = 1 << iota
-	stored           // there is a state record
-	urgent           // told to retry now: counts as ready again
+	leased  slotFlags = 1 << iota
+	stored            // there is a state record
+	urgent            // told to retry now: counts as ready again
+	shelved           // next is when a suspension ends
 )
 
 // content is a message in memory between accept and delivery.
@@ -81,6 +88,8 @@ func newEntry(r *record, contentLen int, now time.Time) *entry {
 	e := &entry{
 		id:       r.env.ID,
 		sender:   r.env.Sender,
+		tenant:   unique.Make(r.env.Tenant),
+		campaign: unique.Make(r.env.Campaign),
 		received: nanos(r.env.Received),
 		size:     int64(r.header) + r.body,
 		content:  uint32(contentLen),
@@ -112,7 +121,7 @@ func putOff(e *mail.Envelope) time.Time {
 }
 
 func newSlot(r *mail.Recipient, due int64) slot {
-	s := slot{domain: unique.Make(r.Address.Domain()), route: unique.Make(r.Route), next: due}
+	s := slot{domain: unique.Make(r.Address.Domain()), route: unique.Make(r.Route), addr: addressHash(r.Address), next: due}
 	if r.Removed {
 		s.status = mail.Delivered
 	}
@@ -173,6 +182,9 @@ func (e *entry) waiting() int {
 // nextDue is when something has to be done about the message: its hold ends,
 // or a recipient that nobody has leased is due.
 func (e *entry) nextDue() int64 {
+	if e.seized {
+		return never
+	}
 	if e.hold != nil {
 		return e.hold.end()
 	}
@@ -195,6 +207,7 @@ func (h *Hold) end() int64 {
 // put adds a message.
 func (x *index) put(e *entry) {
 	x.byID[e.id] = e
+	x.order.put(e)
 	e.lane = x.due.of(e.priority)
 	x.count(e, +1)
 	x.arm(e)
@@ -204,6 +217,7 @@ func (x *index) put(e *entry) {
 // a million of them, and a heap is made faster than filled.
 func (x *index) fill(all []*entry) {
 	for _, e := range all {
+		x.order.put(e)
 		e.lane = x.due.of(e.priority)
 		x.count(e, +1)
 		if e.dueAt = e.nextDue(); e.dueAt != never {
@@ -220,6 +234,7 @@ func (x *index) drop(e *entry) {
 	x.cool(e)
 	x.count(e, -1)
 	delete(x.byID, e.id)
+	x.order.drop(e)
 	if e.at >= 0 {
 		heap.Remove(e.lane, e.at)
 	}

@@ -18,6 +18,8 @@ const (
 	kindEnvelope kind = 'e'
 	kindHold     kind = 'h'
 	kindState    kind = 'r'
+
+	kindSuspension kind = 's' // the id is the suspension's
 )
 
 const keyLen = 2 + idLen

@@ -11,15 +11,23 @@ import (
 )
 
 // Filter selects messages; its zero fields select all. What is set must match
-// together, and one recipient must match Domain and Route both.
+// together, and of what is said of recipients, one waiting recipient must match
+// all.
 type Filter struct {
 	State           Class
-	RecipientDomain string       // of a waiting recipient, in any case
+	RecipientDomain string       // in any case
+	Recipient       mail.Address // whole, in any case
 	Sender          mail.Address // whole, or a domain written "@example.org"; in any case. NullSender for "<>"
-	Route           string       // that a stage chose for a waiting recipient
-	OlderThan       time.Time    // received before
-	After           string       // only ids greater than this one: the last of the page before
-	Limit           int          // 0: DefaultLimit
+	Tenant          string
+	Campaign        string
+	Route           string                          // that a stage or an operator chose
+	Goes            func(route, domain string) bool // asked of the chosen route and the domain; quick, calls nothing of the queue. nil: any
+	Hop             func(r *mail.Recipient) bool    // asked of the recipient as the envelope has it; nil: any
+	Reply           string                          // part of the last reply, in any case
+	OlderThan       time.Time                       // received before
+	NewerThan       time.Time                       // received after
+	After           string                          // only ids greater than this one: the last of the page before
+	Limit           int                             // 0: DefaultLimit
 }
 
 // NullSender is the Filter.Sender of messages from the null reverse-path.
@@ -42,61 +50,22 @@ type Summary struct {
 	Domains    []string  // of waiting recipients, each once, sorted
 	Next       time.Time // when something is due; zero: nothing, while it is held or leased
 	Hold       *Hold
+	Tenant     string
+	Campaign   string
 }
 
-// List returns the messages that match, oldest id first. It looks at every
-// message in memory; BenchmarkList says how long that takes.
+// List returns the messages that match, oldest id first. It goes by pages as
+// Select does, and stops when it has enough.
 func (q *Queue) List(f Filter) []Summary {
 	if f.Limit <= 0 {
 		f.Limit = DefaultLimit
 	}
-	q.mu.RLock()
-	defer q.mu.RUnlock()
-	found := q.index.find(f.matcher())
-	slices.SortFunc(found, func(a, b *entry) int { return strings.Compare(a.id, b.id) })
-	sums := make([]Summary, 0, min(f.Limit, len(found)))
-	for _, e := range found[:min(f.Limit, len(found))] {
-		sums = append(sums, e.summary())
-	}
+	sums := []Summary{}
+	q.walk(f, func(c *candidate) bool {
+		sums = append(sums, c.sum)
+		return len(sums) < f.Limit
+	})
 	return sums
-}
-
-func (x *index) find(match func(*entry) bool) []*entry {
-	var found []*entry
-	for _, e := range x.byID {
-		if match(e) {
-			found = append(found, e)
-		}
-	}
-	return found
-}
-
-// ids returns the sorted ids of the messages that match.
-func (q *Queue) ids(match func(*entry) bool) []string {
-	q.mu.RLock()
-	defer q.mu.RUnlock()
-	var ids []string
-	for _, e := range q.index.find(match) {
-		ids = append(ids, e.id)
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-func (f Filter) matcher() func(*entry) bool {
-	domain := strings.ToLower(f.RecipientDomain)
-	return func(e *entry) bool {
-		switch {
-		case e.id <= f.After:
-		case f.State != "" && e.class() != f.State:
-		case !f.OlderThan.IsZero() && e.received >= nanos(f.OlderThan):
-		case f.Sender != "" && !sentBy(e.sender, f.Sender):
-		case (domain != "" || f.Route != "") && !e.hasRecipient(domain, f.Route):
-		default:
-			return true
-		}
-		return false
-	}
 }
 
 func sentBy(sender, want mail.Address) bool {
@@ -109,16 +78,11 @@ func sentBy(sender, want mail.Address) bool {
 	return strings.EqualFold(string(sender), string(want))
 }
 
-func (e *entry) hasRecipient(domain, route string) bool {
-	return slices.ContainsFunc(e.slots, func(s slot) bool {
-		return s.waiting() && (domain == "" || s.domain.Value() == domain) && (route == "" || s.route.Value() == route)
-	})
-}
-
 func (e *entry) summary() Summary {
 	s := Summary{
 		ID: e.id, State: e.class(), Sender: e.sender, Size: e.size,
 		Received: stamp(e.received), Next: stamp(e.dueAt), Recipients: len(e.slots),
+		Tenant: e.tenant.Value(), Campaign: e.campaign.Value(),
 	}
 	if e.hold != nil {
 		hold := *e.hold

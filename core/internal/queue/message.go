@@ -18,6 +18,7 @@ type Message struct {
 	Header   []byte    // as it will be sent, with the empty line when there is one
 	Body     mail.Body // nil: empty. One that has a Release method is released on success
 	Hold     *Hold     // nil: deliver at once
+	States   []State   // what is known of each recipient, of a message from another machine; nil: nothing
 }
 
 // The kinds of Hold.

@@ -15,6 +15,7 @@
 //	               from "fresh": tried, deferred, delivered or failed
 //	qh ID          hold: the message is held or in quarantine, with reason and end
 //	qv             the greatest versions of records that are here (layout.go)
+//	qs ID          suspension, with an id of its own
 //
 // A bigger body is the file spool/ID, synced and named before the batch.
 // Values begin with a version and are described in codec.go. A message that is
@@ -33,7 +34,8 @@
 // # What is durable when
 //
 //	Enqueue                 before it returns
-//	Hold, Release, Retry, Drop   before they return
+//	Change (Hold, Release, …)   before it returns, batch by batch
+//	Suspend, Resume         before they return
 //	Settle                  with the next accept, at the latest after SettleDelay
 //
 // A crash in between repeats an attempt that had been made: the next hop may
@@ -45,6 +47,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -108,6 +111,8 @@ type Queue struct {
 	tail  tail
 
 	writes sync.Pool // *write
+
+	suspensions atomic.Pointer[[]Suspension] // not changed once it is here; nil: none
 
 	change sync.Mutex // held while a queued message's durable state changes: batch and memory as one
 

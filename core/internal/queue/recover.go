@@ -22,9 +22,10 @@ func (q *Queue) recover() error {
 	if err = errors.Join(err, r.states.err); err != nil {
 		return err
 	}
-	if err := r.scan(kindHold, r.hold); err != nil {
+	if err := errors.Join(r.scan(kindHold, r.hold), r.scan(kindSuspension, r.suspension)); err != nil {
 		return err
 	}
+	q.publishSuspensions(r.suspended)
 	r.q.index.fill(r.entries)
 	if err := r.orphans(); err != nil {
 		return err
@@ -51,14 +52,15 @@ func (q *Queue) bodyFiles() (map[string]bool, error) {
 
 // recovery is one run of recover.
 type recovery struct {
-	q       *Queue
-	now     time.Time
-	entries []*entry
-	states  *stateStream
-	files   map[string]bool // body files; true: an envelope needs it
-	strays  int             // states and holds whose envelope is missing or unreadable
-	damaged int
-	lost    []string // messages whose body file is missing
+	q         *Queue
+	now       time.Time
+	entries   []*entry
+	states    *stateStream
+	files     map[string]bool // body files; true: an envelope needs it
+	strays    int             // states and holds whose envelope is missing or unreadable
+	damaged   int
+	suspended []Suspension
+	lost      []string // messages whose body file is missing
 }
 
 func (r *recovery) scan(k kind, take func(id string, rcpt int, v []byte) error) error {
@@ -135,6 +137,14 @@ func (r *recovery) hold(id string, _ int, v []byte) error {
 		h = &Hold{Kind: OnHold, Reason: "the reason could not be read", By: "queue"}
 	}
 	e.hold = h
+	return err
+}
+
+func (r *recovery) suspension(id string, _ int, v []byte) error {
+	s, err := readSuspension(id, v)
+	if err == nil {
+		r.suspended = append(r.suspended, s)
+	}
 	return err
 }
 

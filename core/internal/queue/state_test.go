@@ -76,7 +76,7 @@ func (d *director) readable(s string) string {
 func (d *director) do(out *strings.Builder, td *datadriven.TestData) error {
 	ctx := context.Background()
 	switch td.Cmd {
-	case "enqueue": // name… to=(address…) [body=octets] [hold=kind] [for=duration] [from=address] [route=name] [priority=n] [not-before=duration] [expires=duration]
+	case "enqueue": // name… to=(address…) [body=octets] [hold=kind] [for=duration] [from=address] [route=name] [priority=n] [tenant=] [campaign=] [not-before=duration] [expires=duration]
 		return d.queue.Enqueue(ctx, d.messages(td)...)
 	case "due": // [max=n]
 		d.printDue(out, d.queue.Due(d.clock.Now(), number(td, "max", 100)))
@@ -101,16 +101,53 @@ func (d *director) do(out *strings.Builder, td *datadriven.TestData) error {
 		return d.queue.Release(ctx, d.ids(td)...)
 	case "retry":
 		return d.queue.Retry(ctx, d.ids(td)...)
-	case "retry-all":
-		n, err := d.queue.RetryAll(ctx)
-		fmt.Fprintln(out, n)
+	case "change": // [filter as for list] verb=retry|release|drop|reroute|hold [to=route]: the messages that match
+		f := d.filter(td)
+		ids, meant := d.queue.Select(f)
+		done, err := d.queue.Change(ctx, Change{Verb: arg(td, "verb"), Only: f, Route: arg(td, "to"), Reason: "why",
+			Hold: Hold{Kind: OnHold, Reason: "why", By: "who", Until: d.after(td, "for")}}, ids)
+		fmt.Fprintf(out, "meant %+v\ndone %+v\n", meant, done)
 		return err
 	case "drop":
 		return d.queue.Drop(ctx, d.ids(td)...)
-	case "list": // [state=] [domain=] [sender=] [route=] [older=duration] [after=name] [limit=n]
+	case "list": // [state=] [domain=] [rcpt=] [sender=] [tenant=] [campaign=] [route=] [reply=] [older=duration] [newer=duration] [after=name] [limit=n]
 		d.printList(out, d.queue.List(d.filter(td)))
 	case "show":
 		return d.printMessage(out, d.ids(td)[0])
+	case "suspend": // name [tenant=] [campaign=] [domain=] [route=] for=duration
+		_, err := d.queue.Suspend(Suspension{ID: d.ids(td)[0], Tenant: arg(td, "tenant"), Campaign: arg(td, "campaign"),
+			Domain: arg(td, "domain"), Route: arg(td, "route"), Reason: "why", By: "who", Until: d.after(td, "for")})
+		return err
+	case "resume":
+		ended, err := d.queue.Resume(d.ids(td)...)
+		d.printSuspensions(out, ended)
+		return err
+	case "suspensions":
+		d.printSuspensions(out, d.queue.Suspensions())
+	case "suspended": // [tenant=] [campaign=] [domain=] [route=]: as delivery asks
+		s := d.queue.Suspended(arg(td, "tenant"), arg(td, "campaign"), arg(td, "domain"), arg(td, "route"), d.clock.Now())
+		if s == nil {
+			fmt.Fprintln(out, "no")
+			return nil
+		}
+		d.printSuspensions(out, []Suspension{*s})
+	case "shelve":
+		d.queue.Shelve(d.id(arg(td, "message")), []int{number(td, "rcpt", 0)}, d.after(td, "for"))
+	case "seize":
+		d.queue.Seize(d.ids(td)...)
+	case "unseize":
+		d.queue.Unseize(d.ids(td)...)
+	case "take-over": // name [filter as for list]
+		l, busy, err := d.queue.TakeOver(d.ids(td)[0], d.filter(td))
+		fmt.Fprintln(out, "leased", l.Recipients, "busy", busy)
+		return err
+	case "leased-before": // older=duration
+		for _, l := range d.queue.LeasedBefore(d.filter(td).OlderThan, 10) {
+			fmt.Fprintln(out, d.name(l.ID), l.Recipients, d.until(l.Since))
+		}
+	case "oldest-due":
+		id, since, ok := d.queue.OldestDue(d.clock.Now())
+		fmt.Fprintln(out, d.name(id), d.until(since), ok)
 	case "stats":
 		d.printStats(out)
 	case "files":
@@ -172,6 +209,7 @@ func (d *director) messages(td *datadriven.TestData) (ms []*Message) {
 			m.Envelope.Sender = mail.Address(strings.Trim(from, "<>"))
 		}
 		m.Envelope.Priority = number(td, "priority", 0)
+		m.Envelope.Tenant, m.Envelope.Campaign = arg(td, "tenant"), arg(td, "campaign")
 		m.Envelope.NotBefore, m.Envelope.Expires = d.after(td, "not-before"), d.after(td, "expires")
 		for i := range m.Envelope.Recipients {
 			m.Envelope.Recipients[i].Route = arg(td, "route")
@@ -220,12 +258,16 @@ func (d *director) filter(td *datadriven.TestData) Filter {
 	f := Filter{
 		State: Class(arg(td, "state")), RecipientDomain: arg(td, "domain"), Sender: mail.Address(arg(td, "sender")),
 		Route: arg(td, "route"), Limit: number(td, "limit", 0),
+		Recipient: mail.Address(arg(td, "rcpt")), Tenant: arg(td, "tenant"), Campaign: arg(td, "campaign"), Reply: arg(td, "reply"),
 	}
 	if after := arg(td, "after"); after != "" {
 		f.After = d.id(after)
 	}
 	if arg(td, "older") != "" {
 		f.OlderThan = d.clock.Now().Add(d.clock.Now().Sub(d.after(td, "older")))
+	}
+	if arg(td, "newer") != "" {
+		f.NewerThan = d.clock.Now().Add(d.clock.Now().Sub(d.after(td, "newer")))
 	}
 	return f
 }
@@ -277,6 +319,13 @@ func (d *director) printMessage(out *strings.Builder, id string) error {
 		fmt.Fprintf(out, "%s by %s: %s, ends in %s\n", m.Hold.Kind, m.Hold.By, d.readable(m.Hold.Reason), d.until(m.Hold.Until))
 	}
 	return nil
+}
+
+func (d *director) printSuspensions(out *strings.Builder, ss []Suspension) {
+	for _, s := range ss {
+		fmt.Fprintf(out, "%s tenant=%q campaign=%q domain=%q route=%q: %s by %s, ends in %s\n",
+			d.name(s.ID), s.Tenant, s.Campaign, s.Domain, s.Route, s.Reason, s.By, d.until(s.Until))
+	}
 }
 
 func (d *director) printStats(out *strings.Builder) {
