@@ -19,11 +19,12 @@ const (
 	Expire                // fail: its time is over
 	NoRoute               // defer: nothing says where to
 	Settle                // nothing: it is settled
+	Suspend               // nothing before Until, or before somebody ends the suspension
 )
 
 // String returns the action in a word.
 func (a Action) String() string {
-	return [...]string{"try", "wait", "expire", "no route", "settled"}[a]
+	return [...]string{"try", "wait", "expire", "no route", "settled", "suspended"}[a]
 }
 
 // Decision says whether a recipient may be tried now and, if not, why and
@@ -31,11 +32,14 @@ func (a Action) String() string {
 type Decision struct {
 	Action Action
 	Reason string    // for people
-	Until  time.Time // of Wait: zero when nobody knows
+	Until  time.Time // of Wait and Suspend: zero when nobody knows
 	Route  string    // name of the route, empty if none was found
-	Hop    string    // the next hop as logs spell it; only Explain fills it in
+	Place  Place     // of a leased recipient; only Explain fills it and what follows in
+	Hop    string    // the next hop as logs spell it
+	Expire time.Time // when it is given up, after one attempt at least; zero when it is settled
 
-	key hopKey
+	key   hopKey
+	again time.Time // of Suspend: when to decide anew, not behind the expiry
 }
 
 // decide is the one place that says what happens to a recipient: on its way out
@@ -66,6 +70,13 @@ func (s *Scheduler) decideFor(now time.Time, env *mail.Envelope, r *mail.Recipie
 		d.key = hopKey{route: route}
 		return d
 	}
+	if why, until := s.suspended(now, env, r, name); why != "" {
+		d.Action, d.Until, d.Reason = Suspend, until, why
+		if d.again = until; tried && route.expiry(env).Before(until) {
+			d.again = route.expiry(env)
+		}
+		return d
+	}
 	if now.Before(st.Next) {
 		d.Action, d.Until, d.Reason = Wait, st.Next, waiting(st)
 		return d
@@ -80,23 +91,11 @@ func (s *Scheduler) decideFor(now time.Time, env *mail.Envelope, r *mail.Recipie
 	return d
 }
 
-// Explain says what decide says now, and of a recipient that is due also what
-// it waits for. It may be called at any time.
-func (s *Scheduler) Explain(env *mail.Envelope, rcpt int, st State) Decision {
-	d := s.decide(s.o.Clock.Now(), env, rcpt, st)
-	if d.Action != Try {
-		return d
+func (s *Scheduler) suspended(now time.Time, env *mail.Envelope, r *mail.Recipient, route string) (why string, until time.Time) {
+	if s.o.Suspended == nil {
+		return "", time.Time{}
 	}
-	d.Hop = d.key.String()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h := s.hops[d.key]
-	if h == nil {
-		return d
-	}
-	d.Reason = fmt.Sprintf("due: next hop has %d of %d connections and %d recipients in line, %d messages set back",
-		h.workers, h.key.route.connections(), h.waiting, h.parked.len())
-	return d
+	return s.o.Suspended(now, env, r, route)
 }
 
 // routeName returns the name of the route that a recipient takes: the one a

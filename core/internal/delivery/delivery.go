@@ -57,6 +57,12 @@ type Options struct {
 	Maildir  Maildir
 	Reporter Reporter
 	Hooks    Hooks // nil: routes have no stages
+
+	// Suspended says why mail to a recipient by a route is suspended now, and
+	// until when; an empty why when it is not. It is quick and calls nothing of
+	// ours. nil: nothing is ever suspended.
+	Suspended func(now time.Time, env *mail.Envelope, r *mail.Recipient, route string) (why string, until time.Time)
+
 	Clock    Clock
 	Logger   hclog.Logger // nil: silence
 	Observer Observer     // nil: nobody

@@ -27,6 +27,7 @@ type fakeQueue struct {
 
 	settles, most int // calls of Settle; most recipients leased at once
 	leased        int
+	shelved       []*State
 }
 
 type fakeMessage struct {
@@ -136,6 +137,27 @@ func (q *fakeQueue) Postpone(id string, rcpts []int, until time.Time) {
 			q.byID[id].states[r].Next = until
 		}
 	}
+	q.signal()
+}
+
+func (q *fakeQueue) Shelve(id string, rcpts []int, until time.Time) {
+	q.Postpone(id, rcpts, until)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range rcpts {
+		q.byID[id].states[r].Next = until
+		q.shelved = append(q.shelved, &q.byID[id].states[r])
+	}
+}
+
+// unshelve makes due what was shelved.
+func (q *fakeQueue) unshelve() {
+	q.mu.Lock()
+	for _, st := range q.shelved {
+		st.Next = time.Time{}
+	}
+	q.shelved = nil
+	q.mu.Unlock()
 	q.signal()
 }
 

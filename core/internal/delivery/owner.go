@@ -134,6 +134,8 @@ func (s *Scheduler) conclude(now time.Time, m Message, rcpt int, d Decision) {
 	case NoRoute:
 		s.settle(m, d.key.route, 0, mail.Outcome{Recipient: rcpt, Reply: mail.Reply{
 			Code: 451, Enhanced: mail.Enhanced{4, 3, 5}, Text: d.Reason}})
+	case Suspend:
+		s.shelve(m, rcpt, d.again)
 	default:
 		s.giveUp(m, []int{rcpt}, d.Until)
 	}
@@ -229,6 +231,10 @@ func (s *Scheduler) recallAll() {
 	tickets := s.recalls
 	s.recalls = nil
 	s.mu.Unlock()
+	s.returnTickets(tickets)
+}
+
+func (s *Scheduler) returnTickets(tickets []ticket) {
 	n := 0
 	for _, t := range tickets {
 		s.o.Queue.Return(t.id, t.rcpts)

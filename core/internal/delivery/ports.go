@@ -11,8 +11,8 @@ import (
 )
 
 // Queue is the durable queue as delivery sees it. Its methods are called from
-// many goroutines. A recipient that Due handed out is leased until Settle, Return
-// or Postpone names it: Due does not hand it out again before. A message is
+// many goroutines. A recipient that Due handed out is leased until Settle, Return,
+// Postpone or Shelve names it: Due does not hand it out again before. A message is
 // named by its Envelope.ID.
 type Queue interface {
 	// Due leases recipients whose time has come by now, of at most max
@@ -30,6 +30,9 @@ type Queue interface {
 	// Postpone gives leased recipients back without an attempt: they are not
 	// due before until.
 	Postpone(message string, rcpts []int, until time.Time)
+	// Shelve is Postpone for recipients that are suspended. Who ends the
+	// suspension has the queue hand them out at once.
+	Shelve(message string, rcpts []int, until time.Time)
 	// Settle notes what became of leased recipients and ends their leases.
 	// Reports join the same batch. After an error nothing is noted and the
 	// leases hold on.
@@ -62,6 +65,7 @@ type State struct {
 	Done     bool         // delivered, failed or dropped
 	Held     string       // why it is held ("quarantine: …"); empty: it is not
 	Until    time.Time    // when the hold ends; zero: when somebody releases it
+	Leased   bool         // somebody is about to try it, or does
 	Attempts int          // attempts so far
 	Next     time.Time    // not before; zero: at once
 	Last     mail.Outcome // of the last attempt; zero without one

@@ -109,11 +109,18 @@ func (s *Scheduler) shut(j *Job) {
 func (w *worker) fetch(t *task) {
 	ahead := make(chan *Job, 1)
 	w.ahead = ahead
+	w.fetching(t.msg.Envelope().ID)
 	w.s.errands.all.Go(func() {
 		var j *Job
 		defer func() { ahead <- j }()
 		w.s.safely(func() { j = w.s.outfit(w.ctx, t) })
 	})
+}
+
+func (w *worker) fetching(id string) {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.aheadID = id
 }
 
 // collect takes what fetch prepared; false when that is still under way and we
@@ -123,6 +130,7 @@ func (w *worker) collect(wait bool) (*Job, bool) {
 		select {
 		case j := <-w.ahead:
 			w.ahead = nil
+			w.fetching("")
 			return j, true
 		default:
 			return nil, false
@@ -130,6 +138,7 @@ func (w *worker) collect(wait bool) (*Job, bool) {
 	}
 	j := <-w.ahead
 	w.ahead = nil
+	w.fetching("")
 	return j, true
 }
 

@@ -31,15 +31,17 @@ type rig struct {
 	routes map[string]*Route
 	rules  map[string]string // domain -> route
 	lines  []string
+
+	suspensions map[string]time.Time // domain -> until
 }
 
 func newRig(t *testing.T, change func(*Options)) *rig {
 	start := time.Date(2030, 1, 2, 3, 0, 0, 0, time.UTC)
 	r := &rig{t: t, clock: testkit.NewClock(start), start: start, queue: newFakeQueue(), net: newFakeNet(),
-		routes: map[string]*Route{"internet": {Name: "internet", Kind: ViaMX}}, rules: map[string]string{}, ended: make(chan error, 1)}
+		routes: map[string]*Route{"internet": {Name: "internet", Kind: ViaMX}}, rules: map[string]string{}, suspensions: map[string]time.Time{}, ended: make(chan error, 1)}
 	r.queue.events, r.net.events = r.event, r.event
 	o := Options{Queue: r.queue, Routes: r.route, RouteOf: r.rule, Resolver: r.net, SMTP: r.net, Maildir: fakeMaildir{},
-		Reporter: fakeReporter{}, Clock: r.clock, Hostname: "relay.example.net"}
+		Suspended: r.suspended, Reporter: fakeReporter{}, Clock: r.clock, Hostname: "relay.example.net"}
 	if change != nil {
 		change(&o)
 	}
@@ -107,6 +109,16 @@ func (r *rig) rule(rcpt mail.Recipient) string {
 		return name
 	}
 	return "internet"
+}
+
+func (r *rig) suspended(now time.Time, _ *mail.Envelope, rcpt *mail.Recipient, _ string) (string, time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	until := r.suspensions[rcpt.Address.Domain()]
+	if !now.Before(until) {
+		return "", time.Time{}
+	}
+	return "suspended: domain " + rcpt.Address.Domain(), until
 }
 
 // idle waits until nothing is due and nothing is under way.

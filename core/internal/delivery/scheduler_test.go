@@ -579,6 +579,8 @@ func (q *benchQueue) NextDue() (time.Time, bool)        { return time.Time{}, fa
 func (q *benchQueue) Wake() <-chan struct{}             { return q.wake }
 func (q *benchQueue) Postpone(string, []int, time.Time) { panic("postpone") }
 
+func (q *benchQueue) Shelve(string, []int, time.Time) { panic("shelve") }
+
 func (q *benchQueue) Return(_ string, rcpts []int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

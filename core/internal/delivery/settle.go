@@ -32,6 +32,7 @@ type item struct {
 	settled Settled
 	report  bool    // a failure of which the sender is to hear
 	notice  *Notice // how, if stages were asked
+	waiter  *waiter // who waits for it; nil: nobody
 }
 
 func (q *settler) init() { q.wake = make(chan struct{}, 1) }
@@ -91,6 +92,17 @@ func (q *settler) failing() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.failed
+}
+
+// list notes the messages that wait to be settled.
+func (q *settler) list(found map[string]bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, items := range [][]item{q.items, q.rested} {
+		for i := range items {
+			found[items[i].msg.Envelope().ID] = true
+		}
+	}
 }
 
 // note keeps whether the queue settles; it reports whether that is news.
@@ -319,6 +331,7 @@ func (s *Scheduler) settleItems(ctx context.Context, items []item) (left []item)
 		s.rouse()
 	}
 	s.hold(len(left) - len(items))
+	tell(items, left)
 	return left
 }
 

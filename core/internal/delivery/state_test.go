@@ -3,6 +3,7 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -29,6 +30,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	hold ID RCPT REASON
 //	explain ID RCPT
 //	retry ID RCPT               due now
+//	suspend DOMAIN DURATION
+//	resume DOMAIN               and what came of it
+//	fail ID RCPT REPLY          an operator's bounce, and what came of it
 func TestStates(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		r := newRig(t, nil)
@@ -87,12 +91,42 @@ var commands = map[string]func(*rig, *datadriven.TestData) string{
 		r.idle()
 		return r.events()
 	},
+	"suspend": func(r *rig, d *datadriven.TestData) string {
+		r.mu.Lock()
+		r.suspensions[d.CmdArgs[0].Key] = r.clock.Now().Add(duration(d.CmdArgs[1].Key))
+		r.mu.Unlock()
+		r.s.Reconsider()
+		r.idle()
+		return r.events()
+	},
+	"resume": func(r *rig, d *datadriven.TestData) string {
+		r.mu.Lock()
+		delete(r.suspensions, d.CmdArgs[0].Key)
+		r.mu.Unlock()
+		r.queue.unshelve()
+		r.idle()
+		return r.events()
+	},
+	"fail": func(r *rig, d *datadriven.TestData) string {
+		m := r.queue.byID[d.CmdArgs[0].Key]
+		r.holds(func() bool { m.leased[rcpt(d)] = true; r.queue.leased++; return true })
+		err := r.s.Fail(context.Background(), []Lease{{Message: m, Recipients: []int{rcpt(d)}}},
+			mail.Reply{Code: 550, Enhanced: mail.Enhanced{5, 7, 1}, Text: d.CmdArgs[2].Key})
+		if err != nil {
+			return err.Error()
+		}
+		r.idle()
+		return r.events()
+	},
 	"explain": func(r *rig, d *datadriven.TestData) string {
 		st, i := state(r, d), rcpt(d)
 		e := r.s.Explain(r.queue.byID[d.CmdArgs[0].Key].env, i, *st)
 		out := fmt.Sprintf("%s: %s", e.Action, e.Reason)
 		if !e.Until.IsZero() {
 			out += "; until +" + e.Until.Sub(r.start).String()
+		}
+		if !e.Expire.IsZero() {
+			out += "; expires +" + e.Expire.Sub(r.start).String()
 		}
 		return out + fmt.Sprintf(" (route %q, hop %q, attempts %d)\n", e.Route, e.Hop, st.Attempts)
 	},

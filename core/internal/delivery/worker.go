@@ -24,6 +24,7 @@ type worker struct {
 	left      bool              // was connected, takes no more mail
 	jobs      map[*Job]struct{} // handed to the transport
 	moved     time.Time         // when something last began or ended
+	aheadID   string            // message that fetch makes ready; empty: none
 
 	// The worker's own.
 	handed, carried int

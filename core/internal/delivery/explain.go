@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Place is where a leased recipient is.
+type Place uint8
+
+// The places of a Decision.
+const (
+	Elsewhere Place = iota // in the queue; or, when it is leased, with stages or on its way into the records
+	InLine                 // behind others for its next hop
+	UnderWay               // in a transaction with its next hop
+)
+
+// Explain says what decide says now, and of a recipient that is due also what
+// it waits for. It may be called at any time.
+func (s *Scheduler) Explain(env *mail.Envelope, rcpt int, st State) Decision {
+	d := s.decide(s.o.Clock.Now(), env, rcpt, st)
+	if d.Action == Settle {
+		return d
+	}
+	route, _ := s.lookup(s.routeName(&env.Recipients[rcpt]))
+	d.Expire = route.expiry(env)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.Leased {
+		s.locate(&d, env.ID, rcpt)
+	}
+	if d.Action == Try && !st.Leased {
+		d.Hop = d.key.String()
+		d.Reason = s.crowd(s.hops[d.key])
+	}
+	return d
+}
+
+// crowd says of a recipient that is due what there is at its next hop.
+func (s *Scheduler) crowd(h *hop) string {
+	if h == nil {
+		return "due"
+	}
+	return fmt.Sprintf("due: next hop has %d of %d connections and %d recipients in line, %d messages set back",
+		h.workers, h.key.route.connections(), h.waiting, h.parked.len())
+}
+
+// locate finds a leased recipient. The caller holds mu.
+func (s *Scheduler) locate(d *Decision, id string, rcpt int) {
+	for w := range s.all {
+		for j := range w.jobs {
+			if j.task.msg.Envelope().ID == id && slices.Contains(j.Recipients, rcpt) {
+				d.Place, d.Hop, d.Reason = UnderWay, w.hop.key.String(), "an attempt is under way since "+stamp(j.begin)
+				return
+			}
+		}
+	}
+	for _, h := range s.hops {
+		if before, ok := h.position(id, rcpt); ok {
+			d.Place, d.Hop = InLine, h.key.String()
+			d.Reason = fmt.Sprintf("in line: %d recipients before it, %d of %d connections", before, h.workers, h.key.route.connections())
+			return
+		}
+	}
+	d.Reason = "leased: stages are asked, or its outcome is being written down"
+}
+
+// position returns how many recipients are before one in the line of h.
+func (h *hop) position(id string, rcpt int) (before int, ok bool) {
+	for _, t := range h.ready.items[h.ready.head:] {
+		if t.msg.Envelope().ID == id && slices.Contains(t.rcpts, rcpt) {
+			return before, true
+		}
+		before += len(t.rcpts)
+	}
+	for _, t := range h.parked.items[h.parked.head:] {
+		if t.id == id && slices.Contains(t.rcpts, rcpt) {
+			return before, true
+		}
+		before += len(t.rcpts)
+	}
+	return 0, false
+}
+
+// Attended returns which of the messages are in delivery's hands in good order:
+// in a transaction, in a line that somebody serves, or on their way into the
+// records. What is leased for long and not among them has been forgotten.
+func (s *Scheduler) Attended(ids []string) map[string]bool {
+	found := map[string]bool{}
+	s.settler.list(found)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.all {
+		found[w.aheadID] = true
+		for j := range w.jobs {
+			found[j.task.msg.Envelope().ID] = true
+		}
+	}
+	for _, h := range s.hops {
+		if h.workers == 0 && s.slots < s.o.Connections {
+			continue // nobody will come
+		}
+		h.list(found)
+	}
+	for _, t := range s.recalls {
+		found[t.id] = true
+	}
+	out := map[string]bool{}
+	for _, id := range ids {
+		if found[id] {
+			out[id] = true
+		}
+	}
+	return out
+}
+
+// list notes the messages in the line of h.
+func (h *hop) list(found map[string]bool) {
+	for _, t := range h.ready.items[h.ready.head:] {
+		found[t.msg.Envelope().ID] = true
+	}
+	for _, t := range h.parked.items[h.parked.head:] {
+		found[t.id] = true
+	}
+}
