@@ -9,6 +9,8 @@ type QueueEntry struct {
 	ID         string
 	State      string // ready, deferred, held or quarantined
 	Sender     Address
+	Tenant     string `json:",omitempty"`
+	Campaign   string `json:",omitempty"`
 	Received   time.Time
 	Size       int64       // octets of header and body
 	Reason     string      `json:",omitempty"` // by whom and why it is held
@@ -29,4 +31,53 @@ type QueueRecipient struct {
 	Next     time.Time `json:",omitzero"`  // next attempt
 	Last     string    `json:",omitempty"` // next hop and reply of the last attempt
 	Why      string    `json:",omitempty"` // may it be tried now, and if not, why and until when
+	Now      string    `json:",omitempty"` // the same in a word: due, waiting, expired, suspended, held, no route, in line, attempt or leased
+	Hop      string    `json:",omitempty"` // next hop, as far as it is decided
+	Until    time.Time `json:",omitzero"`  // when waiting, suspended or held ends; zero: nobody knows
+	Expires  time.Time `json:",omitzero"`  // when it is given up, after one attempt at least
+}
+
+// QueueSelector selects queued mail; its empty fields select all. What is set
+// must match together, and of what is said of recipients, one that is waiting
+// must match all.
+type QueueSelector struct {
+	State     string        `json:",omitempty"` // ready, deferred, held or quarantined
+	Domain    string        `json:",omitempty"` // of the recipient
+	Recipient string        `json:",omitempty"` // address
+	Sender    string        `json:",omitempty"` // address, "@" and a domain, or "<>"
+	Tenant    string        `json:",omitempty"`
+	Campaign  string        `json:",omitempty"`
+	Route     string        `json:",omitempty"` // by which the recipient goes
+	Hop       string        `json:",omitempty"` // next hop, as explain spells it: "mx example.org", "smarthost NAME", "host:port"
+	Reply     string        `json:",omitempty"` // part of the last reply
+	OlderThan time.Duration `json:",omitempty"` // received so long ago, or longer
+	NewerThan time.Duration `json:",omitempty"`
+}
+
+// Suspension keeps mail back that matches all of tenant, campaign, domain and
+// route that are set, until it ends or somebody ends it.
+type Suspension struct {
+	ID       string
+	Tenant   string `json:",omitempty"`
+	Campaign string `json:",omitempty"`
+	Domain   string `json:",omitempty"` // of the recipient
+	Route    string `json:",omitempty"`
+	Reason   string
+	By       string
+	Since    time.Time
+	Until    time.Time
+}
+
+// maxLabel is the length of the longest name of a tenant or campaign.
+const maxLabel = 64
+
+// ValidLabel reports whether s can be the name of a tenant or a campaign: 1 to 64
+// printable ASCII characters without a space.
+func ValidLabel(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxLabel
 }

@@ -48,6 +48,9 @@ func (t *transaction) read(ctx context.Context, r io.Reader) (*content, int64, e
 	if n := h.Count("Received"); n >= t.l.Limits.Hops {
 		return nil, 0, t.drain(br, refusedLoop, mail.NewReply(554, mail.Enhanced{5, 4, 6}, fmt.Sprintf("routing loop: %d Received fields", n)))
 	}
+	if r := t.label(&h); r != nil {
+		return nil, 0, t.drain(br, refusedLabel, r)
+	}
 	own, err := h.InsertTop("Received", received(t.tx.Envelope(), t.g.config.Server.Hostname, t.r.clock.Now()))
 	if err != nil {
 		return nil, 0, err

@@ -63,7 +63,7 @@ func (m deliveryMessage) Envelope() *mail.Envelope { return m.q.Envelope }
 // State implements delivery.Message.
 func (m deliveryMessage) State(rcpt int) delivery.State {
 	s := &m.q.States[rcpt]
-	d := delivery.State{Done: s.Status != mail.Deferred, Attempts: s.Attempts, Next: s.Next, Last: s.Last}
+	d := delivery.State{Done: s.Status != mail.Deferred, Attempts: s.Attempts, Next: s.Next, Last: s.Last, Leased: s.Leased}
 	if s.Held {
 		d.Held = strings.TrimPrefix(s.Last.Reply.Text, "held ")
 	}

@@ -32,6 +32,7 @@ const (
 	refusedLoop    = "loop"
 	refusedHeader  = "header_size"
 	refusedQueue   = "queue"
+	refusedLabel   = "label"
 )
 
 // at returns the door's listener and its pipeline in a generation. The listener
@@ -62,6 +63,7 @@ func (d *door) begin(ctx context.Context, g *generation, pl *pipeline.Pipeline, 
 	l, _ := d.at(g)
 	t := &transaction{r: d.r, g: g, l: l, pl: pl, client: c, trusted: mayRelay(l, c.Addr.Addr())}
 	t.tx = b.Begin(&mail.Envelope{
+		Tenant: l.Tenant, Campaign: l.Campaign,
 		ID: d.r.newID(), Sender: from, OriginalSender: from, Client: *c, Received: d.r.clock.Now(),
 		DeclaredSize: p.Size, SMTPUTF8: p.SMTPUTF8, EightBit: p.EightBit, Params: p.Params,
 	})

@@ -80,11 +80,12 @@ func (r *Relay) deliveryOptions(c *config.Config, e *engine) delivery.Options {
 			route, ok := r.gen.Load().routing.routes[name]
 			return route, ok
 		},
-		RouteOf:  func(rcpt mail.Recipient) string { return r.gen.Load().routing.routeOf(rcpt) },
-		Resolver: deliveryResolver{r.dns},
-		SMTP:     deliverySMTP{smtp.New(smtp.Options{Hostname: c.Server.Hostname, Logger: log, Dial: r.o.Dial})},
-		Maildir:  deliveryMaildir{maildir.New(maildir.Options{Hostname: c.Server.Hostname, Clock: r.clock})},
-		Reporter: reporter{r}, Hooks: deliveryHooks{r}, AttemptLimit: hang,
+		RouteOf:   func(rcpt mail.Recipient) string { return r.gen.Load().routing.routeOf(rcpt) },
+		Resolver:  deliveryResolver{r.dns},
+		SMTP:      deliverySMTP{smtp.New(smtp.Options{Hostname: c.Server.Hostname, Logger: log, Dial: r.o.Dial})},
+		Maildir:   deliveryMaildir{maildir.New(maildir.Options{Hostname: c.Server.Hostname, Clock: r.clock})},
+		Suspended: e.suspendedBy,
+		Reporter:  reporter{r}, Hooks: deliveryHooks{r}, AttemptLimit: hang,
 		Clock: r.clock, Logger: log, Observer: deliveryObserver{r}, Hostname: c.Server.Hostname,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -50,39 +51,29 @@ func (o operator) List(_ context.Context, f control.Filter) ([]mail.QueueEntry, 
 	if f.Limit <= 0 {
 		f.Limit = 1000
 	}
-	of := queue.Filter{State: queue.Class(f.State), RecipientDomain: f.Domain, Sender: mail.Address(f.Sender), Limit: f.Limit}
-	if f.Route != "" { // the queue knows what stages chose, not what the rules say
-		of.Limit = everything
+	of, err := o.filter(e, &f.QueueSelector)
+	if err != nil {
+		return nil, err
 	}
-	sums := e.queue.List(of)
-	out := make([]mail.QueueEntry, 0, min(len(sums), f.Limit))
-	for i := 0; i < len(sums) && len(out) < f.Limit; i++ {
-		q, err := e.queue.Show(sums[i].ID)
-		if errors.Is(err, queue.ErrNotFound) {
-			continue // delivered meanwhile
-		}
-		if err != nil {
-			out = append(out, unreadable(&sums[i], err))
-			continue
-		}
-		if m := o.message(e, q); f.Route == "" || waitsFor(&m, f.Route) {
-			out = append(out, m)
-		}
-	}
-	return out, nil
+	of.After, of.Limit = f.After, min(f.Limit, control.MaxList)
+	return o.entries(e, e.queue.List(of)), nil
 }
 
-// everything is a limit that no queue reaches.
-const everything = 1 << 30
-
-// waitsFor reports whether a recipient of m is still to go by that route.
-func waitsFor(m *mail.QueueEntry, route string) bool {
-	for i := range m.Recipients {
-		if r := &m.Recipients[i]; r.Status == "queued" && r.Route == route {
-			return true
+// entries are the messages of a list; those that were delivered meanwhile are
+// left out.
+func (o operator) entries(e *engine, sums []queue.Summary) []mail.QueueEntry {
+	out := make([]mail.QueueEntry, 0, len(sums))
+	for i := range sums {
+		q, err := e.queue.Show(sums[i].ID)
+		switch {
+		case errors.Is(err, queue.ErrNotFound):
+		case err != nil:
+			out = append(out, unreadable(&sums[i], err))
+		default:
+			out = append(out, o.message(e, q))
 		}
 	}
-	return false
+	return out
 }
 
 // unreadable is a message whose records are damaged: a list names it all the
@@ -113,7 +104,7 @@ func (o operator) Show(_ context.Context, id string) (mail.QueueEntry, error) {
 
 func (o operator) message(e *engine, q *queue.Queued) mail.QueueEntry {
 	env := q.Envelope
-	m := mail.QueueEntry{ID: env.ID, State: state(q), Sender: env.Sender, Received: env.Received, Size: q.Size(),
+	m := mail.QueueEntry{ID: env.ID, State: state(q), Sender: env.Sender, Tenant: env.Tenant, Campaign: env.Campaign, Received: env.Received, Size: q.Size(),
 		Stages: env.Stages, Scores: env.Scores}
 	if h := q.Hold; h != nil {
 		m.Reason, m.Until = h.By+": "+h.Reason, h.Until
@@ -161,17 +152,43 @@ func (o operator) recipient(e *engine, q *queue.Queued, i int) mail.QueueRecipie
 		return out
 	}
 	out.Status, out.Next = "queued", st.Next
-	if st.Leased {
-		out.Why = "an attempt is under way"
-		return out
-	}
-	out.Why = why(e.sched.Explain(q.Envelope, i, deliveryMessage{q}.State(i)))
+	ds := deliveryMessage{q}.State(i)
+	d := e.sched.Explain(q.Envelope, i, ds)
+	out.Why, out.Now, out.Hop, out.Until, out.Expires = why(d), inAWord(d, ds), d.Hop, d.Until, d.Expire
 	return out
+}
+
+// inAWord says a decision in a word of mail.QueueRecipient.Now.
+func inAWord(d delivery.Decision, st delivery.State) string {
+	switch {
+	case d.Place == delivery.UnderWay:
+		return "attempt"
+	case d.Place == delivery.InLine:
+		return "in line"
+	case st.Leased:
+		return "leased"
+	case st.Held != "":
+		return "held"
+	}
+	switch d.Action {
+	case delivery.Try:
+		return "due"
+	case delivery.Wait:
+		return "waiting"
+	case delivery.Expire:
+		return "expired"
+	}
+	return d.Action.String()
 }
 
 // why says a decision in words.
 func why(d delivery.Decision) string {
-	s := d.Action.String() + ": " + d.Reason
+	s := d.Reason
+	if d.Place == delivery.Elsewhere && d.Action != delivery.Try && d.Action != delivery.Suspend {
+		s = d.Action.String() + ": " + d.Reason
+	} else if d.Action == delivery.Try && d.Place == delivery.Elsewhere {
+		s = "try: " + d.Reason
+	}
 	if d.Hop != "" {
 		s += ", next hop " + d.Hop
 	}
@@ -212,18 +229,27 @@ func OpenQueue(o Options) (*StoppedQueue, error) {
 // StoppedQueue is the queue of a relay that does not run.
 type StoppedQueue struct{ r *Relay }
 
-// QueueFilter selects messages; empty fields select all.
+// QueueFilter selects messages to list.
 type QueueFilter struct {
-	State  string // ready, deferred, held or quarantined
-	Domain string // of a waiting recipient
-	Sender string
-	Route  string // of a waiting recipient
-	Limit  int    // 0: 1,000
+	mail.QueueSelector
+	After string // only ids behind this one: the last of the page before
+	Limit int    // 0: 1,000
 }
 
 // List returns what is queued, oldest first.
 func (q *StoppedQueue) List(ctx context.Context, f QueueFilter) ([]mail.QueueEntry, error) {
 	return operator{q.r}.List(ctx, control.Filter(f))
+}
+
+// Suspensions returns the suspensions that are not over, the oldest first.
+func (q *StoppedQueue) Suspensions(ctx context.Context) ([]mail.Suspension, error) {
+	return operator{q.r}.Suspensions(ctx)
+}
+
+// Export writes the messages that match to w, in the form that
+// core/docs/operate.md describes. They stay in the queue.
+func (q *StoppedQueue) Export(ctx context.Context, s mail.QueueSelector, w io.Writer) error {
+	return operator{q.r}.Export(ctx, control.ExportAction{Select: &s}, w)
 }
 
 // Show returns one message.
@@ -233,71 +259,3 @@ func (q *StoppedQueue) Show(ctx context.Context, id string) (mail.QueueEntry, er
 
 // Close gives the data directory back.
 func (q *StoppedQueue) Close() error { return q.r.Close() }
-
-// Act implements control.Service. A message that is named and not there is an
-// error and nothing is changed; with All it was delivered meanwhile and is left
-// out.
-func (o operator) Act(ctx context.Context, a control.Action) (int, error) {
-	e, err := o.engine()
-	if err != nil {
-		return 0, err
-	}
-	verb, err := verbOf(ctx, e.queue, a)
-	if err != nil {
-		return 0, err
-	}
-	if !a.All {
-		o.log(a, len(a.IDs))
-		return len(a.IDs), verb(a.IDs...)
-	}
-	var ids []string
-	for _, s := range e.queue.List(queue.Filter{Limit: everything}) {
-		ids = append(ids, s.ID)
-	}
-	o.log(a, len(ids))
-	return onThose(ids, verb)
-}
-
-func (o operator) log(a control.Action, n int) {
-	o.r.log.Info("operator", "verb", a.Verb, "messages", n, "all", a.All, "reason", a.Reason)
-}
-
-// verbOf returns what the queue does for an action.
-func verbOf(ctx context.Context, q *queue.Queue, a control.Action) (func(ids ...string) error, error) {
-	switch a.Verb {
-	case "retry":
-		return func(ids ...string) error { return q.Retry(ctx, ids...) }, nil
-	case "drop":
-		return func(ids ...string) error { return q.Drop(ctx, ids...) }, nil
-	case "release":
-		return func(ids ...string) error { return q.Release(ctx, ids...) }, nil
-	case "hold":
-		h := queue.Hold{Kind: queue.OnHold, Reason: a.Reason, By: "operator"}
-		return func(ids ...string) error { return q.Hold(ctx, h, ids...) }, nil
-	}
-	return nil, fmt.Errorf("unknown verb %q", a.Verb)
-}
-
-// onThose applies verb to those of ids that are still there, and returns how
-// many. A verb changes nothing when one of its ids is unknown, so halving finds
-// the ones that are gone.
-func onThose(ids []string, verb func(ids ...string) error) (int, error) {
-	if len(ids) == 0 {
-		return 0, nil
-	}
-	err := verb(ids...)
-	switch {
-	case err == nil:
-		return len(ids), nil
-	case !errors.Is(err, queue.ErrNotFound):
-		return 0, err
-	case len(ids) == 1:
-		return 0, nil
-	}
-	first, err := onThose(ids[:len(ids)/2], verb)
-	if err != nil {
-		return first, err
-	}
-	second, err := onThose(ids[len(ids)/2:], verb)
-	return first + second, err
-}

@@ -111,6 +111,7 @@ type Relay struct {
 	reloadMu sync.Mutex             // one change at a time, and none while it stops
 	doors    map[string]*listening
 	services services
+	watchdog watchdog
 	stopped  bool
 
 	ending   context.Context // ends when the relay is told to stop: loads are given up
@@ -130,6 +131,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 	if r.clock == nil {
 		r.clock = clock.System{}
 	}
+	r.watchdog.r = r
 	r.poison = pipeline.NewPoison()
 	r.stopping, r.hurry = context.WithCancel(context.Background())
 	r.ending, r.endLoads = context.WithCancel(context.Background())

@@ -26,6 +26,7 @@ func (r *Relay) start() {
 	r.engine.Load().start(context.Background())
 	r.metrics.WatchQueue(r.queueSize, r.syncs)
 	r.services.start()
+	r.watchdog.start()
 	r.retick()
 	for _, name := range sortedNames(r.doors) {
 		r.doors[name].serve()
@@ -78,6 +79,7 @@ func (r *Relay) shutdown() error {
 	defer r.reloadMu.Unlock()
 	r.stopped = true
 	r.stopTicks()
+	r.watchdog.end()
 	ctx, cancel := context.WithTimeout(context.Background(), r.gen.Load().config.Server.DrainTimeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, r.hurry)()

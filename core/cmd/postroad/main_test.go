@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -72,21 +73,29 @@ func writeConfig(t *testing.T, text string) string {
 // running starts a relay with testConfig and returns its file and address.
 func running(t *testing.T) (file, addr string) {
 	t.Helper()
+	file, addr, _ = startAndStop(t)
+	return file, addr
+}
+
+// startAndStop is running with a function that stops the relay.
+func startAndStop(t *testing.T) (file, addr string, stop func()) {
+	t.Helper()
 	file = writeConfig(t, testConfig)
 	r, err := relay.Open(context.Background(), relay.Options{ConfigFile: file, LogOutput: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
-	return file, r.Addr("in").String()
+	t.Cleanup(stop)
+	return file, r.Addr("in").String(), stop
 }
 
 func TestSendThenQueueCommands(t *testing.T) {
@@ -109,12 +118,15 @@ func TestSendThenQueueCommands(t *testing.T) {
 		{[]string{"queue", "list"}, 0, "looks odd"},
 		{[]string{"queue", "show", id}, 0, "Subject: odd one"},
 		{[]string{"queue", "show", "NONE"}, exitData, "no such message"},
-		{[]string{"queue", "retry", id}, 0, "1 message due now"},
+		{[]string{"queue", "retry", id}, 0, "0 messages due now"}, // it is quarantined
 		{[]string{"queue", "hold", id, "--reason", "for a look"}, 0, "1 message held"},
 		{[]string{"queue", "list", "--state", "held"}, 0, "for a look"},
-		{[]string{"queue", "drop"}, exitUsage, "--all"},
-		{[]string{"queue", "drop", id, "--all"}, exitUsage, "--all"},
-		{[]string{"queue", "drop", "--all"}, 0, "1 message dropped"},
+		{[]string{"queue", "drop", "--reason", "x"}, exitUsage, "--all"},
+		{[]string{"queue", "drop", id}, exitUsage, "--reason"},
+		{[]string{"queue", "drop", id, "--all", "--reason", "x"}, exitUsage, "--all"},
+		{[]string{"queue", "drop", "--all", "--reason", "x"}, 0, "1 message, 1 recipient"},
+		{[]string{"queue", "list"}, 0, "for a look"},
+		{[]string{"queue", "drop", "--all", "--reason", "x", "--yes"}, 0, "1 message dropped"},
 		{[]string{"queue", "list"}, 0, "The queue is empty."},
 	} {
 		out, errs, code := call("", append([]string{"-c", file}, c.args...)...)
@@ -191,7 +203,7 @@ func TestFaultsHaveTheirExitCodes(t *testing.T) {
 		{[]string{"run", "-c", bad}, exitConfig, "pipeline.hcl:"},
 		{[]string{"run", "-c", used}, exitUnavailable, "in use"},
 		{[]string{"queue", "list", "-c", good}, exitUnavailable, "no relay has run"},
-		{[]string{"queue", "drop", "--all", "-c", good}, exitUnavailable, "no relay is running"},
+		{[]string{"queue", "drop", "--all", "--reason", "x", "-c", good}, exitUnavailable, "no relay is running"},
 	} {
 		out, errs, code := call("", c.args...)
 		if code != c.code || !strings.Contains(out+errs, c.want) {

@@ -20,14 +20,22 @@ import (
 )
 
 type queueCmd struct {
-	List    queueListCmd    `cmd:"" help:"List messages."`
-	Show    queueShowCmd    `cmd:"" aliases:"explain" help:"Show one message: its recipients, and why each is still here."`
-	Retry   queueRetryCmd   `cmd:"" help:"Try messages now."`
-	Hold    queueHoldCmd    `cmd:"" help:"Keep messages back until they are released."`
-	Release queueReleaseCmd `cmd:"" help:"Deliver messages that are held or quarantined."`
-	Drop    queueDropCmd    `cmd:"" help:"Delete messages, without a bounce."`
-	Fsck    queueFsckCmd    `cmd:"" help:"Check the data directory of a relay that does not run, and repair it."`
-	Backup  queueBackupCmd  `cmd:"" help:"Copy queue and stores to a new folder, while the relay runs or not."`
+	List        queueListCmd        `cmd:"" help:"List messages."`
+	Show        queueShowCmd        `cmd:"" help:"Show one message: its recipients, and its header."`
+	Explain     queueExplainCmd     `cmd:"" help:"Say of each recipient of a message why it is still here, and until when."`
+	Retry       queueRetryCmd       `cmd:"" help:"Try messages now."`
+	Hold        queueHoldCmd        `cmd:"" help:"Keep messages back until they are released, or for a while."`
+	Release     queueReleaseCmd     `cmd:"" help:"Deliver messages that are held or quarantined."`
+	Bounce      queueBounceCmd      `cmd:"" help:"Fail recipients now, and tell the senders."`
+	Drop        queueDropCmd        `cmd:"" help:"Delete messages, without a bounce."`
+	Reroute     queueRerouteCmd     `cmd:"" help:"Send recipients by another route."`
+	Suspend     queueSuspendCmd     `cmd:"" help:"Keep mail back for a while, what is queued and what comes, by tenant, campaign, domain or route."`
+	Resume      queueResumeCmd      `cmd:"" help:"End suspensions."`
+	Suspensions queueSuspensionsCmd `cmd:"" help:"List suspensions."`
+	Export      queueExportCmd      `cmd:"" help:"Write messages with envelope and content to a file, for another machine."`
+	Import      queueImportCmd      `cmd:"" help:"Queue the messages of an export."`
+	Fsck        queueFsckCmd        `cmd:"" help:"Check the data directory of a relay that does not run, and repair it."`
+	Backup      queueBackupCmd      `cmd:"" help:"Copy queue and stores to a new folder, while the relay runs or not."`
 }
 
 // dial returns a client of the relay that runs on the configuration's data
@@ -44,6 +52,8 @@ func dial(c *cli) (*control.Client, error) {
 type reader interface {
 	List(ctx context.Context, f control.Filter) ([]mail.QueueEntry, error)
 	Show(ctx context.Context, id string) (mail.QueueEntry, error)
+	Suspensions(ctx context.Context) ([]mail.Suspension, error)
+	Export(ctx context.Context, a control.ExportAction, w io.Writer) error
 }
 
 // stopped is the queue of a relay that does not run.
@@ -52,6 +62,14 @@ type stopped struct{ *relay.StoppedQueue }
 // List implements reader.
 func (q stopped) List(ctx context.Context, f control.Filter) ([]mail.QueueEntry, error) {
 	return q.StoppedQueue.List(ctx, relay.QueueFilter(f))
+}
+
+// Export implements reader.
+func (q stopped) Export(ctx context.Context, a control.ExportAction, w io.Writer) error {
+	if a.Remove || a.Select == nil {
+		return errors.New("of a relay that does not run, messages are exported by a selector, and stay")
+	}
+	return q.StoppedQueue.Export(ctx, *a.Select, w)
 }
 
 // look hands the queue of the running relay to f, or when none runs the one on
@@ -74,17 +92,15 @@ func look(c *cli, s streams, f func(reader) error) error {
 }
 
 type queueListCmd struct {
-	State  string `enum:"ready,deferred,held,quarantined," default:"" help:"Only messages in this state: ready, deferred, held or quarantined."`
-	Domain string `help:"Only messages with a recipient in this domain."`
-	Sender string `help:"Only messages of this sender."`
-	Route  string `help:"Only messages with a recipient on this route."`
-	Limit  int    `default:"1000" help:"Show at most this many."`
+	selector `embed:""`
+	After    string `placeholder:"ID" help:"Only messages behind this one: the last of the page before."`
+	Limit    int    `default:"1000" help:"Show at most this many."`
 }
 
 // Run lists messages.
 func (k queueListCmd) Run(c *cli, s streams) error {
 	return look(c, s, func(q reader) error {
-		ms, err := q.List(context.Background(), control.Filter{State: k.State, Domain: k.Domain, Sender: k.Sender, Route: k.Route, Limit: k.Limit})
+		ms, err := q.List(context.Background(), control.Filter{QueueSelector: k.selected(), After: k.After, Limit: k.Limit})
 		if err != nil {
 			return err
 		}
@@ -96,14 +112,14 @@ func (k queueListCmd) Run(c *cli, s streams) error {
 }
 
 func (k queueListCmd) print(s streams, ms []mail.QueueEntry) error {
-	if len(ms) == 0 && k.State+k.Domain+k.Sender+k.Route != "" {
+	if len(ms) == 0 && (k.any() || k.After != "") {
 		_, err := fmt.Fprintln(s.out, "No message matches.")
 		return err
 	}
 	if err := printList(s.out, ms); err != nil || len(ms) < k.Limit {
 		return err
 	}
-	_, err := fmt.Fprintf(s.err, "There may be more than these %d; --limit shows more.\n", k.Limit)
+	_, err := fmt.Fprintf(s.err, "There may be more than these %d; --limit shows more, --after %s goes on.\n", len(ms), ms[len(ms)-1].ID)
 	return err
 }
 
@@ -161,6 +177,7 @@ func (k queueShowCmd) Run(c *cli, s streams) error {
 
 func printMessage(w io.Writer, m mail.QueueEntry) {
 	fmt.Fprintf(w, "%s  %s, %d octets, received %s (%s ago)\nsender %s\n", m.ID, m.State, m.Size, m.Received.Format(time.RFC3339), age(m.Received), m.Sender.Path())
+	printLabels(w, m)
 	if m.Reason != "" {
 		fmt.Fprintf(w, "held: %s\n", m.Reason)
 	}
@@ -184,6 +201,63 @@ func printMessage(w io.Writer, m mail.QueueEntry) {
 	}
 }
 
+func printLabels(w io.Writer, m mail.QueueEntry) {
+	if m.Tenant != "" {
+		fmt.Fprintf(w, "tenant %s\n", m.Tenant)
+	}
+	if m.Campaign != "" {
+		fmt.Fprintf(w, "campaign %s\n", m.Campaign)
+	}
+}
+
+type queueExplainCmd struct {
+	ID string `arg:"" help:"Id of the message."`
+}
+
+// Run says why a message is still here.
+func (k queueExplainCmd) Run(c *cli, s streams) error {
+	return look(c, s, func(q reader) error {
+		m, err := q.Show(context.Background(), k.ID)
+		if err != nil {
+			return err
+		}
+		m.Header = ""
+		if c.JSON {
+			return printJSON(s.out, m)
+		}
+		explain(s.out, m)
+		return nil
+	})
+}
+
+// explain prints the decision about each recipient.
+func explain(w io.Writer, m mail.QueueEntry) {
+	fmt.Fprintf(w, "%s  %s, received %s (%s ago), sender %s\n", m.ID, m.State, m.Received.Format(time.RFC3339), age(m.Received), m.Sender.Path())
+	printLabels(w, m)
+	for _, r := range m.Recipients {
+		if r.Now == "" {
+			fmt.Fprintf(w, "%s: %s, attempts: %d; %s\n", r.Address.Path(), r.Status, r.Attempts, harmless(r.Last))
+			continue
+		}
+		fmt.Fprintf(w, "%s: %s\n  why: %s\n", r.Address.Path(), r.Now, harmless(r.Why))
+		fmt.Fprintf(w, "  route %s, attempts so far: %d", r.Route, r.Attempts)
+		if r.Last != "" {
+			fmt.Fprintf(w, ", last reply: %s", harmless(r.Last))
+		}
+		fmt.Fprintln(w)
+		if !r.Expires.IsZero() {
+			fmt.Fprintf(w, "  given up at %s%s\n", r.Expires.UTC().Format(time.RFC3339), afterATry(r.Attempts))
+		}
+	}
+}
+
+func afterATry(attempts int) string {
+	if attempts > 0 {
+		return ""
+	}
+	return ", not before one attempt was made"
+}
+
 // points writes thousandths as a number.
 func points(milli int32) string { return strconv.FormatFloat(float64(milli)/1000, 'f', -1, 64) }
 
@@ -197,66 +271,6 @@ func harmless(s string) string {
 		return r
 	}, s)
 }
-
-// choice is which messages an action is for.
-type choice struct {
-	IDs []string `arg:"" optional:"" name:"id" help:"Ids of messages."`
-	All bool     `help:"All messages."`
-}
-
-func (k choice) act(c *cli, s streams, verb, done, reason string) error {
-	if k.All == (len(k.IDs) > 0) {
-		return &codedError{exitUsage, fmt.Errorf("queue %s: name the ids of messages, or --all", verb)}
-	}
-	client, err := dial(c)
-	if err != nil {
-		return err
-	}
-	n, err := client.Act(context.Background(), control.Action{Verb: verb, IDs: k.IDs, All: k.All, Reason: reason})
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(s.out, map[string]int{"messages": n})
-	}
-	what := "messages"
-	if n == 1 {
-		what = "message"
-	}
-	_, err = fmt.Fprintf(s.out, "%d %s %s.\n", n, what, done)
-	return err
-}
-
-type queueRetryCmd struct {
-	choice `embed:""`
-}
-
-// Run makes messages due now.
-func (k queueRetryCmd) Run(c *cli, s streams) error { return k.act(c, s, "retry", "due now", "") }
-
-type queueHoldCmd struct {
-	choice `embed:""`
-	Reason string `required:"" help:"Why; it is shown and logged."`
-}
-
-// Run holds messages.
-func (k queueHoldCmd) Run(c *cli, s streams) error { return k.act(c, s, "hold", "held", k.Reason) }
-
-type queueReleaseCmd struct {
-	choice `embed:""`
-}
-
-// Run releases messages.
-func (k queueReleaseCmd) Run(c *cli, s streams) error {
-	return k.act(c, s, "release", "released", "")
-}
-
-type queueDropCmd struct {
-	choice `embed:""`
-}
-
-// Run drops messages.
-func (k queueDropCmd) Run(c *cli, s streams) error { return k.act(c, s, "drop", "dropped", "") }
 
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)

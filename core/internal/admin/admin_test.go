@@ -46,12 +46,17 @@ func TestFiguresAndHealth(t *testing.T) {
 	m.Fault("smtpin")
 	m.WatchQueue(func() []QueueState { return []QueueState{{"deferred", 2, 3, 400}} }, func() uint64 { return 7 })
 
-	var sick atomic.Bool
+	var sick, late atomic.Bool
 	s := NewServer(m, func() error {
 		if sick.Load() {
 			return errors.New("the disk has failed")
 		}
 		return nil
+	}, func() string {
+		if late.Load() {
+			return "message X is due"
+		}
+		return ""
 	}, hclog.NewNullLogger())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -82,6 +87,10 @@ func TestFiguresAndHealth(t *testing.T) {
 	}
 	if code, text := get(t, url+"/healthz"); code != http.StatusOK || !strings.Contains(text, `"ok"`) {
 		t.Errorf("healthy: %d %s", code, text)
+	}
+	late.Store(true)
+	if code, text := get(t, url+"/healthz"); code != http.StatusOK || !strings.Contains(text, `"alarm":"message X is due"`) {
+		t.Errorf("with an alarm: %d %s", code, text)
 	}
 	sick.Store(true)
 	if code, text := get(t, url+"/healthz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "the disk has failed") {

@@ -15,6 +15,7 @@ import (
 // through the observers that they declare. It is safe for use by many
 // goroutines.
 type Metrics struct {
+	stuck       prometheus.Gauge
 	reg         *prometheus.Registry
 	accepted    *prometheus.CounterVec
 	refused     *prometheus.CounterVec
@@ -58,7 +59,8 @@ func NewMetrics() *Metrics {
 	m.fuel = m.counter("postroad_plugin_fuel_total", "Units of fuel that plugins have burnt.", "stage")
 	m.instances = m.gauge("postroad_plugin_instances", "Instances of plugins that live now, those of draining generations and candidates with them.", "stage")
 	m.memory = m.gauge("postroad_plugin_memory_bytes", "Linear memory of the instance that was called last.", "stage")
-	m.reg.MustRegister(m.plugins, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.stuck = prometheus.NewGauge(prometheus.GaugeOpts{Name: "postroad_queue_stuck_messages", Help: "Messages that are due and that nothing decides about."})
+	m.reg.MustRegister(m.stuck, m.plugins, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -150,6 +152,9 @@ func (m *Metrics) Outcome(route, state string) {
 
 // Fault counts a fault of ours that was contained, such as a recovered panic.
 func (m *Metrics) Fault(room string) { m.faults.WithLabelValues(room).Inc() }
+
+// Stuck tells how many messages are due without anything deciding about them.
+func (m *Metrics) Stuck(n int) { m.stuck.Set(float64(n)) }
 
 // QueueState is the size of one state of the queue.
 type QueueState struct {

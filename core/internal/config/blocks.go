@@ -24,6 +24,7 @@ func serverSpec() *blockSpec {
 			{"data_dir", fileKind(), `"./data"`, false, "Folder of the queue and of everything else that is kept. A relative path starts at this file's folder."},
 			{"drain_timeout", durationKind(0), `"30s"`, false, "How long a stop waits for running sessions and deliveries."},
 			{"plugin_memory", sizeKind(1<<20, 1<<40), `"2GiB"`, false, "Memory of all instances of all plugins together, whatever each may have."},
+			{"watchdog", durationKind(0), `"15m"`, false, "How long a message may be due without being tried, or put in line or off with a reason, before the log, /metrics and /healthz say so; \"0s\" switches it off."},
 		},
 		blocks: []*blockSpec{{
 			name: "log", count: always, doc: "What is logged, to standard error.",
@@ -56,6 +57,10 @@ func listenerSpec() *blockSpec {
 			{"address", listenKind(), `"127.0.0.1:2525"`, false, "Where it listens; \"\" switches it off."},
 			{"pipeline", refKind("pipeline"), ``, false, "The stages that every message of this listener passes; none if left out."},
 			{"relay_from", listKind[prefix](prefixKind(), "list of networks"), `[]`, false, "Clients that may send to any domain. Others may send only to the domains that routing delivers locally or accepts."},
+			{"tenant", labelKind(), ``, false, "Whose mail this is, for lists, suspensions and limits."},
+			{"campaign", labelKind(), ``, false, "Of which campaign it is."},
+			{"tenant_header", fieldNameKind(), ``, false, "Header field that names the tenant in place of the listener. It is believed of clients in relay_from and of programs, and taken out of every message."},
+			{"campaign_header", fieldNameKind(), ``, false, "The same for the campaign."},
 			{"on_mixed", enumKind("tempfail", "accept_and_bounce", "accept_and_drop"), `"accept_and_drop"`, false, "The one reply after DATA when stages refused some recipients and let others pass: refuse all for now; accept and send a bounce for the refused; or accept and drop them with a record in the log."},
 		},
 		blocks: []*blockSpec{tlsSpec(), limitsSpec()},

@@ -50,6 +50,7 @@ func buildServer(n *node) Server {
 		Hostname: arg[string](n, "hostname"), DataDir: arg[string](n, "data_dir"),
 		LogFormat: arg[string](log, "format"), LogLevel: arg[string](log, "level"),
 		DrainTimeout: arg[time.Duration](n, "drain_timeout"), PluginMemory: arg[int64](n, "plugin_memory"),
+		Watchdog: arg[time.Duration](n, "watchdog"),
 	}
 }
 
@@ -68,6 +69,8 @@ func (d *decoder) listener(n *node) Listener {
 	l := Listener{
 		Kind: n.labels[0], Name: n.name(), Address: arg[string](n, "address"), Pipeline: arg[string](n, "pipeline"),
 		RelayFrom: arg[[]netip.Prefix](n, "relay_from"), OnMixed: arg[string](n, "on_mixed"),
+		Tenant: arg[string](n, "tenant"), Campaign: arg[string](n, "campaign"),
+		TenantHeader: arg[string](n, "tenant_header"), CampaignHeader: arg[string](n, "campaign_header"),
 		Limits: buildLimits(n.child("limits")), Pos: d.pos(n.rng),
 	}
 	if t := n.child("tls"); t != nil {

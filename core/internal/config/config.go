@@ -45,7 +45,8 @@ type Server struct {
 	LogFormat    string // "text" or "json"
 	LogLevel     string // "trace", "debug", "info", "warn" or "error"
 	DrainTimeout time.Duration
-	PluginMemory int64 // octets of all instances together
+	PluginMemory int64         // octets of all instances together
+	Watchdog     time.Duration // 0: off
 }
 
 // Admin is the HTTP listener for metrics and health.
@@ -69,6 +70,9 @@ type Listener struct {
 	TLS       *TLS           // nil: no STARTTLS
 	Limits    ListenerLimits
 	Pos       Pos
+
+	Tenant, Campaign             string
+	TenantHeader, CampaignHeader string // field names; empty: none
 }
 
 // TLS names the certificate of a listener; both are absolute paths of PEM files.

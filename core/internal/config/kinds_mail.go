@@ -280,3 +280,32 @@ func sha256Kind() kind {
 func hopKind() kind {
 	return textKind("pattern", `a pattern of host:port, such as "10.1.*:25"`, grant.CheckHop)
 }
+
+// labelKind is the name of a tenant or a campaign.
+func labelKind() kind {
+	return textKind("name", `1 to 64 printable ASCII characters without a space, such as "shop-17"`, func(s string) error {
+		if !mail.ValidLabel(s) {
+			return fmt.Errorf("%q is not such a name", s)
+		}
+		return nil
+	})
+}
+
+// fieldNameKind is the name of a header field that is ours to take out: not one
+// that a message needs.
+func fieldNameKind() kind {
+	return textKind("field name", `the name of a header field, such as "X-Tenant"`, func(s string) error {
+		if s == "" || len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
+			return fmt.Errorf("%q is not the name of a header field", s)
+		}
+		switch low := strings.ToLower(s); low {
+		case "received", "from", "sender", "to", "cc", "date", "subject", "message-id", "mime-version", "dkim-signature", "return-path":
+			return fmt.Errorf("a message needs its field %s", s)
+		default:
+			if strings.HasPrefix(low, "content-") || strings.HasPrefix(low, "arc-") {
+				return fmt.Errorf("a message needs its field %s", s)
+			}
+		}
+		return nil
+	})
+}

@@ -62,8 +62,57 @@ func (c *Client) Show(ctx context.Context, id string) (mail.QueueEntry, error) {
 }
 
 // Act implements Service.
-func (c *Client) Act(ctx context.Context, a Action) (int, error) {
-	return call[int](ctx, c, "act", a)
+func (c *Client) Act(ctx context.Context, a Action) (Done, error) {
+	return call[Done](ctx, c, "act", a)
+}
+
+// Suspend implements Service.
+func (c *Client) Suspend(ctx context.Context, a SuspendAction) (Done, error) {
+	return call[Done](ctx, c, "suspend", a)
+}
+
+// Resume implements Service.
+func (c *Client) Resume(ctx context.Context, a ResumeAction) ([]mail.Suspension, error) {
+	return call[[]mail.Suspension](ctx, c, "resume", a)
+}
+
+// Suspensions implements Service.
+func (c *Client) Suspensions(ctx context.Context) ([]mail.Suspension, error) {
+	return call[[]mail.Suspension](ctx, c, "suspensions", struct{}{})
+}
+
+// Export implements Service. What was written before an error is of no use.
+func (c *Client) Export(ctx context.Context, a ExportAction, w io.Writer) error {
+	body, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	resp, err := c.post(ctx, "export", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("control socket %s: %w", c.path, err)
+	}
+	if text := resp.Trailer.Get(errorTrailer); text != "" {
+		return &Refused{text}
+	}
+	return nil
+}
+
+// Import implements Service.
+func (c *Client) Import(ctx context.Context, a ImportAction, r io.Reader) (Imported, error) {
+	head, err := json.Marshal(a)
+	if err != nil {
+		return Imported{}, err
+	}
+	resp, err := c.post(ctx, "import", io.MultiReader(bytes.NewReader(append(head, '\n')), r))
+	if err != nil {
+		return Imported{}, err
+	}
+	defer resp.Body.Close()
+	return receive[Imported](resp.Body)
 }
 
 // Stages implements Service.
@@ -88,26 +137,41 @@ func (c *Client) Backup(ctx context.Context, dir string) error {
 }
 
 func call[A any](ctx context.Context, c *Client, verb string, q any) (A, error) {
-	var out reply[A]
 	body, err := json.Marshal(q)
 	if err != nil {
-		return out.Value, err
+		return *new(A), err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://postroad/v1/"+verb, bytes.NewReader(body))
+	resp, err := c.post(ctx, verb, bytes.NewReader(body))
 	if err != nil {
-		return out.Value, err
+		return *new(A), err
+	}
+	defer resp.Body.Close()
+	return receive[A](resp.Body)
+}
+
+// post sends a request; what comes back was not an error.
+func (c *Client) post(ctx context.Context, verb string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://postroad/v1/"+verb, body)
+	if err != nil {
+		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return out.Value, c.explain(err)
+		return nil, c.explain(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-		return out.Value, fmt.Errorf("control socket %s: %s", c.path, strings.TrimSpace(string(text)))
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return out.Value, fmt.Errorf("control socket %s: %w", c.path, err)
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	return nil, fmt.Errorf("control socket %s: %s", c.path, strings.TrimSpace(string(text)))
+}
+
+// receive reads the answer to a request.
+func receive[A any](body io.Reader) (A, error) {
+	var out reply[A]
+	if err := json.NewDecoder(body).Decode(&out); err != nil {
+		return out.Value, fmt.Errorf("control socket: %w", err)
 	}
 	if out.Error != "" {
 		return out.Value, &Refused{out.Error}

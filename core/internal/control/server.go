@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/httpd"
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // Listen opens the socket at path, 0600. A socket that a dead relay left is
@@ -45,6 +46,11 @@ func NewServer(s Service) *httpd.Server {
 	handle(mux, "list", s.List)
 	handle(mux, "show", s.Show)
 	handle(mux, "act", s.Act)
+	handle(mux, "suspend", s.Suspend)
+	handle(mux, "resume", s.Resume)
+	handle(mux, "suspensions", func(ctx context.Context, _ struct{}) ([]mail.Suspension, error) { return s.Suspensions(ctx) })
+	mux.HandleFunc("POST /v1/export", func(w http.ResponseWriter, r *http.Request) { serveExport(s, w, r) })
+	mux.HandleFunc("POST /v1/import", func(w http.ResponseWriter, r *http.Request) { serveImport(s, w, r) })
 	handle(mux, "stages", func(ctx context.Context, _ struct{}) ([]StageState, error) { return s.Stages(ctx) })
 	handle(mux, "stage", s.SetStage)
 	handle(mux, "differences", s.Differences)
@@ -68,11 +74,15 @@ func handle[Q, A any](mux *http.ServeMux, verb string, f func(context.Context, Q
 			return
 		}
 		a, err := f(r.Context(), q)
-		out := reply[A]{Value: a}
-		if err != nil {
-			out.Error = err.Error()
-		}
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(out) //nolint:errcheck // the client is gone
+		answer(w, a, err)
 	})
+}
+
+func answer[A any](w http.ResponseWriter, a A, err error) {
+	out := reply[A]{Value: a}
+	if err != nil {
+		out.Error = err.Error()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(out) //nolint:errcheck // the client is gone
 }

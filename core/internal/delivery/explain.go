@@ -40,6 +40,16 @@ func (s *Scheduler) Explain(env *mail.Envelope, rcpt int, st State) Decision {
 	return d
 }
 
+// HopOf returns the next hop of a recipient, spelled as Explain does: "mx
+// example.org", "smarthost NAME", "host:port". It is empty without a route.
+func (s *Scheduler) HopOf(r *mail.Recipient) string {
+	route, why := s.lookup(s.routeName(r))
+	if why != "" && r.NextHop == "" {
+		return ""
+	}
+	return hopOf(route, r).String()
+}
+
 // crowd says of a recipient that is due what there is at its next hop.
 func (s *Scheduler) crowd(h *hop) string {
 	if h == nil {

@@ -55,7 +55,7 @@ func Check(s *store.Store) (*Checked, error) {
 	for _, step := range []struct {
 		kind kind
 		take func(id string, rcpt int, key, v []byte)
-	}{{kindEnvelope, c.envelope}, {kindContent, c.content}, {kindState, c.state}, {kindHold, c.hold}} {
+	}{{kindEnvelope, c.envelope}, {kindContent, c.content}, {kindState, c.state}, {kindHold, c.hold}, {kindSuspension, c.suspension}} {
 		c.scan(step.kind, step.take)
 	}
 	c.rest()
@@ -171,6 +171,12 @@ func (c *checker) hold(id string, _ int, key, v []byte) {
 	}
 }
 
+func (c *checker) suspension(id string, _ int, key, v []byte) {
+	if _, err := readSuspension(id, v); err != nil {
+		c.record("", key, false, "%v: it does not hold any more", err)
+	}
+}
+
 // rest reads what is not the queue's, and finds records of kinds that it does
 // not know.
 func (c *checker) rest() {
@@ -185,7 +191,7 @@ func known(key []byte) bool {
 	if slices.Equal(key, layoutKey()) {
 		return true
 	}
-	return slices.Contains([]kind{kindContent, kindEnvelope, kindHold, kindState}, kind(key[1]))
+	return slices.Contains([]kind{kindContent, kindEnvelope, kindHold, kindState, kindSuspension}, kind(key[1]))
 }
 
 // missing finds messages without their content.

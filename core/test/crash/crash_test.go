@@ -207,7 +207,7 @@ func (c *campaign) drainBut(t *testing.T, except []string) []string {
 	defer cancel()
 	hop := testkit.NewSink(t, testkit.SinkOptions{})
 	r := c.p.start(t, hop.Addr().String())
-	c.p.queue(ctx, t, "retry", "--all")
+	c.p.queue(ctx, t, "retry", "--all", "--yes")
 	for c.left(ctx, t) > len(except) {
 		next(ctx, hop)
 	}

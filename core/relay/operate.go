@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postroad-mail/postroad/core/internal/control"
+	"github.com/postroad-mail/postroad/core/internal/delivery"
+	"github.com/postroad-mail/postroad/core/internal/queue"
+	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// verbBounce is the one verb that goes through delivery, for it owes reports.
+const verbBounce = "bounce"
+
+// firstFew is how many messages a dry run shows.
+const firstFew = 5
+
+// bounceBatch is how many messages are bounced at once: each batch is settled and
+// synced before the next one begins.
+const bounceBatch = 256
+
+// act is an action made ready: what to do, and to what.
+type act struct {
+	control.Action
+	ids    []string
+	filter queue.Filter
+	reply  mail.Reply // of a bounce
+}
+
+// Act implements control.Service. A message that is named and not there is an
+// error and nothing is changed; of a selector it was delivered meanwhile and is
+// left out.
+func (o operator) Act(ctx context.Context, a control.Action) (control.Done, error) {
+	e, err := o.engine()
+	if err != nil {
+		return control.Done{}, err
+	}
+	if err := o.check(&a); err != nil {
+		return control.Done{}, err
+	}
+	todo := &act{Action: a, ids: a.IDs, filter: queue.Filter{}}
+	todo.reply, err = bounceReply(a.Reply)
+	if err == nil && a.Verb == verbBounce && !todo.reply.Permanent() {
+		err = fmt.Errorf("bounce: %q is not a 5xx reply", a.Reply)
+	}
+	if err != nil {
+		return control.Done{}, err
+	}
+	if a.Select != nil {
+		if todo.filter, err = o.filter(e, a.Select); err != nil {
+			return control.Done{}, err
+		}
+		var meant queue.Tally
+		if todo.ids, meant = e.queue.Select(todo.filter); !a.Yes {
+			return o.dry(e, todo.filter, meant), nil
+		}
+	} else if !a.GoneOK {
+		if err := e.queue.Check(a.IDs); err != nil {
+			return control.Done{}, fmt.Errorf("%s: %w", a.Verb, err)
+		}
+	}
+	done, err := o.do(ctx, e, todo)
+	o.log(&a, &done, err)
+	return done, err
+}
+
+// dry is the answer of a dry run.
+func (o operator) dry(e *engine, f queue.Filter, meant queue.Tally) control.Done {
+	f.Limit = firstFew
+	return control.Done{Messages: meant.Messages, Recipients: meant.Recipients, Octets: meant.Octets, First: o.entries(e, e.queue.List(f))}
+}
+
+// check refuses what is not whole, before anything is looked at.
+func (o operator) check(a *control.Action) error {
+	switch a.Verb {
+	case queue.Retry, queue.Release:
+	case queue.PutOnHold, queue.Drop, verbBounce, queue.Reroute:
+		if strings.TrimSpace(a.Reason) == "" {
+			return fmt.Errorf("%s needs a reason", a.Verb)
+		}
+	default:
+		return fmt.Errorf("unknown verb %q", a.Verb)
+	}
+	switch {
+	case (a.Select == nil) == (len(a.IDs) == 0):
+		return fmt.Errorf("%s: name ids, or a selector", a.Verb)
+	case a.For < 0 || a.For > 0 && a.Verb != queue.PutOnHold:
+		return fmt.Errorf("%s cannot last for %s", a.Verb, a.For)
+	case a.Verb != queue.Reroute:
+		return nil
+	}
+	if _, ok := o.r.gen.Load().routing.routes[a.To]; !ok {
+		return fmt.Errorf("reroute: the configuration has no route %q", a.To)
+	}
+	return nil
+}
+
+// do does it. What is in line at a next hop comes back to the queue, and leaves
+// it again as it is then.
+func (o operator) do(ctx context.Context, e *engine, a *act) (control.Done, error) {
+	if a.Verb == verbBounce {
+		return o.bounce(ctx, e, a)
+	}
+	c := queue.Change{Verb: a.Verb, Only: a.filter, Route: a.To, Reason: a.Reason}
+	c.Hold = queue.Hold{Kind: queue.OnHold, Reason: a.Reason, By: by(a.By)}
+	if a.For > 0 {
+		c.Hold.Until = o.r.clock.Now().Add(a.For)
+	}
+	t, err := e.queue.Change(ctx, c, a.ids)
+	if a.Verb != queue.Retry && a.Verb != queue.Release {
+		e.sched.Recall(a.ids...)
+	}
+	return control.Done{Messages: t.Messages, Recipients: t.Recipients, Octets: t.Octets, Did: true}, err
+}
+
+func by(operator string) string {
+	if operator == "" {
+		return "operator"
+	}
+	return "operator " + operator
+}
+
+// log says who did what to how much, and why.
+func (o operator) log(a *control.Action, d *control.Done, err error) {
+	kv := []any{"operator", a.By, "verb", a.Verb, "selector", inWords(a.Select), "reason", a.Reason,
+		"messages", d.Messages, "recipients", d.Recipients, "octets", d.Octets}
+	if a.To != "" {
+		kv = append(kv, "route", a.To)
+	}
+	if d.Busy > 0 {
+		kv = append(kv, "busy", d.Busy)
+	}
+	if err != nil {
+		kv = append(kv, "error", err)
+	}
+	o.r.log.Info("operator", kv...)
+}
+
+// bounce fails recipients in the operator's words, batch by batch. Those that are
+// being tried at that moment are left out: they may be delivered.
+func (o operator) bounce(ctx context.Context, e *engine, a *act) (control.Done, error) {
+	done := control.Done{Did: true}
+	for ids := a.ids; len(ids) > 0; {
+		if err := ctx.Err(); err != nil {
+			return done, err
+		}
+		n := min(bounceBatch, len(ids))
+		if err := bounceBatchOf(ctx, e, a, ids[:n], &done); err != nil {
+			return done, fmt.Errorf("bounce: %w", err)
+		}
+		ids = ids[n:]
+	}
+	return done, nil
+}
+
+// bounceBatchOf takes messages out of delivery's hands and has it fail them. It
+// returns after the sync.
+func bounceBatchOf(ctx context.Context, e *engine, a *act, ids []string, done *control.Done) error {
+	e.queue.Seize(ids...)
+	defer e.queue.Unseize(ids...)
+	e.sched.Recall(ids...)
+	var leases []delivery.Lease
+	var faults []error
+	for _, id := range ids {
+		l, busy, err := e.queue.TakeOver(id, a.filter)
+		if err != nil { // damaged: the others go on
+			faults = append(faults, fmt.Errorf("message %s stays as it is: %w", id, err))
+		}
+		done.Busy += busy
+		if len(l.Recipients) == 0 {
+			continue
+		}
+		leases = append(leases, delivery.Lease{Message: deliveryMessage{l.Message}, Recipients: l.Recipients})
+		done.Messages++
+		done.Recipients += len(l.Recipients)
+		done.Octets += l.Message.Size()
+	}
+	if err := e.sched.Fail(ctx, leases, a.reply); err != nil {
+		return err
+	}
+	return errors.Join(append(faults, e.queue.Flush())...)
+}
+
+// bounceReply reads an operator's words: "550 5.7.1 text", "550 text" or text.
+func bounceReply(s string) (mail.Reply, error) {
+	r := mail.Reply{Code: 550, Enhanced: mail.Enhanced{5, 7, 1}, Text: strings.TrimSpace(s)}
+	if strings.ContainsAny(s, "\r\n\x00") || len(s) > 500 {
+		return r, errors.New("a reply is one line of at most 500 octets")
+	}
+	if r.Text == "" {
+		r.Text = "refused by the operator of the relay"
+	}
+	var code int
+	var e mail.Enhanced
+	first, rest, _ := strings.Cut(r.Text, " ")
+	if n, _ := fmt.Sscanf(first, "%3d", &code); n != 1 || len(first) != 3 {
+		return r, nil
+	}
+	r.Code, r.Enhanced, r.Text = code, mail.Enhanced{code / 100, 0, 0}, strings.TrimSpace(rest)
+	status, rest, _ := strings.Cut(r.Text, " ")
+	if n, _ := fmt.Sscanf(status, "%d.%d.%d", &e[0], &e[1], &e[2]); n == 3 {
+		if e[0] != code/100 || e[1] < 0 || e[1] > 999 || e[2] < 0 || e[2] > 999 {
+			return r, fmt.Errorf("%s does not fit a %d reply", status, code)
+		}
+		r.Enhanced, r.Text = e, strings.TrimSpace(rest)
+	}
+	return r, nil
+}
+
+// suspendedBy is delivery's question about suspensions.
+func (e *engine) suspendedBy(now time.Time, env *mail.Envelope, r *mail.Recipient, route string) (why string, until time.Time) {
+	s := e.queue.Suspended(env.Tenant, env.Campaign, r.Address.Domain(), route, now)
+	if s == nil {
+		return "", time.Time{}
+	}
+	return "suspended (" + suspendedWhat(s) + ") by " + s.By + ": " + s.Reason + ", suspension " + s.ID, s.Until
+}
+
+func suspendedWhat(s *queue.Suspension) string {
+	var parts []string
+	for _, p := range [...][2]string{{"tenant ", s.Tenant}, {"campaign ", s.Campaign}, {"domain ", s.Domain}, {"route ", s.Route}} {
+		if p[1] != "" {
+			parts = append(parts, p[0]+p[1])
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Suspend implements control.Service.
+func (o operator) Suspend(_ context.Context, a control.SuspendAction) (control.Done, error) {
+	e, err := o.engine()
+	if err != nil {
+		return control.Done{}, err
+	}
+	s := a.Select
+	if (mail.QueueSelector{Tenant: s.Tenant, Campaign: s.Campaign, Domain: s.Domain, Route: s.Route}) != s {
+		return control.Done{}, errors.New("suspend goes by tenant, campaign, domain and route alone")
+	}
+	if _, ok := o.r.gen.Load().routing.routes[s.Route]; s.Route != "" && !ok {
+		return control.Done{}, fmt.Errorf("suspend: the configuration has no route %q", s.Route)
+	}
+	if strings.TrimSpace(a.Reason) == "" || a.For <= 0 {
+		return control.Done{}, errors.New("suspend needs a reason, and for how long")
+	}
+	f, err := o.filter(e, &s)
+	if err != nil {
+		return control.Done{}, err
+	}
+	_, meant := e.queue.Select(f)
+	done := o.dry(e, f, meant)
+	if !a.Yes {
+		return done, nil
+	}
+	made, err := e.queue.Suspend(queue.Suspension{ID: o.r.newID(), Tenant: s.Tenant, Campaign: s.Campaign, Domain: strings.TrimPrefix(s.Domain, "@"), Route: s.Route,
+		Reason: a.Reason, By: by(a.By), Until: o.r.clock.Now().Add(a.For)})
+	if err != nil {
+		return control.Done{}, err
+	}
+	e.sched.Reconsider()
+	o.r.log.Info("operator", "operator", a.By, "verb", "suspend", "selector", inWords(&s), "reason", a.Reason, "suspension", made.ID,
+		"until", made.Until, "messages", meant.Messages, "recipients", meant.Recipients)
+	shown := mail.Suspension(made)
+	done.Suspension, done.Did, done.First = &shown, true, nil
+	return done, nil
+}
+
+// Resume implements control.Service.
+func (o operator) Resume(_ context.Context, a control.ResumeAction) ([]mail.Suspension, error) {
+	e, err := o.engine()
+	if err != nil {
+		return nil, err
+	}
+	ids := a.IDs
+	if a.All {
+		for _, s := range e.queue.Suspensions() {
+			ids = append(ids, s.ID)
+		}
+	}
+	ended, err := e.queue.Resume(ids...)
+	if err != nil {
+		return nil, err
+	}
+	if len(ended) == 0 && !a.All {
+		return nil, fmt.Errorf("no suspension %s", strings.Join(ids, ", "))
+	}
+	for i := range ended {
+		o.r.log.Info("operator", "operator", a.By, "verb", "resume", "suspension", ended[i].ID, "what", suspendedWhat(&ended[i]))
+	}
+	return suspensions(ended), nil
+}
+
+// Suspensions implements control.Service.
+func (o operator) Suspensions(context.Context) ([]mail.Suspension, error) {
+	e, err := o.engine()
+	if err != nil {
+		return nil, err
+	}
+	return suspensions(e.queue.Suspensions()), nil
+}
+
+func suspensions(ss []queue.Suspension) []mail.Suspension {
+	out := make([]mail.Suspension, len(ss))
+	for i := range ss {
+		out[i] = mail.Suspension(ss[i])
+	}
+	return out
+}
