@@ -199,6 +199,24 @@ func BenchmarkSelectByRecord(b *testing.B) {
 	}
 }
 
+// BenchmarkIndex adds a message to those in memory and takes the oldest
+// one out, with 1,000 and with 1,000,000 of them.
+func BenchmarkIndex(b *testing.B) {
+	for _, n := range []int{1000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			x := newIndex(0)
+			fillIndex(&x, n)
+			r, _ := readEnvelope(serial(0), appendEnvelope(nil, &record{env: message(serial(0), 0, "x@one.example").Envelope}))
+			b.ResetTimer()
+			for i := range b.N {
+				r.env.ID = serial(int64(n + i))
+				x.put(newEntry(r, 0, start))
+				x.drop(x.byID[serial(int64(i))])
+			}
+		})
+	}
+}
+
 func fillIndex(x *index, n int) {
 	for i := range n {
 		m := message(serial(int64(i)), 0, fmt.Sprintf("user%d@domain%d.example", i, i%1000))

@@ -144,8 +144,14 @@ func FuzzRecords(f *testing.F) {
 	f.Add(appendEnvelope(nil, &record{env: stagedEnvelope(), header: 5, body: 6}))
 	f.Add(appendState(nil, &State{Last: mail.Outcome{Reply: mail.Reply{Text: "x"}}}))
 	f.Add(appendHold(nil, &Hold{Kind: OnHold, Reason: "r", Until: start}))
+	f.Add(appendSuspension(nil, &Suspension{Tenant: "t", Reason: "r", Until: start}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		id := ident("x")
+		if s, err := readSuspension(id, b); err == nil {
+			if again, err := readSuspension(id, appendSuspension(nil, &s)); err != nil || again != s {
+				t.Errorf("%v: %+v, then %+v", err, s, again)
+			}
+		}
 		if r, err := readEnvelope(id, b); err == nil {
 			again, err := readEnvelope(id, appendEnvelope(nil, r))
 			if err != nil || !reflect.DeepEqual(r, again) {

@@ -167,8 +167,63 @@ func (h *hammer) operate(stop chan struct{}) {
 				h.t.Error(err)
 			}
 		}
+		h.operateByFilter(n)
 		_ = h.queue.Stats()
 		_, _ = h.queue.NextDue()
+	}
+}
+
+// operateByFilter is the operator who goes by what mail is like.
+func (h *hammer) operateByFilter(n int) {
+	f := Filter{State: []Class{Ready, Deferred}[n%2], Route: []string{"", "other"}[n/2%2]}
+	ids, _ := h.queue.Select(f)
+	ids = ids[:min(len(ids), 7)]
+	var err error
+	switch n % 4 {
+	case 0:
+		_, err = h.queue.Change(context.Background(), Change{Verb: Reroute, Route: "other", Only: f}, ids)
+	case 1:
+		_, err = h.queue.Change(context.Background(), Change{Verb: Retry, Only: f}, ids)
+	case 2:
+		err = h.suspendAndResume(n)
+	case 3:
+		h.takeOver(ids, f)
+	}
+	if err != nil {
+		h.t.Error(err)
+	}
+	_ = h.queue.LeasedBefore(h.clock.Now(), 10)
+	_, _, _ = h.queue.OldestDue(h.clock.Now())
+}
+
+func (h *hammer) suspendAndResume(n int) error {
+	s, err := h.queue.Suspend(Suspension{ID: serial(int64(n)), Domain: "one.example", Until: h.clock.Now().Add(time.Minute)})
+	if err != nil {
+		return err
+	}
+	for _, l := range h.queue.Due(h.clock.Now(), 3) {
+		h.claim([]Lease{l}, true)
+		h.claim([]Lease{l}, false)
+		h.queue.Shelve(l.Message.ID(), l.Recipients, s.Until)
+	}
+	_, err = h.queue.Resume(s.ID)
+	return err
+}
+
+// takeOver takes messages and gives them back.
+func (h *hammer) takeOver(ids []string, f Filter) {
+	h.queue.Seize(ids...)
+	defer h.queue.Unseize(ids...)
+	for _, id := range ids {
+		l, _, err := h.queue.TakeOver(id, f)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			h.t.Error(err)
+		}
+		if len(l.Recipients) > 0 {
+			h.claim([]Lease{l}, true)
+			h.claim([]Lease{l}, false)
+			h.queue.Return(id, l.Recipients)
+		}
 	}
 }
 
