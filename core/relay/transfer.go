@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,55 +44,73 @@ func (o operator) Export(ctx context.Context, a control.ExportAction, w io.Write
 	} else if err := e.queue.Check(ids); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
+	var held []string
 	if a.Remove {
-		if err := o.keepBack(ctx, e, ids); err != nil {
+		if held, err = o.keepBack(ctx, e, ids); err != nil {
 			return err
 		}
 	}
-	n, err := exportThose(ctx, e, ids, a.Remove, w)
+	n, left, err := exportThose(ctx, e, ids, a.Remove, w)
+	if err != nil {
+		left = held // nobody will remove them
+	}
+	err = errors.Join(err, letGo(ctx, e, left))
 	o.r.log.Info("operator", "operator", a.By, "verb", "export", "selector", inWords(a.Select), "remove", a.Remove, "messages", n, "error", err)
 	return err
 }
 
 // keepBack holds messages that are about to move to another machine. Those that
 // are held already stay as they are.
-func (o operator) keepBack(ctx context.Context, e *engine, ids []string) error {
-	var free []string
+func (o operator) keepBack(ctx context.Context, e *engine, ids []string) (free []string, err error) {
 	for _, id := range ids {
 		if m, err := e.queue.Show(id); err == nil && m.Hold == nil {
 			free = append(free, id)
 		}
 	}
 	h := queue.Hold{Kind: queue.OnHold, By: movingBy, Reason: "being moved to another machine", Until: o.r.clock.Now().Add(movingTime)}
-	_, err := e.queue.Change(ctx, queue.Change{Verb: queue.PutOnHold, Hold: h}, free)
+	_, err = e.queue.Change(ctx, queue.Change{Verb: queue.PutOnHold, Hold: h}, free)
 	e.sched.Recall(free...)
+	return free, err
+}
+
+// letGo ends the holds of keepBack on messages that do not move after all. Other
+// holds stay.
+func letGo(ctx context.Context, e *engine, ids []string) error {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		m, err := e.queue.Show(id)
+		return err != nil || m.Hold == nil || m.Hold.By != movingBy
+	})
+	_, err := e.queue.Change(context.WithoutCancel(ctx), queue.Change{Verb: queue.Release}, ids)
 	return err
 }
 
 // exportThose writes messages and returns how many. Those that are gone are left
-// out; to remove, also those that are being tried.
-func exportThose(ctx context.Context, e *engine, ids []string, remove bool, w io.Writer) (n int, err error) {
+// out; to remove, also those that are being tried, which it returns.
+func exportThose(ctx context.Context, e *engine, ids []string, remove bool, w io.Writer) (n int, left []string, err error) {
 	x, err := export.NewWriter(w)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	for _, id := range ids {
 		if err := ctx.Err(); err != nil {
-			return n, err
+			return n, left, err
 		}
 		m, err := e.queue.Show(id)
-		if errors.Is(err, queue.ErrNotFound) || err == nil && remove && leased(m) {
+		switch {
+		case errors.Is(err, queue.ErrNotFound):
 			continue
-		}
-		if err == nil {
+		case err == nil && remove && leased(m):
+			left = append(left, id)
+			continue
+		case err == nil:
 			err = exportOne(x, m)
 		}
 		if err != nil {
-			return n, fmt.Errorf("export of message %s: %w", id, err)
+			return n, left, fmt.Errorf("export of message %s: %w", id, err)
 		}
 		n++
 	}
-	return n, x.Close()
+	return n, left, x.Close()
 }
 
 func leased(m *queue.Queued) bool {
@@ -244,7 +263,7 @@ func (i *importing) flush(ctx context.Context) error {
 // imported is a message of an export as the queue takes it. An export is an
 // operator's, and still nothing of it may become a line of its own in a protocol.
 func imported(m *export.Message, now time.Time) (*queue.Message, error) {
-	if err := checkEnvelope(m.Envelope); err != nil {
+	if err := errors.Join(queue.CheckID(m.Envelope.ID), checkEnvelope(m.Envelope)); err != nil {
 		return nil, err
 	}
 	if _, err := (&strict{w: io.Discard}).Write(m.Header); err != nil || !headerEnds(m.Header) {

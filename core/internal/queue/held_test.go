@@ -73,3 +73,16 @@ func TestTheEndOfAHoldLeavesHeldRecipients(t *testing.T) {
 		t.Errorf("%+v, %v", m, err)
 	}
 }
+
+// An operator may name a message twice.
+func TestAMessageThatIsNamedTwice(t *testing.T) {
+	r := newRig(t, vfs.NewMem())
+	r.enqueue(message(ident("a"), 10, "x@one.example"), message(ident("b"), 10, "x@one.example"))
+	if err := r.queue.Drop(context.Background(), ident("a"), ident("b"), ident("a")); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.queue.Stats(); s != (Stats{}) {
+		t.Errorf("%+v", s)
+	}
+	r.close()
+}

@@ -24,6 +24,9 @@ const (
 
 const keyLen = 2 + idLen
 
+// CheckID says what keeps an id from being one of the queue's.
+func CheckID(id string) error { return checkID(id) }
+
 // checkID makes sure that an id is safe as a key and as a file's name.
 func checkID(id string) error {
 	if len(id) != idLen {

@@ -5,6 +5,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 	"unique"
 
@@ -91,6 +92,7 @@ func (q *Queue) named(ctx context.Context, c Change, ids []string) error {
 func (q *Queue) Change(ctx context.Context, c Change, ids []string) (Tally, error) {
 	var done Tally
 	step, err := q.step(&c)
+	ids = slices.Compact(slices.Sorted(slices.Values(ids))) // a batch changes a message once
 	for err == nil && len(ids) > 0 {
 		if err = ctx.Err(); err != nil {
 			break
