@@ -45,6 +45,7 @@ type State struct {
 	Last     mail.Outcome // of the last attempt; Reply.Cause is not kept
 	Leased   bool         // an attempt is under way
 	Held     bool         // it waits for Release or Retry, for the reason in Last
+	Warned   bool         // its sender was told of the delay
 }
 
 // Queued is a message as delivery and operators see it. It does not change. Its
@@ -157,4 +158,5 @@ type Settled struct {
 	Next      time.Time // when to try again; zero: never, it is settled for good
 	Held      bool      // not settled all the same: it waits for Release or Retry; Outcome says why
 	Untried   bool      // it does not count as an attempt
+	Warned    bool      // a report on the delay goes along; the state remembers it
 }
