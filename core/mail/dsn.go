@@ -5,6 +5,7 @@ package mail
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // Errors of the parsers for the parameters of RFC 3461.
@@ -177,4 +178,11 @@ const (
 // String returns the action as the report spells it.
 func (a Action) String() string {
 	return [...]string{"none", "failed", "delayed", "delivered", "relayed"}[min(a, ActionRelayed)]
+}
+
+// Told is what a report says of one recipient.
+type Told struct {
+	Outcome
+	Action Action
+	Until  time.Time // of ActionDelayed: when it is given up
 }
