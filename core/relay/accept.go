@@ -8,6 +8,7 @@ import (
 
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/queue"
+	"github.com/postroad-mail/postroad/core/internal/report"
 	"github.com/postroad-mail/postroad/core/internal/store"
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -134,24 +135,40 @@ func release(b mail.Body) {
 }
 
 // bounces are owed to the sender for recipients that were refused although the
-// message was taken, where the listener says so.
+// message was taken, where the listener says so and the sender wants to hear.
 func (t *transaction) bounces(res *pipeline.Result) []*queue.Message {
 	env := t.tx.Envelope()
-	if pipeline.OnMixed(t.l.OnMixed) != pipeline.MixedBounce || len(res.Refused) == 0 || env.OriginalSender.IsNull() {
+	if pipeline.OnMixed(t.l.OnMixed) != pipeline.MixedBounce || env.OriginalSender.IsNull() {
 		return nil
 	}
-	e := env.Clone()
-	e.Sender, e.Recipients = env.OriginalSender, nil
-	var failed []mail.Outcome
-	for _, f := range res.Refused {
-		e.Recipients = append(e.Recipients, mail.Recipient{Address: f.Recipient.Address, Original: f.Recipient.Original})
-		failed = append(failed, mail.Outcome{Recipient: len(e.Recipients) - 1, Status: mail.Failed, Reply: *f.Reply})
+	in := refusedOf(env, res.Refused)
+	if len(in.Told) == 0 {
+		return nil
 	}
-	m, err := t.r.dsn(e, nil, failed, nil)
-	if err != nil || m == nil {
+	m, err := t.r.dsn(in)
+	if err != nil {
 		t.r.log.Error("no report could be made", "id", env.ID, "error", err)
+	}
+	if m == nil {
 		return nil
 	}
 	m.Envelope.ID = t.r.newID()
 	return []*queue.Message{m}
+}
+
+// refusedOf is the report on refused recipients, to whom the client said it was.
+func refusedOf(env *mail.Envelope, refused []pipeline.Refusal) *report.Input {
+	e := env.Clone()
+	e.Sender, e.Recipients = env.OriginalSender, nil
+	in := &report.Input{Envelope: e}
+	for _, f := range refused {
+		r := f.Recipient
+		if n := r.Notify; n != 0 && !n.Has(mail.NotifyFailure) {
+			continue
+		}
+		e.Recipients = append(e.Recipients, mail.Recipient{Address: r.Address, Original: r.Original, ORCPT: r.ORCPT})
+		o := mail.Outcome{Recipient: len(e.Recipients) - 1, Status: mail.Failed, Reply: *f.Reply}
+		in.Told = append(in.Told, mail.Told{Outcome: o, Action: mail.ActionFailed})
+	}
+	return in
 }

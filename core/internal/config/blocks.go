@@ -249,7 +249,8 @@ func routeSpec() *blockSpec {
 			{"pipeline", refKind("pipeline"), ``, false, "The stages that its deliveries pass, in the phases route, predeliver, result and bounce; none if left out."},
 			{"retry", listKind[time.Duration](durationKind(time.Millisecond), "list of durations"), `["1m", "5m", "15m", "1h", "4h"]`, false, "Waiting times between attempts; the last one repeats."},
 			{"expire", durationKind(time.Second), `"5d"`, false, "Age at which a message that could not be delivered fails for good."},
-			{"dsn", boolKind(), `true`, false, "Tell the sender when a message fails for good."},
+			{"dsn", enumKind("off", "headers", "full"), `"headers"`, false, "What senders are told of this route's deliveries: nothing; what they want to hear (without a word from them: when a message fails for good), with the message's header; or that, and the whole message of up to 64 KiB back to who asks for it with RET=FULL."},
+			{"delay_warning", durationKind(time.Minute), ``, false, "Tell senders once that a message is still not delivered after this time, unless they asked not to hear of it. If left out, only those who ask with NOTIFY=DELAY are told, after 4 hours."},
 		},
 		blocks: []*blockSpec{maildirSpec(), mxSpec(), smarthostSpec(), {name: "discard", count: optional, doc: "Drops everything."}},
 	}

@@ -252,7 +252,7 @@ func (q choosy) Settle(ctx context.Context, results ...Result) error {
 // A bounce that the queue does not take keeps neither its message nor others.
 func TestBounceThatCannotBeQueued(t *testing.T) {
 	r := newRig(t, func(o *Options) {
-		o.Queue = choosy{o.Queue.(*fakeQueue), func(r Result) bool { return r.Report != nil }}
+		o.Queue = choosy{o.Queue.(*fakeQueue), func(r Result) bool { return len(r.Reports) > 0 }}
 	})
 	r.hosts("example.org")
 	r.queue.enqueue(r.envelope("m1", "s@example.net", "bad@example.org"))
@@ -509,12 +509,19 @@ func TestRetryAt(t *testing.T) {
 	for _, tt := range []struct {
 		after    time.Duration
 		attempts int
+		warning  time.Duration
 		want     time.Duration
 	}{
-		{0, 0, time.Minute}, {0, 1, 5 * time.Minute}, {0, 99, 5 * time.Minute}, {0, -1, time.Minute},
-		{58 * time.Minute, 9, time.Hour}, {2 * time.Hour, 9, 2*time.Hour + 5*time.Minute},
+		{0, 0, 0, time.Minute}, {0, 1, 0, 5 * time.Minute}, {0, 99, 0, 5 * time.Minute}, {0, -1, 0, time.Minute},
+		{58 * time.Minute, 9, 0, time.Hour}, {2 * time.Hour, 9, 0, 2*time.Hour + 5*time.Minute},
+		{0, 1, 2 * time.Minute, 2 * time.Minute}, {2 * time.Minute, 1, 2 * time.Minute, 7 * time.Minute},
+		{58 * time.Minute, 9, 62 * time.Minute, time.Hour},
 	} {
-		if got := r.retryAt(start.Add(tt.after), &mail.Envelope{Received: start}, tt.attempts, 0).Sub(start); got != tt.want {
+		warning := time.Time{}
+		if tt.warning > 0 {
+			warning = start.Add(tt.warning)
+		}
+		if got := r.retryAt(start.Add(tt.after), &mail.Envelope{Received: start}, warning, tt.attempts, 0).Sub(start); got != tt.want {
 			t.Errorf("after %v and %d attempts: %v, want %v", tt.after, tt.attempts, got, tt.want)
 		}
 	}

@@ -155,7 +155,8 @@ route "internet" {
   }
   retry = ["1s", "2m"]
   expire = "2d"
-  dsn = false
+  dsn = "off"
+  delay_warning = "2h"
 }
 route "smart" {
   smarthost {
