@@ -158,12 +158,6 @@ func (s *Scheduler) reviews(t *task) bool {
 func (s *Scheduler) later(f func())  { s.errands.later(func() { s.safely(f) }) }
 func (s *Scheduler) beside(f func()) { s.errands.beside(func() { s.safely(f) }) }
 
-// settle hands an outcome to the settler: a deferral with the time of the next
-// attempt or, when decide says that there is none, as a failure.
-func (s *Scheduler) settle(m Message, route *Route, took time.Duration, o mail.Outcome) {
-	s.conclusion(m, route, []item{s.noted(m, route, took, s.settled(m, route, o))})
-}
-
 // settled is what becomes of a recipient after an outcome.
 func (s *Scheduler) settled(m Message, route *Route, o mail.Outcome) Settled {
 	o.Reply.Text = oneLine(o.Reply.Text)
