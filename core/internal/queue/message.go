@@ -148,7 +148,7 @@ type Lease struct {
 type Result struct {
 	Message  string // id
 	Outcomes []Settled
-	DSN      []*Message // joins the same batch; without Envelope.ID it gets DSNID
+	DSN      []*Message // joins the same batch; without Envelope.ID it gets the DSNID of its place here and those that failed
 }
 
 // Settled is the outcome for one recipient.
