@@ -89,6 +89,7 @@ func (s *Scheduler) write(b *batch) []*Report {
 		if a, all := b.account(kind); len(a.Told) > 0 {
 			if r := s.report(b.items[0].msg, a, all); r != nil {
 				r.Kind, r.Recipients = kind, whom(a)
+				s.log.Info("report", "id", b.result.Message, "status", kind.String(), "recipients", len(r.Recipients))
 				rs = append(rs, r)
 			}
 		}
