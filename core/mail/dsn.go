@@ -173,11 +173,12 @@ const (
 	ActionDelayed                 // it is still tried
 	ActionDelivered               // it is in a mailbox
 	ActionRelayed                 // a host has it that makes no such reports
+	ActionExpanded                // others stand in its place
 )
 
 // String returns the action as the report spells it.
 func (a Action) String() string {
-	return [...]string{"none", "failed", "delayed", "delivered", "relayed"}[min(a, ActionRelayed)]
+	return [...]string{"none", "failed", "delayed", "delivered", "relayed", "expanded"}[min(a, ActionExpanded)]
 }
 
 // Told is what a report says of one recipient.

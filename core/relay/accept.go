@@ -5,7 +5,9 @@ package relay
 import (
 	"context"
 	"io"
+	"slices"
 
+	"github.com/postroad-mail/postroad/core/internal/delivery"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/queue"
 	"github.com/postroad-mail/postroad/core/internal/report"
@@ -30,6 +32,7 @@ func (t *transaction) enqueue(ctx context.Context, res *pipeline.Result) error {
 		ms = append(ms, t.r.queued(m))
 	}
 	ms = append(ms, t.bounces(res)...)
+	ms = append(ms, t.expansions(res)...)
 	if len(ms) == 0 {
 		t.emit(ctx, res.Emitted)
 		return nil
@@ -141,19 +144,62 @@ func (t *transaction) bounces(res *pipeline.Result) []*queue.Message {
 	if pipeline.OnMixed(t.l.OnMixed) != pipeline.MixedBounce || env.OriginalSender.IsNull() {
 		return nil
 	}
-	in := refusedOf(env, res.Refused)
+	return t.report(refusedOf(env, res.Refused))
+}
+
+// report returns the report that in asks for, if there is anybody to report on.
+func (t *transaction) report(in *report.Input) []*queue.Message {
 	if len(in.Told) == 0 {
 		return nil
 	}
 	m, err := t.r.dsn(in)
 	if err != nil {
-		t.r.log.Error("no report could be made", "id", env.ID, "error", err)
+		t.r.log.Error("no report could be made", "id", in.Envelope.ID, "error", err)
 	}
 	if m == nil {
 		return nil
 	}
 	m.Envelope.ID = t.r.newID()
 	return []*queue.Message{m}
+}
+
+// expansions are owed to a sender who wants to hear of success, for recipients
+// in whose place stages put others: those bring no report of their own
+// (RFC 3461 §5.2.7).
+func (t *transaction) expansions(res *pipeline.Result) []*queue.Message {
+	env := t.tx.Envelope()
+	in := &report.Input{Envelope: env}
+	if res.Discarded > 0 || len(res.Refused) > 0 || !grown(res) {
+		return nil // who is gone was perhaps not replaced
+	}
+	for i := range env.Recipients {
+		r := &env.Recipients[i]
+		if r.Notify.Has(mail.NotifySuccess) && !goesOn(res, i) && t.tells(r) {
+			o := mail.Outcome{Recipient: i, Status: mail.Delivered}
+			in.Told = append(in.Told, mail.Told{Outcome: o, Action: mail.ActionExpanded})
+		}
+	}
+	return t.report(in)
+}
+
+// tells reports whether the route of a recipient makes reports.
+func (t *transaction) tells(r *mail.Recipient) bool {
+	route := t.g.routing.routes[t.g.routing.routeOf(*r)]
+	return route != nil && route.DSN != delivery.DSNOff
+}
+
+// grown reports whether a stage has added a recipient.
+func grown(res *pipeline.Result) bool {
+	return slices.ContainsFunc(res.Messages, func(m *pipeline.Message) bool {
+		return slices.ContainsFunc(m.Envelope.Recipients, func(r mail.Recipient) bool { return r.Original == "" && !r.Removed })
+	})
+}
+
+// goesOn reports whether some message is for recipient i.
+func goesOn(res *pipeline.Result, i int) bool {
+	return slices.ContainsFunc(res.Messages, func(m *pipeline.Message) bool {
+		return i < len(m.Envelope.Recipients) && !m.Envelope.Recipients[i].Removed
+	})
 }
 
 // refusedOf is the report on refused recipients, to whom the client said it was.

@@ -75,6 +75,7 @@ func succeeded(in *report.Input) {
 	in.Told = []mail.Told{
 		{Action: mail.ActionRelayed, Outcome: mail.Outcome{Status: mail.Delivered, NextHop: "mx.example.net", Address: "192.0.2.1:25", Remote: true, Reply: mail.Reply{Code: 250, Text: "queued as 42"}}},
 		{Action: mail.ActionDelivered, Outcome: mail.Outcome{Recipient: 1, Status: mail.Delivered, Reply: mail.Reply{Code: 250, Enhanced: mail.Enhanced{2, 0, 0}, Text: "delivered to mailbox"}}},
+		{Action: mail.ActionExpanded, Outcome: mail.Outcome{Recipient: 2, Status: mail.Delivered}},
 	}
 }
 
@@ -355,7 +356,7 @@ func FuzzDSN(f *testing.F) {
 		in.Envelope.Recipients[0] = mail.Recipient{Address: mail.Address(rcpt), Original: mail.Address(host)}
 		in.Envelope.EnvelopeID, in.Envelope.Recipients[0].ORCPT = text, host
 		in.Told[0].Reply.Text, in.Told[0].NextHop, in.Told[0].Address = text, host, text
-		in.Told[0].Action = mail.ActionFailed + mail.Action(action%4)
+		in.Told[0].Action = mail.ActionFailed + mail.Action(action%5)
 		in.Header = []byte(header)
 		if body != "" {
 			in.Body = []byte(body)

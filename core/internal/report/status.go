@@ -46,7 +46,7 @@ func (d *dsn) recipientStatus(b []byte, o *mail.Told) []byte {
 	if o.Remote && o.NextHop != "" {
 		b = field(b, "Remote-MTA", "dns; "+cleanASCII(o.NextHop))
 	}
-	if o.Action != mail.ActionDelivered {
+	if o.Reply.Code != 0 && o.Action != mail.ActionDelivered {
 		b = field(b, "Diagnostic-Code", d.diagnostic(&o.Outcome))
 	}
 	b = field(b, "Last-Attempt-Date", d.Now.Format(time.RFC1123Z))
@@ -87,7 +87,7 @@ func statusCode(o *mail.Told) string {
 	switch o.Action {
 	case mail.ActionDelayed:
 		class = 4
-	case mail.ActionDelivered, mail.ActionRelayed:
+	case mail.ActionDelivered, mail.ActionRelayed, mail.ActionExpanded:
 		class = 2
 	default:
 		if e[0] == 4 || e[0] == 5 {

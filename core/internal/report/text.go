@@ -70,8 +70,12 @@ func (d *dsn) explain(b *lines, o *mail.Told) {
 	if r.Original != "" && r.Original != r.Address {
 		b.add("    to which your message for " + clean(string(r.Original)) + " was redirected")
 	}
-	if o.Action == mail.ActionDelivered {
+	switch o.Action {
+	case mail.ActionDelivered:
 		b.add("    It is in the mailbox.")
+		return
+	case mail.ActionExpanded:
+		b.add("    It stands for others, to whom your message goes on.")
 		return
 	}
 	b.wrap("    ", where(o))

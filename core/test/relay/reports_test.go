@@ -4,6 +4,7 @@ package relay_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -239,6 +240,23 @@ func TestChangedAndAddedRecipients(t *testing.T) {
 	g.has("relayed new@far.test")
 	if c := string(g.sink.Messages()[1].Content); value(c, "Original-Recipient: ") != "rfc822; old@far.test" {
 		t.Errorf("report: %s", c)
+	}
+}
+
+// Who wants to hear of success hears that others stand in the place of a
+// recipient, and not who they are.
+func TestAnExpandedRecipientIsReported(t *testing.T) {
+	g := newRig(t, base(testStage, testPlugin), native(func(m relay.Message) (mail.Verdict, error) {
+		_, err := m.AddRecipient("one@far.test")
+		_, err2 := m.AddRecipient("two@far.test")
+		return mail.Continue, errors.Join(err, err2, m.RemoveRecipient(0), m.RemoveRecipient(1))
+	}))
+	g.dial().askFor("", "list@far.test NOTIFY=SUCCESS,FAILURE", "quiet@far.test", "b@far.test NOTIFY=NEVER")
+	g.has("expanded list@far.test")
+	for _, m := range g.sink.Messages() {
+		if m.From == "<>" && strings.Contains(string(m.Content), "one@far.test") {
+			t.Errorf("the report names the others: %s", m.Content)
+		}
 	}
 }
 
