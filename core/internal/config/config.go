@@ -229,6 +229,7 @@ type Route struct {
 	Smarthost    Smarthost
 	Pipeline     string          // name of the stages that delivery passes; empty: none
 	Retry        []time.Duration // the last one repeats
+	Jitter       float64         // part by which a waiting time may become longer
 	Expire       time.Duration
 	DSN          string        // what senders are told: "off", "headers" or "full"
 	DelayWarning time.Duration // when senders who did not ask hear of a delay; 0: never

@@ -47,6 +47,7 @@ type Route struct {
 	Create       bool            // ViaMaildir: make a mailbox when its first message comes
 	Mailboxes    []string        // ViaMaildir: addresses that have a mailbox
 	Retry        []time.Duration // the last one repeats; empty: DefaultRetry
+	Jitter       float64         // retries come up to that part of their interval later; 0: on time
 	Expire       time.Duration   // from Envelope.Received; 0 means DefaultExpire
 	DSN          DSN             // what senders are told
 	DelayWarning time.Duration   // when senders who said nothing hear of a delay; 0: never
@@ -103,13 +104,13 @@ func (r *Route) expiry(env *mail.Envelope) time.Time {
 
 // interval returns how long to wait after an attempt that attempts others came
 // before. The schedule may have become shorter since: its last step repeats.
-func (r *Route) interval(attempts int, jitter float64) time.Duration {
+func (r *Route) interval(attempts int) time.Duration {
 	steps := r.Retry
 	if len(steps) == 0 {
 		steps = DefaultRetry()
 	}
 	d := steps[min(max(attempts, 0), len(steps)-1)]
-	spread := time.Duration(jitter * float64(d))
+	spread := time.Duration(r.Jitter * float64(d))
 	if spread <= 0 {
 		return d
 	}
@@ -120,8 +121,8 @@ func (r *Route) interval(attempts int, jitter float64) time.Duration {
 // schedule, yet not behind the expiry, so that a message fails on time, and not
 // behind the time of a warning, if there is to be one: before somebody hears of a
 // delay it is tried once more.
-func (r *Route) retryAt(now time.Time, env *mail.Envelope, warning time.Time, attempts int, jitter float64) time.Time {
-	next := now.Add(r.interval(attempts, jitter))
+func (r *Route) retryAt(now time.Time, env *mail.Envelope, warning time.Time, attempts int) time.Time {
+	next := now.Add(r.interval(attempts))
 	for _, bound := range [...]time.Time{warning, r.expiry(env)} {
 		if next.After(bound) && bound.After(now) {
 			next = bound

@@ -414,7 +414,7 @@ func TestEveryLeaseEndsOnce(t *testing.T) {
 	r := newRig(t, func(o *Options) {
 		flaky.fakeQueue = o.Queue.(*fakeQueue)
 		o.Queue = flaky
-		o.Connections, o.Leases, o.HopLeases, o.TransactionRecipients, o.Jitter = 6, 60, 20, 3, 0.1
+		o.Connections, o.Leases, o.HopLeases, o.TransactionRecipients = 6, 60, 20, 3
 	})
 	names := []string{"a.example", "b.example", "c.example", "d.example", "e.example", "f.example", "g.example", "h.example"}
 	r.hosts(names...)
@@ -437,7 +437,7 @@ func TestEveryLeaseEndsOnce(t *testing.T) {
 		r.clock.Advance(time.Duration(rnd.IntN(20)) * time.Second)
 		flaky.set(rnd.IntN(10) == 0)
 		if i%50 == 0 {
-			r.setRoute(&Route{Name: "internet", Kind: ViaMX, Connections: 1 + rnd.IntN(3)})
+			r.setRoute(&Route{Name: "internet", Kind: ViaMX, Jitter: 0.1, Connections: 1 + rnd.IntN(3)})
 			r.s.Reload()
 		}
 	}
@@ -521,11 +521,12 @@ func TestRetryAt(t *testing.T) {
 		if tt.warning > 0 {
 			warning = start.Add(tt.warning)
 		}
-		if got := r.retryAt(start.Add(tt.after), &mail.Envelope{Received: start}, warning, tt.attempts, 0).Sub(start); got != tt.want {
+		if got := r.retryAt(start.Add(tt.after), &mail.Envelope{Received: start}, warning, tt.attempts).Sub(start); got != tt.want {
 			t.Errorf("after %v and %d attempts: %v, want %v", tt.after, tt.attempts, got, tt.want)
 		}
 	}
-	if d := r.interval(1, 0.5); d < 5*time.Minute || d > 450*time.Second {
+	r.Jitter = 0.5
+	if d := r.interval(1); d < 5*time.Minute || d > 450*time.Second {
 		t.Errorf("with jitter: %v", d)
 	}
 }

@@ -233,7 +233,7 @@ func (s *Scheduler) deferral(m Message, route *Route, o mail.Outcome) Settled {
 		return Settled{Outcome: expired(o.Recipient, after.Attempts, o)}
 	}
 	warning := route.warning(env, o.Recipient, st)
-	return Settled{Outcome: o, Next: route.retryAt(now, env, warning, st.Attempts, s.o.Jitter),
+	return Settled{Outcome: o, Next: route.retryAt(now, env, warning, st.Attempts),
 		Warned: !warning.IsZero() && !now.Before(warning)}
 }
 

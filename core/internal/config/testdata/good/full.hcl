@@ -163,6 +163,8 @@ route "smart" {
     host = "smtp.example.net"
     connections = 8
   }
+  retry  = backoff("90s", "1h")
+  jitter = "12.5%"
 }
 route "several" {
   smarthost { hosts = ["192.0.2.1:2525", "[2001:db8::1]:25"] }
