@@ -56,7 +56,9 @@ type Envelope struct {
 	NotBefore      time.Time         // no delivery attempt before; zero: at once
 	Expires        time.Time         // given up then; zero: when the route says so
 	Priority       int               // -100 to 100, higher first among what is due
-	NoDSN          bool              // no report when it fails
+	NoDSN          bool              // no report, whatever becomes of it
+	Return         Return            // RET= of MAIL (RFC 3461 §4.3)
+	EnvelopeID     string            // ENVID= of MAIL, decoded: printable ASCII (RFC 3461 §4.4)
 }
 
 // Score is a named symbol with its score, in thousandths, as a stage gave it.
@@ -91,6 +93,8 @@ type Recipient struct {
 	Outside  bool    // NextHop must have a public address: what the stage is granted covers it by a pattern
 	Removed  bool    // a stage deleted it, or a verdict settled it
 	Params   string  // ESMTP parameters of RCPT as given
+	Notify   Notify  // NOTIFY= of RCPT (RFC 3461 §4.1)
+	ORCPT    string  // ORCPT= of RCPT, decoded: "rfc822;bob@example.org" (RFC 3461 §4.2); it stays when a stage changes Address
 }
 
 // Score returns the sum of the scores, in thousandths.

@@ -32,4 +32,5 @@ type Outcome struct {
 	Address   string // "ip:port" tried, empty if none was reached
 	TLS       string // TLS version used, empty for plain
 	Remote    bool   // Reply was spoken by the next hop, not made by us
+	DSN       bool   // the next hop was told which reports the sender wants, and makes them (RFC 3461 §5.2.1)
 }

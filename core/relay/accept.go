@@ -5,9 +5,12 @@ package relay
 import (
 	"context"
 	"io"
+	"slices"
 
+	"github.com/postroad-mail/postroad/core/internal/delivery"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/queue"
+	"github.com/postroad-mail/postroad/core/internal/report"
 	"github.com/postroad-mail/postroad/core/internal/store"
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -29,6 +32,7 @@ func (t *transaction) enqueue(ctx context.Context, res *pipeline.Result) error {
 		ms = append(ms, t.r.queued(m))
 	}
 	ms = append(ms, t.bounces(res)...)
+	ms = append(ms, t.expansions(res)...)
 	if len(ms) == 0 {
 		t.emit(ctx, res.Emitted)
 		return nil
@@ -134,24 +138,83 @@ func release(b mail.Body) {
 }
 
 // bounces are owed to the sender for recipients that were refused although the
-// message was taken, where the listener says so.
+// message was taken, where the listener says so and the sender wants to hear.
 func (t *transaction) bounces(res *pipeline.Result) []*queue.Message {
 	env := t.tx.Envelope()
-	if pipeline.OnMixed(t.l.OnMixed) != pipeline.MixedBounce || len(res.Refused) == 0 || env.OriginalSender.IsNull() {
+	if pipeline.OnMixed(t.l.OnMixed) != pipeline.MixedBounce || env.OriginalSender.IsNull() {
 		return nil
 	}
-	e := env.Clone()
-	e.Sender, e.Recipients = env.OriginalSender, nil
-	var failed []mail.Outcome
-	for _, f := range res.Refused {
-		e.Recipients = append(e.Recipients, mail.Recipient{Address: f.Recipient.Address, Original: f.Recipient.Original})
-		failed = append(failed, mail.Outcome{Recipient: len(e.Recipients) - 1, Status: mail.Failed, Reply: *f.Reply})
+	return t.report(refusedOf(env, res.Refused))
+}
+
+// report returns the report that in asks for, if there is anybody to report on.
+func (t *transaction) report(in *report.Input) []*queue.Message {
+	if len(in.Told) == 0 {
+		return nil
 	}
-	m, err := t.r.dsn(e, nil, failed, nil)
-	if err != nil || m == nil {
-		t.r.log.Error("no report could be made", "id", env.ID, "error", err)
+	m, err := t.r.dsn(in)
+	if err != nil {
+		t.r.log.Error("no report could be made", "id", in.Envelope.ID, "error", err)
+	}
+	if m == nil {
 		return nil
 	}
 	m.Envelope.ID = t.r.newID()
 	return []*queue.Message{m}
+}
+
+// expansions are owed to a sender who wants to hear of success, for recipients
+// in whose place stages put others: those bring no report of their own
+// (RFC 3461 §5.2.7).
+func (t *transaction) expansions(res *pipeline.Result) []*queue.Message {
+	env := t.tx.Envelope()
+	in := &report.Input{Envelope: env}
+	if res.Discarded > 0 || len(res.Refused) > 0 || !grown(res) {
+		return nil // who is gone was perhaps not replaced
+	}
+	for i := range env.Recipients {
+		r := &env.Recipients[i]
+		if r.Notify.Has(mail.NotifySuccess) && !goesOn(res, i) && t.tells(r) {
+			o := mail.Outcome{Recipient: i, Status: mail.Delivered}
+			in.Told = append(in.Told, mail.Told{Outcome: o, Action: mail.ActionExpanded})
+		}
+	}
+	return t.report(in)
+}
+
+// tells reports whether the route of a recipient makes reports.
+func (t *transaction) tells(r *mail.Recipient) bool {
+	route := t.g.routing.routes[t.g.routing.routeOf(*r)]
+	return route != nil && route.DSN != delivery.DSNOff
+}
+
+// grown reports whether a stage has added a recipient.
+func grown(res *pipeline.Result) bool {
+	return slices.ContainsFunc(res.Messages, func(m *pipeline.Message) bool {
+		return slices.ContainsFunc(m.Envelope.Recipients, func(r mail.Recipient) bool { return r.Original == "" && !r.Removed })
+	})
+}
+
+// goesOn reports whether some message is for recipient i.
+func goesOn(res *pipeline.Result, i int) bool {
+	return slices.ContainsFunc(res.Messages, func(m *pipeline.Message) bool {
+		return i < len(m.Envelope.Recipients) && !m.Envelope.Recipients[i].Removed
+	})
+}
+
+// refusedOf is the report on refused recipients, to whom the client said it was.
+func refusedOf(env *mail.Envelope, refused []pipeline.Refusal) *report.Input {
+	e := env.Clone()
+	e.Sender, e.Recipients = env.OriginalSender, nil
+	in := &report.Input{Envelope: e}
+	for _, f := range refused {
+		r := f.Recipient
+		if n := r.Notify; n != 0 && !n.Has(mail.NotifyFailure) {
+			continue
+		}
+		e.Recipients = append(e.Recipients, mail.Recipient{Address: r.Address, Original: r.Original, ORCPT: r.ORCPT})
+		o := mail.Outcome{Recipient: len(e.Recipients) - 1, Status: mail.Failed, Reply: *f.Reply}
+		in.Told = append(in.Told, mail.Told{Outcome: o, Action: mail.ActionFailed})
+	}
+	return in
 }

@@ -42,15 +42,18 @@ func (q deliveryQueue) Settle(ctx context.Context, results ...delivery.Result) e
 func queueResult(r *delivery.Result) queue.Result {
 	out := queue.Result{Message: r.Message, Outcomes: make([]queue.Settled, len(r.Outcomes))}
 	for i, o := range r.Outcomes {
-		out.Outcomes[i] = queue.Settled{Recipient: o.Recipient, Outcome: o.Outcome, Next: o.Next, Held: o.Held, Untried: o.Untried}
+		out.Outcomes[i] = queue.Settled{Recipient: o.Recipient, Outcome: o.Outcome, Next: o.Next, Held: o.Held, Untried: o.Untried, Warned: o.Warned}
 	}
-	if r.Report != nil {
-		out.DSN = []*queue.Message{reportMessage(r.Report)}
+	for _, report := range r.Reports {
+		out.DSN = append(out.DSN, reportMessage(r.Message, report))
 	}
 	return out
 }
 
-func reportMessage(r *delivery.Report) *queue.Message {
+// reportMessage gives a report its id, which no other report has: one of another
+// kind, or on others, is another one.
+func reportMessage(id string, r *delivery.Report) *queue.Message {
+	r.Envelope.ID = queue.DSNID(id, r.Recipients, int(r.Kind))
 	return &queue.Message{Envelope: r.Envelope, Header: r.Header, Body: mail.BytesBody(r.Body)}
 }
 
@@ -63,7 +66,7 @@ func (m deliveryMessage) Envelope() *mail.Envelope { return m.q.Envelope }
 // State implements delivery.Message.
 func (m deliveryMessage) State(rcpt int) delivery.State {
 	s := &m.q.States[rcpt]
-	d := delivery.State{Done: s.Status != mail.Deferred, Attempts: s.Attempts, Next: s.Next, Last: s.Last, Leased: s.Leased}
+	d := delivery.State{Done: s.Status != mail.Deferred, Attempts: s.Attempts, Next: s.Next, Last: s.Last, Leased: s.Leased, Warned: s.Warned}
 	if s.Held {
 		d.Held = strings.TrimPrefix(s.Last.Reply.Text, "held ")
 	}

@@ -66,6 +66,7 @@ func (d *door) begin(ctx context.Context, g *generation, pl *pipeline.Pipeline, 
 		Tenant: l.Tenant, Campaign: l.Campaign,
 		ID: d.r.newID(), Sender: from, OriginalSender: from, Client: *c, Received: d.r.clock.Now(),
 		DeclaredSize: p.Size, SMTPUTF8: p.SMTPUTF8, EightBit: p.EightBit, Params: p.Params,
+		Return: p.Return, EnvelopeID: p.EnvelopeID,
 	})
 	if r := t.tx.Mail(ctx); r != nil {
 		t.refused(refusedMail, r)

@@ -141,31 +141,29 @@ func (r *Relay) cacheDir(c *config.Config) string {
 	return filepath.Join(c.Server.DataDir, "cache")
 }
 
-// reporter writes bounces.
+// reporter writes reports to senders.
 type reporter struct{ r *Relay }
 
 // Report implements delivery.Reporter.
-func (p reporter) Report(env *mail.Envelope, header []byte, failed []mail.Outcome, added []byte) (*delivery.Report, error) {
-	m, err := p.r.dsn(env, header, failed, added)
+func (p reporter) Report(a *delivery.Account) (*delivery.Report, error) {
+	m, err := p.r.dsn(&report.Input{Envelope: a.Envelope, Header: a.Header, Body: a.Body, Told: a.Told, Added: a.Added})
 	if m == nil || err != nil {
 		return nil, err
 	}
 	return &delivery.Report{Envelope: m.Envelope, Header: m.Header, Body: m.Body.(mail.BytesBody)}, nil
 }
 
-// dsn returns the bounce on failed recipients of env, to be queued, and nil
-// when the sender is null, for a bounce is never bounced (RFC 5321 §6.1), or when
-// a stage wants none. added are header fields that stages want it to have. Its id
-// is left to the queue, which derives it from env's.
-func (r *Relay) dsn(env *mail.Envelope, header []byte, failed []mail.Outcome, added []byte) (*queue.Message, error) {
-	if env.Sender.IsNull() || env.NoDSN {
+// dsn returns the report that in asks for, to be queued, and nil when the sender
+// is null, for a report is never reported on (RFC 5321 §6.1), or when a stage
+// wants none. It has no id yet.
+func (r *Relay) dsn(in *report.Input) (*queue.Message, error) {
+	if in.Envelope.Sender.IsNull() || in.Envelope.NoDSN {
 		return nil, nil
 	}
-	e, head, body, err := report.BuildDSN(report.Input{
-		Hostname: r.gen.Load().config.Server.Hostname, Envelope: env, Header: header, Failed: failed, Added: added, Now: r.clock.Now(),
-	})
+	in.Hostname, in.Now = r.gen.Load().config.Server.Hostname, r.clock.Now()
+	e, head, body, err := report.BuildDSN(*in)
 	if err != nil {
-		return nil, fmt.Errorf("report on %s: %w", env.ID, err)
+		return nil, fmt.Errorf("report on %s: %w", in.Envelope.ID, err)
 	}
 	return &queue.Message{Envelope: e, Header: head, Body: mail.BytesBody(body)}, nil
 }

@@ -79,7 +79,7 @@ func mayRelay(l *config.Listener, addr netip.Addr) bool {
 
 // deliveryRoute is a route of pipeline.hcl as delivery knows it.
 func deliveryRoute(c *config.Route) *delivery.Route {
-	r := &delivery.Route{Name: c.Name, Retry: c.Retry, Expire: c.Expire, NoReport: !c.DSN, Pipeline: c.Pipeline}
+	r := &delivery.Route{Name: c.Name, Retry: c.Retry, Jitter: c.Jitter, Expire: c.Expire, DelayWarning: c.DelayWarning, DSN: dsnPolicy(c.DSN), Pipeline: c.Pipeline}
 	switch c.Kind {
 	case "mx":
 		r.Kind, r.Port, r.TLS = delivery.ViaMX, uint16(c.MX.Port), c.MX.TLS
@@ -92,4 +92,15 @@ func deliveryRoute(c *config.Route) *delivery.Route {
 		r.Kind = delivery.ViaDiscard
 	}
 	return r
+}
+
+// dsnPolicy is the policy on reports that pipeline.hcl spells so.
+func dsnPolicy(s string) delivery.DSN {
+	switch s {
+	case "off":
+		return delivery.DSNOff
+	case "full":
+		return delivery.DSNFull
+	}
+	return delivery.DSNHeaders
 }

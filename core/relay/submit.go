@@ -54,7 +54,7 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (id string, err error)
 	defer t.Close()
 	t.trusted = true
 	for _, to := range s.Recipients {
-		if reply := t.Rcpt(ctx, mail.Address(to), ""); reply != nil {
+		if reply := t.Rcpt(ctx, mail.Address(to), smtpin.RcptParams{}); reply != nil {
 			return "", fmt.Errorf("recipient %s: %w", to, reply)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/smtpin"
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
@@ -27,7 +28,7 @@ type transaction struct {
 }
 
 // Rcpt accepts a recipient for whom we may take mail, if the stages agree.
-func (t *transaction) Rcpt(ctx context.Context, to mail.Address, params string) *mail.Reply {
+func (t *transaction) Rcpt(ctx context.Context, to mail.Address, p smtpin.RcptParams) *mail.Reply {
 	env := t.tx.Envelope()
 	for i := range env.Recipients {
 		if r := &env.Recipients[i]; sameMailbox(r.Original, to) && !r.Removed {
@@ -39,7 +40,7 @@ func (t *transaction) Rcpt(ctx context.Context, to mail.Address, params string) 
 		t.refused(refusedRelay, r)
 		return r
 	}
-	r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to, Params: params})
+	r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to, Params: p.Params, Notify: p.Notify, ORCPT: p.ORCPT})
 	if r != nil {
 		t.refused(refusedRcpt, r)
 	}

@@ -184,7 +184,7 @@ func captureSpec() *blockSpec {
 	return &blockSpec{
 		name: "capture", count: optional, doc: "Keeps messages as they came in, in data_dir, for `postroad replay`. Nothing is kept without it.",
 		args: []argSpec{
-			{"share", shareKind(), `"1%"`, false, "How much of the mail is kept."},
+			{"share", shareKind("the mail"), `"1%"`, false, "How much of the mail is kept."},
 			{"messages", numberKind(1, 1e6), `1000`, false, "Messages that are kept; the oldest go first."},
 			{"size", sizeKind(1<<20, 1<<40), `"256MiB"`, false, "Octets of all that are kept."},
 			{"keep", durationKind(time.Minute), `"7d"`, false, "How long one is kept; then it is removed, also when no mail comes."},
@@ -216,7 +216,7 @@ func candidateSpec() *blockSpec {
 		args: []argSpec{
 			{"plugin", refKind("plugin"), ``, true, "What it runs."},
 			{"mode", enumKind("shadow", "canary"), `"shadow"`, false, "A shadow is called beside the live stage and compared with it, but changes nothing. A canary is called in its place for a part of the mail."},
-			{"share", shareKind(), ``, false, "How much of the mail a canary gets, by connection: of that which `when` selects, if there is one."},
+			{"share", shareKind("the mail"), ``, false, "How much of the mail a canary gets, by connection: of that which `when` selects, if there is one."},
 			{"when", conditionKind(), ``, false, "Which mail a canary gets; it needs this or share."},
 		},
 		blocks: []*blockSpec{configSpec("Settings of the candidate; those of the stage if left out.")},
@@ -252,9 +252,11 @@ func routeSpec() *blockSpec {
 		name: "route", labels: []string{"name"}, count: many, example: routeExample, doc: "A way out. It holds exactly one of the blocks maildir, mx, smarthost, discard.",
 		args: []argSpec{
 			{"pipeline", refKind("pipeline"), ``, false, "The stages that its deliveries pass, in the phases route, predeliver, result and bounce; none if left out."},
-			{"retry", listKind[time.Duration](durationKind(time.Millisecond), "list of durations"), `["1m", "5m", "15m", "1h", "4h"]`, false, "Waiting times between attempts; the last one repeats."},
+			{"retry", listKind[time.Duration](durationKind(time.Millisecond), "list of durations"), `["1m", "5m", "15m", "1h", "4h"]`, false, "Waiting times between attempts; the last one repeats. `backoff(\"1m\", \"4h\")` makes a list of times that double."},
+			{"jitter", shareKind("the waiting time"), ``, false, "Each waiting time becomes longer by a random part of itself, up to this share, so that what failed together is not tried together. None if left out."},
 			{"expire", durationKind(time.Second), `"5d"`, false, "Age at which a message that could not be delivered fails for good."},
-			{"dsn", boolKind(), `true`, false, "Tell the sender when a message fails for good."},
+			{"dsn", enumKind("off", "headers", "full"), `"headers"`, false, "What senders are told of this route's deliveries: nothing; what they want to hear (without a word from them: when a message fails for good), with the message's header; or that, and the whole message of up to 64 KiB back to who asks for it with RET=FULL."},
+			{"delay_warning", durationKind(time.Minute), ``, false, "Tell senders once that a message is still not delivered after this time, unless they asked not to hear of it. If left out, only those who ask with NOTIFY=DELAY are told, after 4 hours."},
 		},
 		blocks: []*blockSpec{maildirSpec(), mxSpec(), smarthostSpec(), {name: "discard", count: optional, doc: "Drops everything."}},
 	}

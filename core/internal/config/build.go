@@ -122,7 +122,7 @@ func buildLimits(n *node) ListenerLimits {
 func (d *decoder) route(n *node, dataDir string) Route {
 	r := Route{
 		Name: n.name(), Pipeline: arg[string](n, "pipeline"), Retry: arg[[]time.Duration](n, "retry"), Expire: arg[time.Duration](n, "expire"),
-		DSN: arg[bool](n, "dsn"), Pos: d.pos(n.rng),
+		Jitter: arg[float64](n, "jitter"), DSN: arg[string](n, "dsn"), DelayWarning: arg[time.Duration](n, "delay_warning"), Pos: d.pos(n.rng),
 	}
 	if n.has("retry") && len(r.Retry) == 0 {
 		d.fault(n.args["retry"].rng, "retry is empty", "expected at least one time, such as [\"1m\", \"1h\"]")

@@ -226,16 +226,18 @@ type Rule struct {
 
 // Route is a way out.
 type Route struct {
-	Name      string
-	Kind      string // "mx", "smarthost", "maildir" or "discard"
-	Maildir   Maildir
-	MX        MX
-	Smarthost Smarthost
-	Pipeline  string          // name of the stages that delivery passes; empty: none
-	Retry     []time.Duration // the last one repeats
-	Expire    time.Duration
-	DSN       bool // send a bounce when a message fails for good
-	Pos       Pos
+	Name         string
+	Kind         string // "mx", "smarthost", "maildir" or "discard"
+	Maildir      Maildir
+	MX           MX
+	Smarthost    Smarthost
+	Pipeline     string          // name of the stages that delivery passes; empty: none
+	Retry        []time.Duration // the last one repeats
+	Jitter       float64         // part by which a waiting time may become longer
+	Expire       time.Duration
+	DSN          string        // what senders are told: "off", "headers" or "full"
+	DelayWarning time.Duration // when senders who did not ask hear of a delay; 0: never
+	Pos          Pos
 }
 
 // Maildir delivers into folders of this machine.

@@ -3,11 +3,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -39,6 +41,7 @@ func (f functions) context() *hcl.EvalContext {
 	return &hcl.EvalContext{Functions: map[string]function.Function{
 		"env":           textFunction(f.envValue, param("name"), param("default")),
 		"split":         splitFunction(),
+		"backoff":       backoffFunction(),
 		"cidr_contains": cidrFunction(),
 		"secret":        secretFunction(f.secret),
 	}}
@@ -106,6 +109,42 @@ func stringList(items []string) cty.Value {
 		values[i] = cty.StringVal(s)
 	}
 	return cty.ListVal(values)
+}
+
+// backoffFunction is backoff(first, last): waiting times that double from the
+// first to the last.
+func backoffFunction() function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{param("first"), param("last")}, Type: function.StaticReturnType(cty.List(cty.String)),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			first, err := parseDuration(args[0].AsString())
+			if err == nil && first <= 0 {
+				err = errors.New("the first time is nothing, which doubles to nothing")
+			}
+			if err != nil {
+				return cty.NilVal, function.NewArgError(0, err)
+			}
+			last, err := parseDuration(args[1].AsString())
+			if err == nil && last < first {
+				err = fmt.Errorf("%s is shorter than the first time, %s", formatDuration(last), formatDuration(first))
+			}
+			if err != nil {
+				return cty.NilVal, function.NewArgError(1, err)
+			}
+			return stringList(doubling(first, last)), nil
+		},
+	})
+}
+
+func doubling(first, last time.Duration) []string {
+	var out []string
+	for d := first; d < last; d *= 2 {
+		out = append(out, formatDuration(d))
+		if d > last/2 {
+			break // doubled, it is beyond the last, or cannot be said any more
+		}
+	}
+	return append(out, formatDuration(last))
 }
 
 func cidrFunction() function.Function {

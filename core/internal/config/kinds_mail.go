@@ -247,9 +247,9 @@ func secretNameKind() kind {
 	})
 }
 
-// shareKind reads a part of the mail, "10%".
-func shareKind() kind {
-	want := `a share of the mail with a percent sign, more than "0%" and at most "100%", such as "10%" or "0.5%"`
+// shareKind reads a part of something, "10%".
+func shareKind(of string) kind {
+	want := "a share of " + of + ` with a percent sign, more than "0%" and at most "100%", such as "10%" or "0.5%"`
 	return scalarKind("share", want, func(_ *decoder, s string) (float64, error) {
 		number, found := strings.CutSuffix(s, "%")
 		if !found {

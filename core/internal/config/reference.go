@@ -156,6 +156,7 @@ func writeFunctions(w *strings.Builder) {
 	w.WriteString("## Functions\n\nAnywhere:\n\n| function | value |\n|---|---|\n" +
 		"| `env(name, default)` | the environment variable, or the default when it is not set; without a default that is a fault |\n" +
 		"| `split(separator, text)` | the parts of the text without surrounding white space and without empty ones |\n" +
+		"| `backoff(first, last)` | waiting times that double from the first to the last: `backoff(\"1m\", \"5m\")` is `[\"1m\", \"2m\", \"4m\", \"5m\"]` |\n" +
 		"| `cidr_contains(network, ip)` | whether the address lies in the network |\n" +
 		"| `secret(name)` | the variable POSTROAD_SECRET_NAME, else the file `name` in the folder CREDENTIALS_DIRECTORY, else the file `secrets/name` beside the configuration; never printed |\n" +
 		"\nIn a `when`, with facts:\n\n| function | value |\n|---|---|\n")

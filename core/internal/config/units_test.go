@@ -4,6 +4,7 @@ package config
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 )
@@ -86,6 +87,22 @@ func TestNearest(t *testing.T) {
 	} {
 		if got := nearest(name, valid); got != want {
 			t.Errorf("%q may have meant %q, got %q", name, want, got)
+		}
+	}
+}
+
+func TestDoubling(t *testing.T) {
+	for _, c := range []struct {
+		first, last time.Duration
+		want        string
+	}{
+		{time.Minute, 5 * time.Minute, "1m 2m 4m 5m"},
+		{time.Minute, 4 * time.Minute, "1m 2m 4m"},
+		{time.Hour, time.Hour, "1h"},
+		{1 << 61, math.MaxInt64, formatDuration(1<<61) + " " + formatDuration(1<<62) + " " + formatDuration(math.MaxInt64)},
+	} {
+		if got := strings.Join(doubling(c.first, c.last), " "); got != c.want {
+			t.Errorf("from %v to %v: %s", c.first, c.last, got)
 		}
 	}
 }

@@ -16,23 +16,24 @@ var errPanic = errors.New("panic while stages were asked")
 // is done beside the owner, who would keep all other mail waiting. A recipient
 // that finds its line full is asked about again when there is room.
 func (s *Scheduler) choose(m Message, rcpts []int) {
-	now, ways := s.o.Clock.Now(), map[hopKey][]int{}
-	for route, rs := range s.askable(now, m, rcpts) {
+	now, ways, done := s.o.Clock.Now(), map[hopKey][]int{}, s.conclusions(m)
+	for route, rs := range s.askable(now, m, rcpts, &done) {
 		choices := s.chosen(route, m, rs)
 		if s.halted() {
 			s.giveUp(m, rs, time.Time{})
 			continue
 		}
-		var over []Settled
+		var ruled []Settled
 		for i, r := range rs {
 			if d, ok := s.ruled(m, route, r, &choices[i].Ruling); ok {
-				over = append(over, d)
+				ruled = append(ruled, d)
 				continue
 			}
-			s.send(now, m, r, &choices[i], ways)
+			s.send(now, m, r, &choices[i], ways, &done)
 		}
-		s.record(m, route, over)
+		s.record(m, route, ruled)
 	}
+	done.settle()
 	for key, rs := range ways {
 		s.enqueue(key, m, rs, true)
 	}
@@ -47,12 +48,12 @@ func (s *Scheduler) halted() bool {
 
 // askable groups recipients by the route that they would take, and concludes
 // those that may not be tried any more.
-func (s *Scheduler) askable(now time.Time, m Message, rcpts []int) map[*Route][]int {
+func (s *Scheduler) askable(now time.Time, m Message, rcpts []int, done *conclusions) map[*Route][]int {
 	groups := map[*Route][]int{}
 	for _, r := range rcpts {
 		d := s.decide(now, m.Envelope(), r, m.State(r))
 		if d.Action != Try {
-			s.conclude(now, m, r, d)
+			done.conclude(now, r, d)
 			continue
 		}
 		groups[d.key.route] = append(groups[d.key.route], r)
@@ -85,13 +86,13 @@ func (s *Scheduler) chosen(route *Route, m Message, rcpts []int) []Choice {
 }
 
 // send puts a recipient where it was chosen to go.
-func (s *Scheduler) send(now time.Time, m Message, rcpt int, c *Choice, ways map[hopKey][]int) {
+func (s *Scheduler) send(now time.Time, m Message, rcpt int, c *Choice, ways map[hopKey][]int, done *conclusions) {
 	env := m.Envelope()
 	to := env.Recipients[rcpt]
 	to.Route, to.NextHop, to.Outside = c.Route, c.NextHop, c.Outside
 	d := s.decideFor(now, env, &to, m.State(rcpt))
 	if d.Action != Try {
-		s.conclude(now, m, rcpt, d)
+		done.conclude(now, rcpt, d)
 		return
 	}
 	ways[d.key] = append(ways[d.key], rcpt)

@@ -74,7 +74,6 @@ type Options struct {
 	TransactionRecipients int           // 0 means 100 (RFC 5321 §4.5.3.1.8)
 	IdleTimeout           time.Duration // a connection is kept that long without mail; 0 means 10 s
 	AttemptLimit          time.Duration // without any progress for so long an attempt is cut off; 0 means 6 h
-	Jitter                float64       // retries come up to that part of their interval later; 0: on time
 }
 
 // Scheduler sends out what is queued. Make it with New, start it with Run.

@@ -182,8 +182,8 @@ func (q *fakeQueue) Settle(_ context.Context, results ...Result) error {
 		for _, o := range res.Outcomes {
 			q.settle(res.Message, o)
 		}
-		if res.Report != nil {
-			q.events("%s: %s", res.Message, res.Report.Body)
+		for _, r := range res.Reports {
+			q.events("%s: %s", res.Message, r.Body)
 		}
 	}
 	return nil
@@ -195,6 +195,10 @@ func (q *fakeQueue) settle(id string, o Settled) {
 	if !o.Untried {
 		st.Attempts++
 	}
+	if o.Warned && st.Warned {
+		q.faults = append(q.faults, fmt.Sprintf("%s/%d: a second warning", id, o.Recipient))
+	}
+	st.Warned = st.Warned || o.Warned
 	st.Last, st.Next, st.Done = o.Outcome, o.Next, o.Next.IsZero() && !o.Held
 	if o.Held {
 		st.Held = o.Reply.Text
@@ -378,22 +382,23 @@ func (c *fakeConn) carry(ctx context.Context, b string, gate chan struct{}, j *J
 		select {
 		case <-gate:
 		case <-ctx.Done():
-			return c.say(j, "451 4.4.2 stopped", false), ctx.Err()
+			return c.say(j, b, "451 4.4.2 stopped", false), ctx.Err()
 		}
 	case strings.HasPrefix(b, "reply "):
-		return c.say(j, b[6:], true), nil
+		return c.say(j, b, b[6:], true), nil
 	}
-	return c.say(j, "250 2.0.0 ok", true), nil
+	return c.say(j, b, "250 2.0.0 ok", true), nil
 }
 
-func (c *fakeConn) say(j *Job, line string, remote bool) []mail.Outcome {
+func (c *fakeConn) say(j *Job, b, line string, remote bool) []mail.Outcome {
 	var out []mail.Outcome
 	for _, r := range j.Recipients {
 		reply := replyFrom(line)
 		if strings.HasPrefix(string(j.Envelope.Recipients[r].Address), "bad") {
 			reply = replyFrom("550 5.1.1 no such user")
 		}
-		out = append(out, mail.Outcome{Recipient: r, Status: statusOf(reply), Reply: *reply, NextHop: c.t.Host, Address: c.t.Addr.String(), Remote: remote})
+		out = append(out, mail.Outcome{Recipient: r, Status: statusOf(reply), Reply: *reply, NextHop: c.t.Host, Address: c.t.Addr.String(), Remote: remote,
+			DSN: b == "dsn"})
 	}
 	c.n.events("%s gets %s %v", c.t.Host, j.Envelope.ID, j.Recipients)
 	return out
@@ -412,14 +417,26 @@ func (fakeMaildir) Deliver(_ context.Context, r *Route, to mail.Address, _ *Job)
 // fakeReporter writes what it is told.
 type fakeReporter struct{ fault error }
 
-func (f fakeReporter) Report(env *mail.Envelope, header []byte, failed []mail.Outcome, added []byte) (*Report, error) {
+func (f fakeReporter) Report(a *Account) (*Report, error) {
 	if f.fault != nil {
 		return nil, f.fault
 	}
-	var rs []int
-	for _, o := range failed {
-		rs = append(rs, o.Recipient)
+	kind := ""
+	var rs []string
+	for _, o := range a.Told {
+		about := fmt.Sprint(o.Recipient)
+		if o.Action != mail.ActionFailed {
+			kind, about = o.Action.String()+" ", about+" "+o.Action.String()
+		}
+		if !o.Until.IsZero() {
+			about += " until " + o.Until.Format("02 15:04")
+		}
+		rs = append(rs, about)
 	}
 	slices.Sort(rs)
-	return &Report{Body: fmt.Appendf(nil, "report to %s on %v with %d octets of header%s", env.Sender.Path(), rs, len(header), added)}, nil
+	all := ""
+	if a.Body != nil {
+		all = fmt.Sprintf(" and %d of body", len(a.Body))
+	}
+	return &Report{Body: fmt.Appendf(nil, "%sreport to %s on %v with %d octets of header%s%s", kind, a.Envelope.Sender.Path(), rs, len(a.Header), all, a.Added)}, nil
 }

@@ -78,11 +78,13 @@ func (s *Scheduler) admit(now time.Time, l Lease) {
 		s.giveUp(l.Message, l.Recipients, now.Add(watchEvery))
 		return
 	}
+	done := s.conclusions(l.Message)
 	for i, r := range l.Recipients {
 		if ds[i].Action != Try {
-			s.conclude(now, l.Message, r, ds[i])
+			done.conclude(now, r, ds[i])
 		}
 	}
+	done.settle()
 	s.group(l, ds)
 }
 
@@ -125,19 +127,45 @@ func (s *Scheduler) group(l Lease, ds []Decision) {
 	}
 }
 
-// conclude does what a decision other than Try asks for.
-func (s *Scheduler) conclude(now time.Time, m Message, rcpt int, d Decision) {
-	st := m.State(rcpt)
+// conclusions are recipients of one message of which something else than Try was
+// decided. Those of a route are settled together, so that what their sender is
+// to hear comes into one report.
+type conclusions struct {
+	s     *Scheduler
+	msg   Message
+	items map[*Route][]item
+}
+
+func (s *Scheduler) conclusions(m Message) conclusions { return conclusions{s: s, msg: m} }
+
+// conclude does what a decision other than Try asks for; settle must follow.
+func (c *conclusions) conclude(now time.Time, rcpt int, d Decision) {
+	st := c.msg.State(rcpt)
 	switch d.Action {
 	case Expire:
-		s.settle(m, d.key.route, 0, expired(rcpt, st.Attempts, public(st.Last)))
+		c.add(d.key.route, expired(rcpt, st.Attempts, public(st.Last)))
 	case NoRoute:
-		s.settle(m, d.key.route, 0, mail.Outcome{Recipient: rcpt, Reply: mail.Reply{
+		c.add(d.key.route, mail.Outcome{Recipient: rcpt, Reply: mail.Reply{
 			Code: 451, Enhanced: mail.Enhanced{4, 3, 5}, Text: d.Reason}})
 	case Suspend:
-		s.shelve(m, rcpt, d.again)
+		c.s.shelve(c.msg, rcpt, d.again)
 	default:
-		s.giveUp(m, []int{rcpt}, d.Until)
+		c.s.giveUp(c.msg, []int{rcpt}, d.Until)
+	}
+}
+
+// add notes an outcome: a deferral with the time of the next attempt or, when
+// decide says that there is none, as a failure.
+func (c *conclusions) add(r *Route, out mail.Outcome) {
+	if c.items == nil {
+		c.items = map[*Route][]item{}
+	}
+	c.items[r] = append(c.items[r], c.s.noted(c.msg, r, 0, c.s.settled(c.msg, r, out)))
+}
+
+func (c *conclusions) settle() {
+	for route, items := range c.items {
+		c.s.conclusion(c.msg, route, items)
 	}
 }
 

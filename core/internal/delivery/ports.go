@@ -67,6 +67,7 @@ type State struct {
 	Until    time.Time    // when the hold ends; zero: when somebody releases it
 	Leased   bool         // somebody is about to try it, or does
 	Attempts int          // attempts so far
+	Warned   bool         // the sender was told of the delay
 	Next     time.Time    // not before; zero: at once
 	Last     mail.Outcome // of the last attempt; zero without one
 }
@@ -75,7 +76,7 @@ type State struct {
 type Result struct {
 	Message  string // Envelope.ID
 	Outcomes []Settled
-	Report   *Report // the bounce for those that failed; nil: none
+	Reports  []*Report // what its sender is told
 }
 
 // Settled is the outcome of one recipient. Next is when to try again, zero for
@@ -85,6 +86,7 @@ type Settled struct {
 	Next    time.Time
 	Held    bool // deferred until somebody releases it; Reply says by which stage, and why
 	Untried bool // it does not count as an attempt
+	Warned  bool // a report on the delay goes along, the only one there will be
 	Dropped bool // a stage discarded it: nothing was delivered, and nobody is told
 }
 
@@ -101,18 +103,27 @@ func (s *Settled) State() string {
 
 // Report is a delivery status notification (RFC 3464) to be queued. Its
 // envelope has the null sender; the queue gives it an id derived from the
-// message's, so that it is never queued twice.
+// message's and from whom it is about, so that it is never queued twice.
 type Report struct {
 	Envelope     *mail.Envelope
 	Header, Body []byte
+	Kind         mail.Action // ActionFailed, ActionDelayed or, for successes, ActionDelivered
+	Recipients   []int       // whom it is about
 }
 
-// Reporter writes the report on recipients that have failed for good. The
-// outcomes are those of this round alone. header is the message's own header
-// section, nil when it cannot be read; added are fields that stages want the
-// report to have, lines ending in CRLF.
+// Account is what a report is made of.
+type Account struct {
+	Envelope *mail.Envelope
+	Header   []byte      // the message's own; nil when it cannot be read
+	Body     []byte      // its body, when the whole message is to go back; else nil
+	Told     []mail.Told // of this round alone: only failures, only delays, or only successes
+	Added    []byte      // fields that stages want the report to have, lines ending in CRLF
+}
+
+// Reporter writes reports to senders.
 type Reporter interface {
-	Report(env *mail.Envelope, header []byte, failed []mail.Outcome, added []byte) (*Report, error)
+	// Report writes one. It sets nothing but Envelope, Header and Body.
+	Report(a *Account) (*Report, error)
 }
 
 // MX is one mail exchanger of a domain (RFC 5321 §5.1).

@@ -118,10 +118,14 @@ func (s *Scheduler) notices(a Attempt, route *Route, m Message, items []item) {
 		return
 	}
 	for i := range items {
-		if it := &items[i]; it.report {
-			var n Notice
-			s.safely(func() { n = a.Bounce(s.ctx, it.settled.Recipient, it.facts(route, m)) })
-			it.notice, it.report = &n, !n.Suppress
+		it := &items[i]
+		if it.action != mail.ActionFailed {
+			continue
+		}
+		var n Notice
+		s.safely(func() { n = a.Bounce(s.ctx, it.settled.Recipient, it.facts(route, m)) })
+		if it.notice = &n; n.Suppress {
+			it.action = mail.ActionNone
 		}
 	}
 }

@@ -47,15 +47,28 @@ type Route struct {
 	Create       bool            // ViaMaildir: make a mailbox when its first message comes
 	Mailboxes    []string        // ViaMaildir: addresses that have a mailbox
 	Retry        []time.Duration // the last one repeats; empty: DefaultRetry
+	Jitter       float64         // retries come up to that part of their interval later; 0: on time
 	Expire       time.Duration   // from Envelope.Received; 0 means DefaultExpire
-	NoReport     bool            // fail without a bounce
+	DSN          DSN             // what senders are told
+	DelayWarning time.Duration   // when senders who said nothing hear of a delay; 0: never
 	Pipeline     string          // its deliveries pass stages, if Hooks has any; empty: none
 }
 
 // What a route without the setting has.
 const (
-	DefaultConnections = 4
-	DefaultExpire      = 5 * 24 * time.Hour
+	DefaultConnections  = 4
+	DefaultExpire       = 5 * 24 * time.Hour
+	DefaultDelayWarning = 4 * time.Hour // for those who ask with NOTIFY=DELAY
+)
+
+// DSN is a route's policy on reports to senders.
+type DSN uint8
+
+// The policies.
+const (
+	DSNHeaders DSN = iota // they come with the message's header
+	DSNOff                // there are none
+	DSNFull               // a failure brings the whole message back to who asked with RET=FULL
 )
 
 // DefaultRetry returns the retry schedule of a route without one.
@@ -91,13 +104,13 @@ func (r *Route) expiry(env *mail.Envelope) time.Time {
 
 // interval returns how long to wait after an attempt that attempts others came
 // before. The schedule may have become shorter since: its last step repeats.
-func (r *Route) interval(attempts int, jitter float64) time.Duration {
+func (r *Route) interval(attempts int) time.Duration {
 	steps := r.Retry
 	if len(steps) == 0 {
 		steps = DefaultRetry()
 	}
 	d := steps[min(max(attempts, 0), len(steps)-1)]
-	spread := time.Duration(jitter * float64(d))
+	spread := time.Duration(r.Jitter * float64(d))
 	if spread <= 0 {
 		return d
 	}
@@ -105,11 +118,15 @@ func (r *Route) interval(attempts int, jitter float64) time.Duration {
 }
 
 // retryAt returns when to try again after an attempt that ended now: by the
-// schedule, yet not behind the expiry, so that a message fails on time.
-func (r *Route) retryAt(now time.Time, env *mail.Envelope, attempts int, jitter float64) time.Time {
-	next := now.Add(r.interval(attempts, jitter))
-	if expiry := r.expiry(env); next.After(expiry) && expiry.After(now) {
-		return expiry
+// schedule, yet not behind the expiry, so that a message fails on time, and not
+// behind the time of a warning, if there is to be one: before somebody hears of a
+// delay it is tried once more.
+func (r *Route) retryAt(now time.Time, env *mail.Envelope, warning time.Time, attempts int) time.Time {
+	next := now.Add(r.interval(attempts))
+	for _, bound := range [...]time.Time{warning, r.expiry(env)} {
+		if next.After(bound) && bound.After(now) {
+			next = bound
+		}
 	}
 	return next
 }

@@ -252,7 +252,7 @@ func (q choosy) Settle(ctx context.Context, results ...Result) error {
 // A bounce that the queue does not take keeps neither its message nor others.
 func TestBounceThatCannotBeQueued(t *testing.T) {
 	r := newRig(t, func(o *Options) {
-		o.Queue = choosy{o.Queue.(*fakeQueue), func(r Result) bool { return r.Report != nil }}
+		o.Queue = choosy{o.Queue.(*fakeQueue), func(r Result) bool { return len(r.Reports) > 0 }}
 	})
 	r.hosts("example.org")
 	r.queue.enqueue(r.envelope("m1", "s@example.net", "bad@example.org"))
@@ -414,7 +414,7 @@ func TestEveryLeaseEndsOnce(t *testing.T) {
 	r := newRig(t, func(o *Options) {
 		flaky.fakeQueue = o.Queue.(*fakeQueue)
 		o.Queue = flaky
-		o.Connections, o.Leases, o.HopLeases, o.TransactionRecipients, o.Jitter = 6, 60, 20, 3, 0.1
+		o.Connections, o.Leases, o.HopLeases, o.TransactionRecipients = 6, 60, 20, 3
 	})
 	names := []string{"a.example", "b.example", "c.example", "d.example", "e.example", "f.example", "g.example", "h.example"}
 	r.hosts(names...)
@@ -437,7 +437,7 @@ func TestEveryLeaseEndsOnce(t *testing.T) {
 		r.clock.Advance(time.Duration(rnd.IntN(20)) * time.Second)
 		flaky.set(rnd.IntN(10) == 0)
 		if i%50 == 0 {
-			r.setRoute(&Route{Name: "internet", Kind: ViaMX, Connections: 1 + rnd.IntN(3)})
+			r.setRoute(&Route{Name: "internet", Kind: ViaMX, Jitter: 0.1, Connections: 1 + rnd.IntN(3)})
 			r.s.Reload()
 		}
 	}
@@ -509,16 +509,24 @@ func TestRetryAt(t *testing.T) {
 	for _, tt := range []struct {
 		after    time.Duration
 		attempts int
+		warning  time.Duration
 		want     time.Duration
 	}{
-		{0, 0, time.Minute}, {0, 1, 5 * time.Minute}, {0, 99, 5 * time.Minute}, {0, -1, time.Minute},
-		{58 * time.Minute, 9, time.Hour}, {2 * time.Hour, 9, 2*time.Hour + 5*time.Minute},
+		{0, 0, 0, time.Minute}, {0, 1, 0, 5 * time.Minute}, {0, 99, 0, 5 * time.Minute}, {0, -1, 0, time.Minute},
+		{58 * time.Minute, 9, 0, time.Hour}, {2 * time.Hour, 9, 0, 2*time.Hour + 5*time.Minute},
+		{0, 1, 2 * time.Minute, 2 * time.Minute}, {2 * time.Minute, 1, 2 * time.Minute, 7 * time.Minute},
+		{58 * time.Minute, 9, 62 * time.Minute, time.Hour},
 	} {
-		if got := r.retryAt(start.Add(tt.after), &mail.Envelope{Received: start}, tt.attempts, 0).Sub(start); got != tt.want {
+		warning := time.Time{}
+		if tt.warning > 0 {
+			warning = start.Add(tt.warning)
+		}
+		if got := r.retryAt(start.Add(tt.after), &mail.Envelope{Received: start}, warning, tt.attempts).Sub(start); got != tt.want {
 			t.Errorf("after %v and %d attempts: %v, want %v", tt.after, tt.attempts, got, tt.want)
 		}
 	}
-	if d := r.interval(1, 0.5); d < 5*time.Minute || d > 450*time.Second {
+	r.Jitter = 0.5
+	if d := r.interval(1); d < 5*time.Minute || d > 450*time.Second {
 		t.Errorf("with jitter: %v", d)
 	}
 }

@@ -30,9 +30,11 @@ type settler struct {
 type item struct {
 	msg     Message
 	settled Settled
-	report  bool    // a failure of which the sender is to hear
-	notice  *Notice // how, if stages were asked
-	waiter  *waiter // who waits for it; nil: nobody
+	action  mail.Action // what the sender is to hear
+	until   time.Time   // of a delay: when it is given up
+	all     bool        // of a failure: the whole message may go back
+	notice  *Notice     // how, if stages were asked
+	waiter  *waiter     // who waits for it; nil: nobody
 }
 
 func (q *settler) init() { q.wake = make(chan struct{}, 1) }
@@ -168,12 +170,6 @@ func (s *Scheduler) reviews(t *task) bool {
 func (s *Scheduler) later(f func())  { s.errands.later(func() { s.safely(f) }) }
 func (s *Scheduler) beside(f func()) { s.errands.beside(func() { s.safely(f) }) }
 
-// settle hands an outcome to the settler: a deferral with the time of the next
-// attempt or, when decide says that there is none, as a failure.
-func (s *Scheduler) settle(m Message, route *Route, took time.Duration, o mail.Outcome) {
-	s.conclusion(m, route, []item{s.noted(m, route, took, s.settled(m, route, o))})
-}
-
 // settled is what becomes of a recipient after an outcome.
 func (s *Scheduler) settled(m Message, route *Route, o mail.Outcome) Settled {
 	o.Reply.Text = oneLine(o.Reply.Text)
@@ -194,8 +190,8 @@ func (s *Scheduler) record(m Message, route *Route, done []Settled) {
 }
 
 func (s *Scheduler) conclusion(m Message, route *Route, items []item) {
-	reported := func(it item) bool { return it.report }
-	if slices.ContainsFunc(items, reported) && s.asks(route, mail.PhaseBounce) {
+	failed := func(it item) bool { return it.action == mail.ActionFailed }
+	if slices.ContainsFunc(items, failed) && s.asks(route, mail.PhaseBounce) {
 		s.notifyLater(route, m, slices.Clone(items))
 		return
 	}
@@ -208,8 +204,11 @@ func (s *Scheduler) noted(m Message, route *Route, took time.Duration, done Sett
 	done.Reply.Text = oneLine(done.Reply.Text)
 	s.logOutcome(env.ID, route.Name, done, took)
 	s.o.Observer.Settled(env, route.Name, done, took)
-	return item{msg: m, settled: done,
-		report: done.Status == mail.Failed && !route.NoReport && !env.NoDSN && !env.Sender.IsNull()}
+	it := item{msg: m, settled: done, action: route.action(env, &done), all: route.returnsAll(env)}
+	if it.action == mail.ActionDelayed {
+		it.until = route.expiry(env)
+	}
+	return it
 }
 
 // logOutcome is the one line about an attempt, and one more when the fault is
@@ -245,7 +244,9 @@ func (s *Scheduler) deferral(m Message, route *Route, o mail.Outcome) Settled {
 	if s.decide(now, env, o.Recipient, after).Action == Expire {
 		return Settled{Outcome: expired(o.Recipient, after.Attempts, o)}
 	}
-	return Settled{Outcome: o, Next: route.retryAt(now, env, st.Attempts, s.o.Jitter)}
+	warning := route.warning(env, o.Recipient, st)
+	return Settled{Outcome: o, Next: route.retryAt(now, env, warning, st.Attempts),
+		Warned: !warning.IsZero() && !now.Before(warning)}
 }
 
 // expired is the outcome of a recipient whose time is over. It tells what the
@@ -307,8 +308,6 @@ func (s *Scheduler) settleSafely(ctx context.Context, items []item) (left []item
 type batch struct {
 	result Result
 	items  []item
-	failed []mail.Outcome // that the sender is to hear of
-	added  []byte         // header fields for the report
 }
 
 // settleItems settles all items with one call or, when the queue refuses that,
@@ -344,18 +343,18 @@ func (s *Scheduler) settleEach(ctx context.Context, batches []*batch) (left []it
 	return left, last
 }
 
-// settleOne settles one message; without its bounce, if it is that which the
+// settleOne settles one message; without its reports, if it is those which the
 // queue will not have.
 func (s *Scheduler) settleOne(ctx context.Context, r Result) error {
 	err := s.trySettle(ctx, r)
-	if err == nil || r.Report == nil {
+	if err == nil || len(r.Reports) == 0 {
 		return err
 	}
-	r.Report = nil
+	r.Reports = nil
 	if s.trySettle(ctx, r) != nil {
 		return err
 	}
-	s.log.Error("the queue refuses a bounce: the sender is not told", "id", r.Message, "error", err)
+	s.log.Error("the queue refuses a report: the sender is not told", "id", r.Message, "error", err)
 	return nil
 }
 
@@ -369,8 +368,7 @@ func (s *Scheduler) trySettle(ctx context.Context, results ...Result) (err error
 	return s.o.Queue.Settle(ctx, results...)
 }
 
-// batches joins the items of each message into one Result with at most one
-// report.
+// batches joins the items of each message into one Result with its reports.
 func (s *Scheduler) batches(items []item) []*batch {
 	byID := make(map[string]*batch, len(items))
 	var all []*batch
@@ -385,9 +383,7 @@ func (s *Scheduler) batches(items []item) []*batch {
 		b.add(it)
 	}
 	for _, b := range all {
-		if len(b.failed) > 0 {
-			b.result.Report = s.report(b.items[0].msg, b.failed, b.added)
-		}
+		b.result.Reports = s.write(b)
 	}
 	return all
 }
@@ -397,21 +393,6 @@ func (b *batch) add(it item) {
 	done := it.settled
 	done.Outcome = kept(done.Outcome)
 	b.result.Outcomes = append(b.result.Outcomes, done)
-	if it.report {
-		b.failed = append(b.failed, it.told())
-	}
-	if it.report && it.notice != nil {
-		b.added = append(b.added, it.notice.Header...)
-	}
-}
-
-// told is the outcome as the sender hears of it.
-func (it *item) told() mail.Outcome {
-	o := it.settled.Outcome
-	if it.notice != nil && it.notice.Reply != nil {
-		o.Reply, o.Remote = *it.notice.Reply, false
-	}
-	return o
 }
 
 func results(batches []*batch) []Result {
@@ -420,28 +401,4 @@ func results(batches []*batch) []Result {
 		rs[i] = b.result
 	}
 	return rs
-}
-
-// report has the bounce written. A failure is final also when that cannot be
-// done: the message must not stay for ever because of its report.
-func (s *Scheduler) report(m Message, failed []mail.Outcome, added []byte) (r *Report) {
-	defer s.recovered("settler")
-	r, err := s.o.Reporter.Report(m.Envelope(), s.headerOf(m), failed, added)
-	if err != nil {
-		s.log.Error("no bounce could be written", "id", m.Envelope().ID, "error", err)
-		return nil
-	}
-	return r
-}
-
-func (s *Scheduler) headerOf(m Message) []byte {
-	c, err := m.Open()
-	if err != nil {
-		s.log.Warn("bounce goes without the header", "id", m.Envelope().ID, "error", err)
-		return nil
-	}
-	if c.Close != nil {
-		defer c.Close()
-	}
-	return append([]byte(nil), c.Header...)
 }

@@ -20,12 +20,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestStates runs the files in testdata. Their commands:
 //
-//	route NAME key=value…       a route; keys: kind, retry, expire, hosts, boxes, private, port, noreport
+//	route NAME key=value…       a route; keys: kind, retry, expire, hosts, boxes, private, port, dsn, warning
 //	unroute NAME                no such route any more
 //	rule DOMAIN ROUTE
 //	mx DOMAIN PREF HOST …       mail exchangers; or "null", "nxdomain", "servfail"
 //	host NAME BEHAVIOUR         what a host does; the lines below: its addresses
-//	enqueue ID from=… to=(…)    and what came of it; also route=, hop=, outside, age=, expires=, nodsn
+//	enqueue ID from=… to=(…)    and what came of it; also route=, hop=, outside, age=, expires=, nodsn,
+//	                            notify=(…) for each recipient, ret=, notbefore=
 //	advance DURATION            and what came of it
 //	hold ID RCPT REASON
 //	explain ID RCPT
@@ -159,8 +160,10 @@ func routeFrom(d *datadriven.TestData) *Route {
 			r.Mailboxes = a.Vals
 		case "private":
 			r.AllowPrivate = true
-		case "noreport":
-			r.NoReport = true
+		case "dsn":
+			r.DSN = map[string]DSN{"off": DSNOff, "headers": DSNHeaders, "full": DSNFull}[v]
+		case "warning":
+			r.DelayWarning = duration(v)
 		}
 	}
 	return r
@@ -222,6 +225,9 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 	var from string
 	var to []string
 	route, hop, age, expires, nodsn, outside := "", "", time.Duration(0), time.Duration(0), false, false
+	var notify []string
+	var ret mail.Return
+	notBefore := time.Duration(0)
 	for _, a := range d.CmdArgs[1:] {
 		switch a.Key {
 		case "from":
@@ -238,6 +244,12 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 			age = duration(a.Vals[0])
 		case "expires":
 			expires = duration(a.Vals[0])
+		case "notify":
+			notify = a.Vals
+		case "ret":
+			ret, _ = mail.ParseReturn(a.Vals[0])
+		case "notbefore":
+			notBefore = duration(a.Vals[0])
 		case "nodsn":
 			nodsn = true
 		}
@@ -247,6 +259,12 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 		env.Expires = env.Received.Add(expires)
 	}
 	env.Received = env.Received.Add(-age)
+	if env.Return = ret; notBefore != 0 {
+		env.NotBefore = env.Received.Add(notBefore)
+	}
+	for i, n := range notify {
+		env.Recipients[i].Notify, _ = mail.ParseNotify(strings.ReplaceAll(n, "+", ","))
+	}
 	for i := range env.Recipients {
 		env.Recipients[i].Route, env.Recipients[i].NextHop, env.Recipients[i].Outside = route, hop, outside
 	}

@@ -192,16 +192,18 @@ func (w *worker) hand(j *Job) *Job {
 func (s *Scheduler) again(t *task) *task {
 	now, env := s.o.Clock.Now(), t.msg.Envelope()
 	keep := t.rcpts[:0] // t's alone: nobody else has this part of the slice
+	done := s.conclusions(t.msg)
 	for _, r := range t.rcpts {
 		switch d := s.decideIn(t, now, env, r); {
 		case d.Action != Try:
-			s.conclude(now, t.msg, r, d)
+			done.conclude(now, r, d)
 		case d.key != t.hop.key:
 			s.giveUp(t.msg, []int{r}, time.Time{})
 		default:
 			keep = append(keep, r)
 		}
 	}
+	done.settle()
 	if len(keep) == 0 {
 		return nil
 	}

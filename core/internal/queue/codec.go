@@ -21,8 +21,10 @@ import (
 // since 1970 (0 for none), truths as bits. A record must be used up to its last
 // octet; a change of the layout is a new version. Those before are still read.
 const (
-	version         = 1 // of states and holds
-	envelopeVersion = 2
+	holdVersion       = 1
+	suspensionVersion = 1
+	stateVersion      = 2
+	envelopeVersion   = 3
 )
 
 // ErrDamaged is in the chain of the error for a record that cannot be read.
@@ -48,6 +50,9 @@ const (
 	flagAuthenticated
 	flagOnFile
 	flagNoDSN
+	flagReturnFull // since version 3, with the next two
+	flagReturnHeaders
+	flagEnvelopeID
 )
 
 const (
@@ -55,13 +60,21 @@ const (
 	flagSameOriginal
 	flagRouted
 	flagParams // since version 2
+	flagNotify // since version 3, with the next
+	flagORCPT
 
 	flagOutside = 1 << 7 // the next hop must have a public address; without it, as before there was one, it need not
 )
 
+const (
+	flagRemote = 1 << iota
+	flagWarned // since version 2
+)
+
 func appendEnvelope(b []byte, r *record) []byte {
 	e := r.env
-	b = append(b, envelopeVersion, bits(e.SMTPUTF8, e.EightBit, e.Client.Authenticated, r.onFile, e.NoDSN))
+	b = append(b, envelopeVersion, bits(e.SMTPUTF8, e.EightBit, e.Client.Authenticated, r.onFile, e.NoDSN,
+		e.Return == mail.ReturnFull, e.Return == mail.ReturnHeaders, e.EnvelopeID != ""))
 	b = binary.AppendUvarint(b, uint64(r.header))
 	b = binary.AppendUvarint(b, uint64(r.body))
 	b = appendTime(b, e.Received)
@@ -75,7 +88,11 @@ func appendEnvelope(b []byte, r *record) []byte {
 	for i := range e.Recipients {
 		b = appendRecipient(b, &e.Recipients[i])
 	}
-	return appendMore(appendMeta(b, e.Meta), e)
+	b = appendMore(appendMeta(b, e.Meta), e)
+	if e.EnvelopeID != "" {
+		b = appendString(b, e.EnvelopeID)
+	}
+	return b
 }
 
 func appendClient(b []byte, c *mail.Client) []byte {
@@ -89,7 +106,7 @@ func appendClient(b []byte, c *mail.Client) []byte {
 
 func appendRecipient(b []byte, r *mail.Recipient) []byte {
 	routed := r.Route != "" || r.NextHop != ""
-	flags := bits(r.Removed, r.Original == r.Address, routed, r.Params != "")
+	flags := bits(r.Removed, r.Original == r.Address, routed, r.Params != "", r.Notify != 0, r.ORCPT != "")
 	if r.Outside {
 		flags |= flagOutside
 	}
@@ -104,6 +121,17 @@ func appendRecipient(b []byte, r *mail.Recipient) []byte {
 	}
 	if r.Params != "" {
 		b = appendString(b, r.Params)
+	}
+	return appendWishes(b, r)
+}
+
+// appendWishes appends which reports a recipient's sender wants.
+func appendWishes(b []byte, r *mail.Recipient) []byte {
+	if r.Notify != 0 {
+		b = append(b, byte(r.Notify))
+	}
+	if r.ORCPT != "" {
+		b = appendString(b, r.ORCPT)
 	}
 	return b
 }
@@ -143,11 +171,30 @@ func readEnvelope(id string, b []byte) (*record, error) {
 		e.NoDSN = flags&flagNoDSN != 0
 		d.more(e)
 	}
+	if d.version > 2 {
+		d.returns(e, flags)
+	}
 	return r, d.end("envelope")
 }
 
+// returns reads what version 3 added to an envelope.
+func (d *decoder) returns(e *mail.Envelope, flags byte) {
+	switch flags & (flagReturnFull | flagReturnHeaders) {
+	case 0:
+	case flagReturnFull:
+		e.Return = mail.ReturnFull
+	case flagReturnHeaders:
+		e.Return = mail.ReturnHeaders
+	default:
+		d.fail("RET is FULL and HDRS")
+	}
+	if flags&flagEnvelopeID != 0 {
+		e.EnvelopeID = d.string()
+	}
+}
+
 func appendState(b []byte, s *State) []byte {
-	b = append(b, version, byte(s.Status), bits(s.Last.Remote))
+	b = append(b, stateVersion, byte(s.Status), bits(s.Last.Remote, s.Warned))
 	b = binary.AppendUvarint(b, uint64(s.Attempts))
 	b = appendTime(b, s.Next)
 	b = appendTime(b, s.FirstTry)
@@ -163,9 +210,11 @@ func appendState(b []byte, s *State) []byte {
 
 // readState decodes the state of recipient number rcpt.
 func readState(rcpt int, b []byte) (State, error) {
-	d := newDecoder(b, version)
+	d := newDecoder(b, stateVersion)
 	s := State{Status: d.status(d.byte())}
-	s.Last.Remote = d.byte()&1 != 0
+	flags := d.byte()
+	s.Last.Remote = flags&flagRemote != 0
+	s.Warned = d.version > 1 && flags&flagWarned != 0
 	s.Last.Recipient = rcpt
 	s.Attempts = d.count(math.MaxUint16)
 	s.Next = d.time()
@@ -183,7 +232,7 @@ func readState(rcpt int, b []byte) (State, error) {
 }
 
 func appendHold(b []byte, h *Hold) []byte {
-	b = append(b, version)
+	b = append(b, holdVersion)
 	b = appendString(b, h.Kind)
 	b = appendString(b, cut(h.Reason))
 	b = appendString(b, cut(h.By))
@@ -192,7 +241,7 @@ func appendHold(b []byte, h *Hold) []byte {
 }
 
 func readHold(b []byte) (*Hold, error) {
-	d := newDecoder(b, version)
+	d := newDecoder(b, holdVersion)
 	h := &Hold{Kind: d.string(), Reason: d.string(), By: d.string(), Until: d.time(), Since: d.time()}
 	if h.Kind != Quarantine && h.Kind != OnHold {
 		d.fail("hold of kind %q", h.Kind)
@@ -377,6 +426,22 @@ func (d *decoder) recipient(r *mail.Recipient) {
 	}
 	if d.version > 1 && flags&flagParams != 0 {
 		r.Params = d.string()
+	}
+	if d.version > 2 {
+		d.wishes(r, flags)
+	}
+}
+
+// wishes reads what appendWishes wrote.
+func (d *decoder) wishes(r *mail.Recipient, flags byte) {
+	if flags&flagNotify != 0 {
+		r.Notify = mail.Notify(d.byte())
+	}
+	if !r.Notify.Valid() {
+		d.fail("NOTIFY of %d", r.Notify)
+	}
+	if flags&flagORCPT != 0 {
+		r.ORCPT = d.string()
 	}
 }
 

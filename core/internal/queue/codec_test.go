@@ -51,9 +51,20 @@ func stagedEnvelope() *mail.Envelope {
 	return e
 }
 
-// A queue that version 1 wrote is still there after an upgrade.
-func TestAnEnvelopeOfVersion1IsRead(t *testing.T) {
-	text, err := os.ReadFile("testdata/envelope-1.hex")
+// reportedEnvelope has what version 3 added.
+func reportedEnvelope() *mail.Envelope {
+	e := stagedEnvelope()
+	e.Return, e.EnvelopeID = mail.ReturnHeaders, "QQ 314"
+	e.Recipients[0].Notify, e.Recipients[0].ORCPT = mail.NotifySuccess|mail.NotifyDelay, "rfc822;a@one.example"
+	e.Recipients[1].Notify = mail.NotifyNever
+	e.Recipients[2].ORCPT = "utf-8;ü@three.example"
+	return e
+}
+
+// golden returns the octets that a file of testdata has in hexadecimal.
+func golden(t *testing.T, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +72,43 @@ func TestAnEnvelopeOfVersion1IsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := readEnvelope(ident("x"), b)
-	want := &record{env: fullEnvelope(), header: 100, body: 1 << 40, onFile: true}
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v\ngot  %+v\nwant %+v", err, got.env, want.env)
+	return b
+}
+
+// A queue that an earlier version wrote is still there after an upgrade.
+func TestAnEnvelopeOfAnEarlierVersionIsRead(t *testing.T) {
+	for file, env := range map[string]*mail.Envelope{"envelope-1.hex": fullEnvelope(), "envelope-2.hex": stagedEnvelope()} {
+		got, err := readEnvelope(ident("x"), golden(t, file))
+		want := &record{env: env, header: 100, body: 1 << 40, onFile: true}
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v\ngot  %+v\nwant %+v", file, err, got.env, want.env)
+		}
+	}
+}
+
+func TestAStateOfVersion1IsRead(t *testing.T) {
+	want := State{
+		Attempts: 7, Next: start, FirstTry: start.Add(-time.Hour),
+		Last: mail.Outcome{
+			Recipient: 3, NextHop: "mx.example", Address: "192.0.2.1:25", TLS: "TLS1.3", Remote: true,
+			Reply: mail.Reply{Code: 450, Enhanced: mail.Enhanced{4, 2, 0}, Text: "not now"},
+		},
+	}
+	if got, err := readState(3, golden(t, "state-1.hex")); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
+	}
+}
+
+// What no sender can ask for is damage.
+func TestWishesThatCannotBe(t *testing.T) {
+	e := &mail.Envelope{Recipients: []mail.Recipient{{Address: "a@x.test", Notify: mail.NotifyNever | mail.NotifyDelay}}}
+	if _, err := readEnvelope(ident("x"), appendEnvelope(nil, &record{env: e})); !errors.Is(err, ErrDamaged) {
+		t.Errorf("NEVER,DELAY: %v", err)
+	}
+	b := appendEnvelope(nil, &record{env: &mail.Envelope{}})
+	b[1] |= flagReturnFull | flagReturnHeaders
+	if _, err := readEnvelope(ident("x"), b); !errors.Is(err, ErrDamaged) {
+		t.Errorf("FULL and HDRS: %v", err)
 	}
 }
 
@@ -82,6 +126,8 @@ func TestEnvelopeRecord(t *testing.T) {
 	for _, want := range []*record{
 		{env: fullEnvelope(), header: 100, body: 1 << 40, onFile: true},
 		{env: stagedEnvelope(), header: 100},
+		{env: reportedEnvelope(), header: 100},
+		{env: &mail.Envelope{ID: ident("z"), Return: mail.ReturnFull, Recipients: []mail.Recipient{}}},
 		{env: &mail.Envelope{ID: ident("y"), Recipients: []mail.Recipient{}}},
 	} {
 		rec := appendEnvelope(nil, want)
@@ -100,14 +146,14 @@ func TestEnvelopeRecord(t *testing.T) {
 	}
 	rec := appendEnvelope(nil, &record{env: fullEnvelope()})
 	rec[0] = envelopeVersion + 1
-	if _, err := readEnvelope("x", rec); err == nil || !strings.Contains(err.Error(), "version 3, this program knows 2") {
+	if _, err := readEnvelope("x", rec); err == nil || !strings.Contains(err.Error(), "version 4, this program knows 3") {
 		t.Errorf("a newer version: %v", err)
 	}
 }
 
 func TestStateRecord(t *testing.T) {
 	want := State{
-		Status: mail.Failed, Attempts: 7, Next: start, FirstTry: start.Add(-time.Hour),
+		Status: mail.Failed, Attempts: 7, Next: start, FirstTry: start.Add(-time.Hour), Warned: true,
 		Last: mail.Outcome{
 			Recipient: 3, Status: mail.Failed, NextHop: "mx.example", Address: "192.0.2.1:25", TLS: "TLS1.3", Remote: true,
 			Reply: mail.Reply{Code: 550, Enhanced: mail.Enhanced{5, 1, 1}, Text: "no such user"},
@@ -142,7 +188,8 @@ func TestHoldRecord(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	f.Add(appendEnvelope(nil, &record{env: fullEnvelope(), header: 5, body: 6}))
 	f.Add(appendEnvelope(nil, &record{env: stagedEnvelope(), header: 5, body: 6}))
-	f.Add(appendState(nil, &State{Last: mail.Outcome{Reply: mail.Reply{Text: "x"}}}))
+	f.Add(appendEnvelope(nil, &record{env: reportedEnvelope(), header: 5, body: 6}))
+	f.Add(appendState(nil, &State{Warned: true, Last: mail.Outcome{Reply: mail.Reply{Text: "x"}}}))
 	f.Add(appendHold(nil, &Hold{Kind: OnHold, Reason: "r", Until: start}))
 	f.Add(appendSuspension(nil, &Suspension{Tenant: "t", Reason: "r", Until: start}))
 	f.Fuzz(func(t *testing.T, b []byte) {

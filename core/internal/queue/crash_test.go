@@ -94,7 +94,9 @@ func script(r *rig, l *ledger) {
 	accept(small, "c", "d")
 	_ = r.due()
 	finish("a")
-	_ = r.queue.Settle(ctx, delivered(ident("b"), 0), later(ident("b"), 1, r.clock.Now().Add(time.Minute)))
+	late := later(ident("b"), 1, r.clock.Now().Add(time.Minute))
+	late.Outcomes[0].Warned, late.DSN = true, []*Message{message(ident("warning"), small, "from@sender.example")}
+	_ = r.queue.Settle(ctx, delivered(ident("b"), 0), late)
 	accept(big, "e")
 	bounce := message(ident("bounce"), small, "from@sender.example")
 	bounce.Envelope.ID = ""
@@ -139,7 +141,24 @@ func verify(t *testing.T, fs vfs.FS, l *ledger) (faults []string) {
 			faults = append(faults, fault)
 		}
 	}
+	faults = append(faults, r.verifyReports(l)...)
 	return append(faults, r.verifySpool()...)
+}
+
+// verifyReports finds what was settled without its report, and the other way
+// round: the sender would hear of it never, or twice.
+func (r *rig) verifyReports(l *ledger) (faults []string) {
+	queued := func(id string) bool {
+		_, err := r.queue.Show(id)
+		return err == nil
+	}
+	if m, err := r.queue.Show(ident("b")); err == nil && m.States[1].Warned != queued(ident("warning")) {
+		faults = append(faults, fmt.Sprintf("told of a delay: %t; the report is queued: %t", m.States[1].Warned, !m.States[1].Warned))
+	}
+	if _, accepted := l.bodies[ident("c")]; accepted && queued(ident("c")) == queued(DSNID(ident("c"), []int{1}, 0)) {
+		faults = append(faults, "the failure of c and its report are not on disk together")
+	}
+	return faults
 }
 
 func (r *rig) verifyMessage(l *ledger, id string, n int) string {

@@ -347,7 +347,7 @@ func TestAQueueOfANewerVersionIsLeftAlone(t *testing.T) {
 	r := newRig(t, vfs.NewMem())
 	r.enqueue(message(ident("a"), small, "x@one.example"))
 	b := r.store.NewBatch()
-	if err := errors.Join(b.Set(layoutKey(), []byte{envelopeVersion + 1, version}, nil), r.store.Commit(b, true), b.Close()); err != nil {
+	if err := errors.Join(b.Set(layoutKey(), []byte{envelopeVersion + 1, stateVersion}, nil), r.store.Commit(b, true), b.Close()); err != nil {
 		t.Fatal(err)
 	}
 	r.close()

@@ -11,9 +11,9 @@ import (
 // crockford is the alphabet of ULIDs.
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// DSNID derives the id of the nth DSN for some failed recipients of a message:
-// the same report gets the same id however often it is made, so that it is
-// queued once. Its first ten characters, the time, are the original's. The
+// DSNID derives the id of the DSN of kind n for some recipients of a message, in
+// ascending order: the same report gets the same id however often it is made, so
+// that it is queued once. Its first ten characters, the time, are the original's. The
 // original must be a queued message's id.
 func DSNID(original string, recipients []int, n int) string {
 	h := sha256.New()

@@ -68,6 +68,7 @@ const (
 	stored            // there is a state record
 	urgent            // told to retry now: counts as ready again
 	shelved           // next is when a suspension ends
+	warned            // its sender was told of the delay
 )
 
 // content is a message in memory between accept and delivery.
@@ -138,7 +139,7 @@ func (s *slot) ready() bool { return (s.attempts == 0 || s.is(urgent)) && s.next
 
 // state is the slot as the outside sees it; Last comes from the record.
 func (s *slot) state() State {
-	st := State{Status: s.status, Attempts: int(s.attempts), Next: stamp(s.next), Leased: s.is(leased), Held: s.held()}
+	st := State{Status: s.status, Attempts: int(s.attempts), Next: stamp(s.next), Leased: s.is(leased), Held: s.held(), Warned: s.is(warned)}
 	if s.firstTry != 0 {
 		st.FirstTry = time.Unix(int64(s.firstTry), 0).UTC()
 	}
@@ -149,6 +150,9 @@ func (s *slot) state() State {
 func (s *slot) load(st State) {
 	s.status, s.attempts = st.Status, uint16(st.Attempts)
 	s.flags |= stored
+	if st.Warned {
+		s.flags |= warned
+	}
 	switch {
 	case !st.Next.IsZero():
 		s.next = nanos(st.Next)

@@ -15,10 +15,11 @@ import (
 var ErrNewer = errors.New("written by a newer postroad")
 
 // layoutKey has the greatest versions of records that the queue may hold: of
-// envelopes, and of states and holds. It is in the log before any such record.
+// envelopes, states, holds and suspensions. It is in the log before any such
+// record.
 func layoutKey() []byte { return []byte("qv") }
 
-func layout() []byte { return []byte{envelopeVersion, version} }
+func layout() []byte { return []byte{envelopeVersion, stateVersion, holdVersion, suspensionVersion} }
 
 // checkLayout refuses a queue with records of newer versions. It returns what
 // the queue has; nil when it has no mark.

@@ -46,6 +46,7 @@ type State struct {
 	Last     mail.Outcome // of the last attempt; Reply.Cause is kept as far as delivery has put it into the text
 	Leased   bool         // an attempt is under way
 	Held     bool         // it waits for Release or Retry, for the reason in Last
+	Warned   bool         // its sender was told of the delay
 }
 
 // Queued is a message as delivery and operators see it. It does not change. Its
@@ -148,7 +149,7 @@ type Lease struct {
 type Result struct {
 	Message  string // id
 	Outcomes []Settled
-	DSN      []*Message // joins the same batch; without Envelope.ID it gets DSNID
+	DSN      []*Message // joins the same batch; without Envelope.ID it gets the DSNID of its place here and those that failed
 }
 
 // Settled is the outcome for one recipient.
@@ -158,4 +159,5 @@ type Settled struct {
 	Next      time.Time // when to try again; zero: never, it is settled for good
 	Held      bool      // not settled all the same: it waits for Release or Retry; Outcome says why
 	Untried   bool      // it does not count as an attempt
+	Warned    bool      // a report on the delay goes along; the state remembers it
 }

@@ -150,6 +150,9 @@ func (s *slot) attempt(o *Settled, now time.Time) {
 	if s.firstTry == 0 && !o.Untried {
 		s.firstTry = uint32(now.Unix())
 	}
+	if o.Warned {
+		s.flags |= warned
+	}
 	if o.Held {
 		s.next = never
 		return

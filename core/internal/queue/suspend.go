@@ -213,7 +213,7 @@ func (e *entry) unshelve(ended []Suspension, now int64) {
 }
 
 func appendSuspension(b []byte, s *Suspension) []byte {
-	b = append(b, version)
+	b = append(b, suspensionVersion)
 	for _, v := range [...]string{s.Tenant, s.Campaign, s.Domain, s.Route, s.Reason, s.By} {
 		b = appendString(b, v)
 	}
@@ -221,7 +221,7 @@ func appendSuspension(b []byte, s *Suspension) []byte {
 }
 
 func readSuspension(id string, b []byte) (Suspension, error) {
-	d := newDecoder(b, version)
+	d := newDecoder(b, suspensionVersion)
 	s := Suspension{ID: id}
 	for _, v := range [...]*string{&s.Tenant, &s.Campaign, &s.Domain, &s.Route, &s.Reason, &s.By} {
 		*v = d.string()

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package report writes delivery status notifications: what the sender of a
-// message is told when it cannot be delivered. A notification has a text for
-// people, a part for programs (RFC 3464), and the header section of the message,
-// never its body: a bounce must not carry a stranger's content to somebody who
-// may not have sent it.
+// message is told of its recipients, that it failed, is late, or was delivered. A
+// notification has a text for people, a part for programs (RFC 3464), and the
+// header section of the message. The message itself comes back only where the
+// caller gives its body: a bounce must not carry a stranger's content to somebody
+// who may not have sent it.
 //
 // Everything in it that came from elsewhere — replies, addresses, the header —
 // is hostile: line ends and control characters are taken out, lengths are
@@ -31,7 +32,7 @@ const MaxHeader = 32 << 10
 // Errors of BuildDSN.
 var (
 	ErrNullSender = errors.New("report: a message from the null sender is never bounced")
-	ErrNobody     = errors.New("report: nobody failed")
+	ErrNobody     = errors.New("report: there is nobody to report on")
 )
 
 // Input is what a notification is about.
@@ -39,22 +40,22 @@ type Input struct {
 	Hostname string         // ours
 	Envelope *mail.Envelope // of the message; only read
 	Header   []byte         // its header section; nil when it cannot be read
-	Failed   []mail.Outcome // at least one, each for another recipient
+	Body     []byte         // its body, when the whole message is to go back; else nil
+	Told     []mail.Told    // at least one, each for another recipient: only failures, only delays, or neither
 	Added    []byte         // further header fields for the notification, lines ending in CRLF
 	Now      time.Time
 }
 
-// BuildDSN writes the notification that the recipients in.Failed will not get
-// the message: an envelope from the null sender to the message's sender, without
-// an id, and header section and body with CRLF line ends. The same input gives
-// the same octets, boundary and Message-ID included. It fails with
-// ErrNullSender, so that no bounce is ever bounced (RFC 5321 §4.5.5), and with
-// ErrNobody.
+// BuildDSN writes the notification of what became of the recipients in.Told: an
+// envelope from the null sender to the message's sender, without an id, and
+// header section and body with CRLF line ends. The same input gives the same
+// octets, boundary and Message-ID included. It fails with ErrNullSender, so that
+// nothing is ever said about a notification (RFC 5321 §4.5.5), and with ErrNobody.
 func BuildDSN(in Input) (env *mail.Envelope, header, body []byte, err error) {
 	if in.Envelope.Sender.IsNull() {
 		return nil, nil, nil, ErrNullSender
 	}
-	if len(in.Failed) == 0 {
+	if len(in.Told) == 0 {
 		return nil, nil, nil, ErrNobody
 	}
 	d := newDSN(in)
@@ -74,19 +75,24 @@ type dsn struct {
 	cut    bool        // the header section is longer than what is returned
 	hash   string      // of all that makes this notification another than others
 	id     string      // the envelope's, fit for a header
+	about  wording
 }
 
 func newDSN(in Input) *dsn {
 	d := &dsn{Input: in, utf8: in.Envelope.SMTPUTF8 || !in.Envelope.Sender.ASCII()}
 	d.Header, d.cut = wholeFields(in.Header, MaxHeader)
 	d.fields = mail.ParseHeader(d.Header)
+	if len(in.Body) > 0 && !bytes.HasSuffix(in.Body, []byte("\r\n")) {
+		d.Body = append(bytes.Clone(in.Body), '\r', '\n') // as the message itself would have left us
+	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s", in.Hostname, in.Envelope.ID)
-	for _, o := range in.Failed {
-		fmt.Fprintf(h, " %d", o.Recipient)
+	for _, o := range in.Told {
+		fmt.Fprintf(h, " %d %s", o.Recipient, o.Action)
 	}
 	d.hash = hex.EncodeToString(h.Sum(nil))[:16]
 	d.id = strings.Map(printableASCII, in.Envelope.ID)
+	d.about = words(in.Told[0].Action)
 	return d
 }
 
@@ -113,17 +119,18 @@ func wholeFields(header []byte, max int) (kept []byte, cut bool) {
 }
 
 // recipient returns who an outcome is about.
-func (d *dsn) recipient(o mail.Outcome) mail.Recipient {
+func (d *dsn) recipient(o *mail.Told) mail.Recipient {
 	if o.Recipient < 0 || o.Recipient >= len(d.Envelope.Recipients) {
 		return mail.Recipient{Address: "unknown"}
 	}
 	return d.Envelope.Recipients[o.Recipient]
 }
 
-// envelope makes the envelope of the notification.
+// envelope makes the envelope of the notification, on which nobody reports in
+// turn (RFC 3461 §6.2).
 func (d *dsn) envelope() *mail.Envelope {
 	return &mail.Envelope{
-		Recipients: []mail.Recipient{{Address: d.Envelope.Sender, Original: d.Envelope.Sender}},
+		Recipients: []mail.Recipient{{Address: d.Envelope.Sender, Original: d.Envelope.Sender, Notify: mail.NotifyNever}},
 		Received:   d.Now,
 		SMTPUTF8:   d.utf8,
 		Tenant:     d.Envelope.Tenant,
@@ -135,7 +142,7 @@ func (d *dsn) header(boundary string) []byte {
 	var b []byte
 	b = field(b, "From", "Mail Delivery System <MAILER-DAEMON@"+d.Hostname+">")
 	b = field(b, "To", "<"+string(d.Envelope.Sender)+">")
-	b = field(b, "Subject", "Undelivered mail returned to sender")
+	b = field(b, "Subject", d.about.subject)
 	b = field(b, "Date", d.Now.Format(time.RFC1123Z))
 	b = field(b, "Message-ID", "<"+d.hash+"."+d.id+"@"+d.Hostname+">")
 	if id, ok := d.messageID(); ok {

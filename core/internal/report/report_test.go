@@ -40,12 +40,42 @@ func input() report.Input {
 			},
 		},
 		Header: []byte("From: Alice <alice@example.org>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= and\r\n greetings\r\nDate: Mon, 6 May 2030 07:08:00 +0200\r\nMessage-ID: <1@example.org>\r\n\r\n"),
-		Failed: []mail.Outcome{
-			{Recipient: 0, Status: mail.Failed, NextHop: "mx.example.net", Address: "192.0.2.1:25", Remote: true, TLS: "TLS1.3",
-				Reply: mail.Reply{Code: 550, Enhanced: mail.Enhanced{5, 1, 1}, Text: "No such user here, and a host that likes to talk tells you at some length why it thinks so"}},
-			{Recipient: 1, Status: mail.Failed, Reply: mail.Reply{Code: 554, Enhanced: mail.Enhanced{5, 4, 7}, Text: "delivery time expired; attempts: 12"}},
+		Told: []mail.Told{
+			failed(mail.Outcome{Recipient: 0, NextHop: "mx.example.net", Address: "192.0.2.1:25", Remote: true, TLS: "TLS1.3",
+				Reply: mail.Reply{Code: 550, Enhanced: mail.Enhanced{5, 1, 1}, Text: "No such user here, and a host that likes to talk tells you at some length why it thinks so"}}),
+			failed(mail.Outcome{Recipient: 1, Reply: mail.Reply{Code: 554, Enhanced: mail.Enhanced{5, 4, 7}, Text: "delivery time expired; attempts: 12"}}),
 		},
 		Now: received.Add(5 * 24 * time.Hour),
+	}
+}
+
+func failed(o mail.Outcome) mail.Told {
+	o.Status = mail.Failed
+	return mail.Told{Outcome: o, Action: mail.ActionFailed}
+}
+
+// asked makes in one whose sender asked for reports.
+func asked(in *report.Input) {
+	in.Envelope.EnvelopeID = "QQ 314159"
+	in.Envelope.Recipients[0].ORCPT = "rfc822;Bob@example.net"
+	in.Envelope.Recipients[1].ORCPT = "utf-8;zoë@example.org"
+}
+
+func delayed(in *report.Input) {
+	asked(in)
+	for i := range in.Told {
+		in.Told[i].Action, in.Told[i].Status, in.Told[i].Until = mail.ActionDelayed, mail.Deferred, in.Now.Add(time.Hour)
+	}
+	in.Told[1].Reply = mail.Reply{Code: 451, Enhanced: mail.Enhanced{4, 4, 1}, Text: "no connection"}
+	in.Told[1].NextHop = "mx.example.com"
+}
+
+func succeeded(in *report.Input) {
+	asked(in)
+	in.Told = []mail.Told{
+		{Action: mail.ActionRelayed, Outcome: mail.Outcome{Status: mail.Delivered, NextHop: "mx.example.net", Address: "192.0.2.1:25", Remote: true, Reply: mail.Reply{Code: 250, Text: "queued as 42"}}},
+		{Action: mail.ActionDelivered, Outcome: mail.Outcome{Recipient: 1, Status: mail.Delivered, Reply: mail.Reply{Code: 250, Enhanced: mail.Enhanced{2, 0, 0}, Text: "delivered to mailbox"}}},
+		{Action: mail.ActionExpanded, Outcome: mail.Outcome{Recipient: 2, Status: mail.Delivered}},
 	}
 }
 
@@ -58,16 +88,27 @@ func TestGolden(t *testing.T) {
 			in.Envelope.SMTPUTF8 = true
 			in.Envelope.Recipients[0].Address = "zoë@example.net"
 			in.Header = utf8Header
-			in.Failed[0].Reply.Text = "kein Benutzer Zoë"
-			in.Failed = in.Failed[:1]
+			in.Told[0].Reply.Text = "kein Benutzer Zoë"
+			in.Told = in.Told[:1]
 		},
 		"ascii-sender": func(in *report.Input) {
 			in.Envelope.Recipients[0] = mail.Recipient{Address: "zoë+x@example.net"}
 			in.Header = utf8Header
-			in.Failed[0].Reply.Text = "kein Benutzer Zoë"
-			in.Failed[1] = mail.Outcome{Recipient: 2, NextHop: "mx.example.com", Reply: mail.Reply{Code: 550, Text: "no enhanced code"}}
+			in.Told[0].Reply.Text = "kein Benutzer Zoë"
+			in.Told[1] = failed(mail.Outcome{Recipient: 2, NextHop: "mx.example.com", Reply: mail.Reply{Code: 550, Text: "no enhanced code"}})
 		},
 		"no-header": func(in *report.Input) { in.Header = nil },
+		"asked":     asked,
+		"delayed":   delayed,
+		"succeeded": succeeded,
+		"full":      func(in *report.Input) { in.Body = []byte("Hello,\r\n\r\n.\r\n") },
+		"full-8bit": func(in *report.Input) { in.Body = []byte("Grüße\r\n") },
+		"full-utf8": func(in *report.Input) {
+			asked(in)
+			in.Envelope.SMTPUTF8 = true
+			in.Header, in.Body = utf8Header, []byte("Grüße\r\n")
+		},
+		"full-utf8-ascii-sender": func(in *report.Input) { in.Header, in.Body = utf8Header, []byte("Hello\r\n") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := input()
@@ -107,19 +148,22 @@ func check(t *testing.T, in report.Input, env *mail.Envelope, header, body []byt
 		}
 		eightBit = eightBit || !mail.Address(line).ASCII()
 	}
-	if eightBit && (!env.EightBit || !env.SMTPUTF8) || !utf8.Valid(header) {
+	if eightBit && (!env.EightBit || !env.SMTPUTF8 && in.Body == nil) || !utf8.Valid(header) || !env.SMTPUTF8 && !mail.Address(header).ASCII() {
 		t.Fatalf("8-bit content in an envelope with EightBit %t, SMTPUTF8 %t", env.EightBit, env.SMTPUTF8)
+	}
+	if env.Recipients[0].Notify != mail.NotifyNever {
+		t.Fatal("somebody may report on the report")
 	}
 	if !env.Sender.IsNull() || len(env.Recipients) != 1 || env.Recipients[0].Address != in.Envelope.Sender {
 		t.Fatalf("envelope %+v", env)
 	}
 	parts := parse(t, all)
-	if len(parts) != 3 || len(parts[1].groups) != 1+len(in.Failed) {
+	if len(parts) != 3 || len(parts[1].groups) != 1+len(in.Told) {
 		t.Fatalf("%d parts, %d groups", len(parts), len(parts[1].groups))
 	}
-	for i, o := range in.Failed {
+	for i, o := range in.Told {
 		g := parts[1].groups[1+i]
-		if g.Get("Action") != "failed" || g.Get("Final-Recipient") == "" || g.Get("Status")[1] != '.' {
+		if g.Get("Action") != o.Action.String() || g.Get("Final-Recipient") == "" || g.Get("Status")[1] != '.' {
 			t.Fatalf("recipient %d: %v", o.Recipient, g)
 		}
 	}
@@ -236,6 +280,38 @@ func TestHeaderIsBounded(t *testing.T) {
 	}
 }
 
+// A message comes back whole as it is, or not at all.
+func TestTheMessageComesBackAsItWas(t *testing.T) {
+	in := input()
+	long := strings.Repeat("x", mail.MaxLine+1) + "\r\n"
+	for _, c := range []struct{ header, body, kind string }{
+		{string(in.Header), "", "message/rfc822"},
+		{string(in.Header), "a\r\nno end", "message/rfc822"},
+		{string(in.Header), "\xff\xfe\r\n", "message/rfc822"},
+		{string(in.Header), long, "text/rfc822-headers"},
+		{string(in.Header), "bare\nLF\r\n", "text/rfc822-headers"},
+		{string(in.Header), "NUL\x00\r\n", "text/rfc822-headers"},
+		{"Subject: \xff\r\n\r\n", "a\r\n", "text/rfc822-headers"},
+		{"X: " + long + "\r\n", "a\r\n", "text/rfc822-headers"},
+		{strings.Repeat("X: y\r\n", report.MaxHeader/6+1) + "\r\n", "a\r\n", "text/rfc822-headers"},
+		{"", "a\r\n", "text/rfc822-headers"},
+	} {
+		in.Header, in.Body = []byte(c.header), []byte(c.body)
+		env, head, body, err := report.BuildDSN(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, in, env, head, body)
+		last := parse(t, append(head, body...))[2]
+		if last.mediaType != c.kind {
+			t.Errorf("%.30q %.30q came back as %s", c.header, c.body, last.mediaType)
+		}
+		if c.kind == "message/rfc822" && strings.TrimSuffix(string(last.content), "\r\n") != strings.TrimSuffix(c.header+c.body, "\r\n") {
+			t.Errorf("%q came back as %q", c.header+c.body, last.content)
+		}
+	}
+}
+
 func TestNoBounceOfABounce(t *testing.T) {
 	in := input()
 	in.Envelope.Sender = ""
@@ -243,7 +319,7 @@ func TestNoBounceOfABounce(t *testing.T) {
 		t.Error(err)
 	}
 	in = input()
-	in.Failed = nil
+	in.Told = nil
 	if _, _, _, err := report.BuildDSN(in); !errors.Is(err, report.ErrNobody) {
 		t.Error(err)
 	}
@@ -256,7 +332,7 @@ func TestSameInputSameOctets(t *testing.T) {
 		t.Error("two notifications of the same differ")
 	}
 	in := input()
-	in.Failed = in.Failed[:1]
+	in.Told = in.Told[:1]
 	_, h3, _, _ := report.BuildDSN(in)
 	id := func(h []byte) string {
 		hdr, _ := textproto.ReadHeader(bufioReader(h))
@@ -269,22 +345,27 @@ func TestSameInputSameOctets(t *testing.T) {
 
 // Replies, addresses and headers are written by strangers.
 func FuzzDSN(f *testing.F) {
-	f.Add("alice@example.org", "bob@x.test", "no\r\nX-Evil: 1\r\n\r\nbody", "mx.x\r\n.test", "Subject: x\r\n\r\n", "ID")
-	f.Add("jü@x.test", "\r\n--x@y", strings.Repeat("x", 5000), "\xff\xfe", "Subject\r: \xff\r\n y\r\nMessage-ID: <\r\n>\r\n", "\r\n")
-	f.Fuzz(func(t *testing.T, sender, rcpt, text, host, header, id string) {
+	f.Add("alice@example.org", "bob@x.test", "no\r\nX-Evil: 1\r\n\r\nbody", "mx.x\r\n.test", "Subject: x\r\n\r\n", "ID", "hi\r\n", uint8(1))
+	f.Add("jü@x.test", "\r\n--x@y", strings.Repeat("x", 5000), "\xff\xfe", "Subject\r: \xff\r\n y\r\nMessage-ID: <\r\n>\r\n", "\r\n", "", uint8(2))
+	f.Fuzz(func(t *testing.T, sender, rcpt, text, host, header, id, body string, action uint8) {
 		in := input()
 		if sender == "" || !utf8.ValidString(sender) {
 			return
 		}
 		in.Envelope.ID, in.Envelope.Sender = id, mail.Address(sender)
 		in.Envelope.Recipients[0] = mail.Recipient{Address: mail.Address(rcpt), Original: mail.Address(host)}
-		in.Failed[0].Reply.Text, in.Failed[0].NextHop, in.Failed[0].Address = text, host, text
+		in.Envelope.EnvelopeID, in.Envelope.Recipients[0].ORCPT = text, host
+		in.Told[0].Reply.Text, in.Told[0].NextHop, in.Told[0].Address = text, host, text
+		in.Told[0].Action = mail.ActionFailed + mail.Action(action%5)
 		in.Header = []byte(header)
-		env, head, body, err := report.BuildDSN(in)
+		if body != "" {
+			in.Body = []byte(body)
+		}
+		env, head, content, err := report.BuildDSN(in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		check(t, in, env, head, body)
+		check(t, in, env, head, content)
 	})
 }
 

@@ -3,7 +3,6 @@
 package report
 
 import (
-	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,14 +14,18 @@ import (
 // about each recipient (RFC 3464 §2). To a sender with SMTPUTF8 it goes as
 // message/global-delivery-status, when it has to (RFC 6533 §3).
 func (d *dsn) status() part {
-	b := field(nil, "Reporting-MTA", "dns; "+d.Hostname)
+	var b []byte
+	if d.Envelope.EnvelopeID != "" {
+		b = field(b, "Original-Envelope-Id", cleanASCII(d.Envelope.EnvelopeID))
+	}
+	b = field(b, "Reporting-MTA", "dns; "+d.Hostname)
 	b = field(b, "X-Postroad-Message", d.id)
 	if !d.Envelope.Received.IsZero() {
 		b = field(b, "Arrival-Date", d.Envelope.Received.Format(time.RFC1123Z))
 	}
-	for _, o := range d.Failed {
+	for i := range d.Told {
 		b = append(b, '\r', '\n')
-		b = d.recipientStatus(b, o)
+		b = d.recipientStatus(b, &d.Told[i])
 	}
 	if ascii(string(b)) {
 		return part{"Delivery report", "message/delivery-status", "7bit", b}
@@ -30,48 +33,41 @@ func (d *dsn) status() part {
 	return part{"Delivery report", "message/global-delivery-status", "8bit", b}
 }
 
-func (d *dsn) recipientStatus(b []byte, o mail.Outcome) []byte {
+// recipientStatus appends the fields about one recipient. Whom the sender wrote
+// to is said when ORCPT said it, and only then (RFC 3461 §6.3).
+func (d *dsn) recipientStatus(b []byte, o *mail.Told) []byte {
 	r := d.recipient(o)
-	if r.Original != "" && r.Original != r.Address {
-		b = field(b, "Original-Recipient", d.typed(r.Original))
+	if r.ORCPT != "" {
+		b = field(b, "Original-Recipient", d.typed(r.ORCPT))
 	}
-	b = field(b, "Final-Recipient", d.typed(r.Address))
-	b = field(b, "Action", "failed")
-	b = field(b, "Status", statusCode(o.Reply))
+	b = field(b, "Final-Recipient", d.typed(mail.TypedAddress(r.Address)))
+	b = field(b, "Action", o.Action.String())
+	b = field(b, "Status", statusCode(o))
 	if o.Remote && o.NextHop != "" {
 		b = field(b, "Remote-MTA", "dns; "+cleanASCII(o.NextHop))
 	}
-	b = field(b, "Diagnostic-Code", d.diagnostic(o))
-	return field(b, "Last-Attempt-Date", d.Now.Format(time.RFC1123Z))
+	if o.Reply.Code != 0 && o.Action != mail.ActionDelivered {
+		b = field(b, "Diagnostic-Code", d.diagnostic(&o.Outcome))
+	}
+	b = field(b, "Last-Attempt-Date", d.Now.Format(time.RFC1123Z))
+	if o.Action == mail.ActionDelayed && !o.Until.IsZero() {
+		b = field(b, "Will-Retry-Until", o.Until.Format(time.RFC1123Z))
+	}
+	return b
 }
 
-// typed returns an address with its address type (RFC 3464 §2.3.1, RFC 6533
-// §3): utf-8 as it stands for who understands it, otherwise in ASCII.
-func (d *dsn) typed(a mail.Address) string {
-	switch {
-	case a.ASCII():
-		return "rfc822; " + string(a)
-	case d.utf8:
-		return "utf-8; " + string(a)
+// typed returns an address as a field has it (RFC 3464 §2.1.2, RFC 6533 §3):
+// UTF-8 as it stands for who understands it, otherwise in ASCII.
+func (d *dsn) typed(typed string) string {
+	kind, address, _ := strings.Cut(typed, ";")
+	if !d.utf8 && !ascii(address) {
+		address = mail.UTF8Xtext(address)
 	}
-	return "utf-8; " + xtext(string(a))
-}
-
-// xtext encodes an address as utf-8-addr-xtext (RFC 6533 §3).
-func xtext(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r <= ' ' || r >= 0x7f || r == '\\' || r == '+' || r == '=' {
-			fmt.Fprintf(&b, "\\x{%02X}", r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	return cleanASCII(kind) + "; " + address
 }
 
 // diagnostic says why: in the host's words, or in ours.
-func (d *dsn) diagnostic(o mail.Outcome) string {
+func (d *dsn) diagnostic(o *mail.Outcome) string {
 	kind := "x-postroad; "
 	if o.Remote {
 		kind = "smtp; "
@@ -83,15 +79,24 @@ func (d *dsn) diagnostic(o mail.Outcome) string {
 	return cleanASCII(line)
 }
 
-// statusCode returns the enhanced status code, made up from the reply code when
-// the host gave none (RFC 3463 §2).
-func statusCode(r mail.Reply) string {
-	e := r.Enhanced
-	if e[0] == 4 || e[0] == 5 {
+// statusCode returns the enhanced status code, made up where the host gave none,
+// or one of another class than the action's (RFC 3463 §2): a host that turns us
+// away with 5xx can still mean a delay.
+func statusCode(o *mail.Told) string {
+	e, class := o.Reply.Enhanced, o.Reply.Code/100
+	switch o.Action {
+	case mail.ActionDelayed:
+		class = 4
+	case mail.ActionDelivered, mail.ActionRelayed, mail.ActionExpanded:
+		class = 2
+	default:
+		if e[0] == 4 || e[0] == 5 {
+			return e.String()
+		}
+		class = max(4, min(class, 5))
+	}
+	if e[0] == class {
 		return e.String()
 	}
-	if r.Code/100 == 4 {
-		return "4.0.0"
-	}
-	return "5.0.0"
+	return mail.Enhanced{class, 0, 0}.String()
 }

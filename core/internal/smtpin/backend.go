@@ -37,7 +37,7 @@ type Session interface {
 	// Helo is called for each sound EHLO and HELO. list holds what would be
 	// offered, a line each, and must not be written to; what is returned is
 	// offered instead, and what is not on it may not be used: STARTTLS, BDAT and
-	// the parameters of MAIL are refused then, and a smaller SIZE is the limit. A
+	// the parameters of MAIL and RCPT are refused then, and a smaller SIZE is the limit. A
 	// line for an extension that this server does not have is shown and means
 	// nothing. HELO shows no list, but is held to it all the same. After a
 	// refusal everything is as it was before the command (RFC 5321 §4.1.4).
@@ -63,9 +63,8 @@ type Follower interface {
 // Transaction is one mail transaction. Its methods are called one after the
 // other, on the connection's goroutine.
 type Transaction interface {
-	// Rcpt adds a recipient; params are the parameters of RCPT as given, so far
-	// always none.
-	Rcpt(ctx context.Context, to mail.Address, params string) *mail.Reply
+	// Rcpt adds a recipient.
+	Rcpt(ctx context.Context, to mail.Address, p RcptParams) *mail.Reply
 	// Ready is called before 354 invites the content, and before the first chunk
 	// is taken, only with a recipient accepted. After a refusal of DATA the
 	// transaction is still open, and Ready may be called again; after a refusal
@@ -84,10 +83,19 @@ type Transaction interface {
 
 // MailParams are the parameters of a MAIL command.
 type MailParams struct {
-	Size     int64  // SIZE= in octets (RFC 1870), 0 if absent
-	SMTPUTF8 bool   // SMTPUTF8 (RFC 6531)
-	EightBit bool   // BODY=8BITMIME (RFC 6152)
-	Params   string // all of them as given: "SIZE=100 BODY=8BITMIME"
+	Size       int64       // SIZE= in octets (RFC 1870), 0 if absent
+	SMTPUTF8   bool        // SMTPUTF8 (RFC 6531)
+	EightBit   bool        // BODY=8BITMIME (RFC 6152)
+	Return     mail.Return // RET= (RFC 3461 §4.3)
+	EnvelopeID string      // ENVID=, decoded (RFC 3461 §4.4)
+	Params     string      // all of them as given: "SIZE=100 BODY=8BITMIME"
+}
+
+// RcptParams are the parameters of a RCPT command.
+type RcptParams struct {
+	Notify mail.Notify // NOTIFY= (RFC 3461 §4.1)
+	ORCPT  string      // ORCPT=, decoded (RFC 3461 §4.2)
+	Params string      // all of them as given
 }
 
 // Observer is told what happens, for metrics. It is called by many sessions

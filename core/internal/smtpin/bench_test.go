@@ -154,9 +154,9 @@ type sink struct{}
 
 func (s sink) Open(context.Context, *mail.Client) (Session, *mail.Reply) { return visitor{}, nil }
 
-func (sink) Rcpt(context.Context, mail.Address, string) *mail.Reply { return nil }
-func (sink) Ready(context.Context) *mail.Reply                      { return nil }
-func (sink) Close()                                                 {}
+func (sink) Rcpt(context.Context, mail.Address, RcptParams) *mail.Reply { return nil }
+func (sink) Ready(context.Context) *mail.Reply                          { return nil }
+func (sink) Close()                                                     {}
 func (sink) Data(_ context.Context, r io.Reader) *mail.Reply {
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return mail.OurFault(err)

@@ -241,7 +241,7 @@ func (s *session) recipient(arg string) string {
 		s.refuse(outOfOrder("MAIL first"))
 		return ""
 	}
-	to, bad := parseRcpt(arg, s.utf8, &s.server.opts)
+	c, bad := parseRcpt(arg, s.utf8, s.offer, s.server.opts.Hostname)
 	s.tried = true
 	switch {
 	case bad != nil:
@@ -251,7 +251,7 @@ func (s *session) recipient(arg string) string {
 		s.refuse(refuse(ReasonRecipients, 452, 5, 3, "too many recipients"))
 		return ""
 	}
-	s.rcpt = to
+	s.rcpt = c
 	return "RCPT TO:<rcpt@peer>\r\n"
 }
 

@@ -171,8 +171,33 @@ func FuzzPath(f *testing.F) {
 			t.Fatalf("%q: reply %q", arg, text)
 		}
 		for _, utf8 := range []bool{false, true} {
-			if to, bad := parseRcpt(arg, utf8, &o); bad == nil {
-				checkAddress(t, arg, to, utf8, false)
+			if c, bad := parseRcpt(arg, utf8, offered(&o, false), o.Hostname); bad == nil {
+				checkAddress(t, arg, c.to, utf8, false)
+			}
+		}
+	})
+}
+
+// FuzzWishes reads parameters of DSN: what is taken is in bounds and harmless in
+// a header, and a refusal is one line of 5xx.
+func FuzzWishes(f *testing.F) {
+	for _, s := range []string{"NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@x.test", "RET=FULL ENVID=QQ+20314", `ORCPT=utf-8;\x{FC}@x.test`, "NOTIFY=NEVER NOTIFY=NEVER", "ret=hdrs envid=", "ORCPT=utf-8;ü"} {
+		f.Add(s)
+	}
+	o := Options{Hostname: "mx.example.org"}.withDefaults()
+	all := offered(&o, false)
+	f.Fuzz(func(t *testing.T, params string) {
+		m, bad := parseMail("FROM:<a@x.test> "+params, all)
+		if bad == nil && (len(m.params.EnvelopeID) > mail.MaxEnvelopeID || !clean(m.params.EnvelopeID)) {
+			t.Errorf("%q: ENVID %q", params, m.params.EnvelopeID)
+		}
+		for _, utf8 := range []bool{false, true} {
+			c, bad := parseRcpt("TO:<b@x.test> "+params, utf8, all, o.Hostname)
+			if bad != nil && (bad.reply.Code/100 != 5 || strings.Count(wireText(bad.reply), "\n") != 1) {
+				t.Errorf("%q: %v", params, bad.reply)
+			}
+			if p := &c.params; bad == nil && (len(p.ORCPT) > mail.MaxORCPT || !clean(p.ORCPT) || !p.Notify.Valid()) {
+				t.Errorf("%q: ORCPT %q, NOTIFY %v", params, p.ORCPT, p.Notify)
 			}
 		}
 	})

@@ -27,6 +27,7 @@ type received struct {
 	from   mail.Address
 	params MailParams
 	to     []mail.Address
+	rcpts  []RcptParams
 	body   []byte
 	err    error // of reading it
 }
@@ -132,14 +133,12 @@ func (t *transaction) Ready(context.Context) *mail.Reply {
 	return nil
 }
 
-func (t *transaction) Rcpt(_ context.Context, to mail.Address, params string) *mail.Reply {
-	if params != "" {
-		return mail.NewReply(500, mail.Enhanced{}, "parameters out of nowhere")
-	}
+func (t *transaction) Rcpt(_ context.Context, to mail.Address, p RcptParams) *mail.Reply {
 	if r := steer(to, 1); r != nil {
 		return r
 	}
 	t.m.to = append(t.m.to, to)
+	t.m.rcpts = append(t.m.rcpts, p)
 	return nil
 }
 

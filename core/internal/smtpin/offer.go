@@ -12,7 +12,7 @@ import (
 
 // extensions are those that this server has, in the order of the EHLO list.
 func extensions() []string {
-	return []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "STARTTLS", "SIZE"}
+	return []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN", "STARTTLS", "SIZE"}
 }
 
 // offer is what a client may use, and the EHLO reply that says so. It does not

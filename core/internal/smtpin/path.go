@@ -4,6 +4,7 @@ package smtpin
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -121,20 +122,28 @@ func parseMail(arg string, o *offer) (mailCommand, *refusal) {
 	return c, bad
 }
 
+// rcptCommand is a RCPT command, checked.
+type rcptCommand struct {
+	to     mail.Address
+	params RcptParams
+}
+
 // parseRcpt reads the argument of RCPT (RFC 5321 §4.1.1.3). <postmaster>
 // without a domain is ours (RFC 5321 §4.5.1).
-func parseRcpt(arg string, utf8 bool, o *Options) (mail.Address, *refusal) {
+func parseRcpt(arg string, utf8 bool, o *offer, hostname string) (rcptCommand, *refusal) {
+	var c rcptCommand
 	path, rest, bad := cutArgument(arg, "TO:", 3)
 	if bad != nil {
-		return "", bad
+		return c, bad
 	}
-	if strings.Trim(rest, " ") != "" {
-		return "", refuse(ReasonSyntax, 555, 5, 4, "RCPT parameter not supported")
+	if c.params, bad = parseRcptParams(rest, utf8, o); bad != nil {
+		return c, bad
 	}
 	if strings.EqualFold(path, "postmaster") {
-		path += "@" + o.Hostname
+		path += "@" + hostname
 	}
-	return parseMailbox(path, utf8, 3)
+	c.to, bad = parseMailbox(path, utf8, 3)
+	return c, bad
 }
 
 func cutArgument(arg, keyword string, detail int) (path, rest string, bad *refusal) {
@@ -157,21 +166,26 @@ func words(s string) []string {
 // we offer is 555 (RFC 5321 §4.1.1.11).
 func parseParams(s string, o *offer) (p MailParams, bad *refusal) {
 	p.Params = strings.Trim(s, " ")
+	bad = eachParam(s, func(key, value string, hasValue bool) *refusal { return p.set(key, value, hasValue, o) })
+	return p, bad
+}
+
+// eachParam hands the parameters of a command to set, with the keywords in upper
+// case, up to the first fault.
+func eachParam(s string, set func(key, value string, hasValue bool) *refusal) *refusal {
 	seen := make([]string, 0, 4)
 	for _, f := range words(s) {
-		key, value, _ := strings.Cut(f, "=")
+		key, value, hasValue := strings.Cut(f, "=")
 		key = strings.ToUpper(key)
-		for _, k := range seen {
-			if k == key {
-				return p, refuse(ReasonSyntax, 501, 5, 4, "parameter given twice")
-			}
+		if slices.Contains(seen, key) {
+			return refuse(ReasonSyntax, 501, 5, 4, "parameter given twice")
 		}
 		seen = append(seen, key)
-		if bad = p.set(key, value, strings.Contains(f, "="), o); bad != nil {
-			return p, bad
+		if bad := set(key, value, hasValue); bad != nil {
+			return bad
 		}
 	}
-	return p, nil
+	return nil
 }
 
 func (p *MailParams) set(key, value string, hasValue bool, o *offer) *refusal {
@@ -183,6 +197,8 @@ func (p *MailParams) set(key, value string, hasValue bool, o *offer) *refusal {
 	case key == "SMTPUTF8" && o.has("SMTPUTF8") && !hasValue:
 		p.SMTPUTF8 = true
 		return nil
+	case (key == "RET" || key == "ENVID") && o.has("DSN"):
+		return p.setReport(key, value)
 	}
 	return refuse(ReasonSyntax, 555, 5, 4, "MAIL parameter not supported")
 }

@@ -28,14 +28,16 @@ func TestParseRcpt(t *testing.T) {
 		"TO:<b@example.org>,<c@example.org>":      "501 5.1.3",
 		"TO:<b@example.org@example.net>":          "501 5.1.3",
 		`TO:<"b@example.org>`:                     "501 5.1.3",
-		"TO:<b@example.org> ORCPT=rfc822;x":       "555 5.5.4",
+		"TO:<b@example.org> ORCPT=rfc822;x":       "b@example.org",
+		"TO:<b@example.org> NOTIFY=NEVER,DELAY":   "501 5.5.4",
+		"TO:<b@example.org> SIZE=1":               "555 5.5.4",
 		"TO:<ü@example.org>":                      "553 5.6.7",
 		"TO:<b@exämple.org>":                      "553 5.6.7",
 		"TO":                                      "501 5.5.4",
 		"FROM:<b@example.org>":                    "501 5.5.4",
 	} {
-		a, bad := parseRcpt(arg, false, &o)
-		got := string(a)
+		c, bad := parseRcpt(arg, false, offered(&o, false), o.Hostname)
+		got := string(c.to)
 		if bad != nil {
 			got = bad.reply.Line()[:9]
 		}

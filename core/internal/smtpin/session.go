@@ -37,13 +37,13 @@ type session struct {
 	closed   bool
 
 	tx      Transaction // nil outside a transaction
-	pending mailCommand // of the MAIL or RCPT that go-smtp is being told of
-	rcpt    mail.Address
-	utf8    bool      // the transaction is SMTPUTF8
-	tried   bool      // a RCPT was answered in this transaction
-	rcpts   int       // recipients accepted
-	expires time.Time // end of the transaction's time, or of a client's that was sent away; zero: none
-	bdat    *chunk    // first chunk of a message; nil for DATA
+	pending mailCommand // the MAIL that go-smtp is being told of
+	rcpt    rcptCommand // the RCPT that go-smtp is being told of
+	utf8    bool        // the transaction is SMTPUTF8
+	tried   bool        // a RCPT was answered in this transaction
+	rcpts   int         // recipients accepted
+	expires time.Time   // end of the transaction's time, or of a client's that was sent away; zero: none
+	bdat    *chunk      // first chunk of a message; nil for DATA
 }
 
 func newSession(s *Server, c net.Conn) *session {

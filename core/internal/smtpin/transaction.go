@@ -40,14 +40,10 @@ func (s *session) begin(tx Transaction, c mailCommand) {
 	s.expires = time.Now().Add(s.server.opts.Limits.TransactionTime)
 }
 
-// noParams are the parameters of every RCPT that is accepted: no extension that
-// this server has comes with any.
-const noParams = ""
-
 // Rcpt implements smtp.Session. The real recipient is in s.rcpt.
 func (s *session) Rcpt(string, *smtp.RcptOptions) (err error) {
 	defer s.rescue(&err)
-	reply := checked(s.tx.Rcpt(s.ctx(), s.rcpt, noParams))
+	reply := checked(s.tx.Rcpt(s.ctx(), s.rcpt.to, s.rcpt.params))
 	if accepted(reply) {
 		s.rcpts++
 	}

@@ -158,8 +158,8 @@ func (q outQueue) Settle(ctx context.Context, results ...delivery.Result) error 
 		for _, o := range r.Outcomes {
 			rs[i].Outcomes = append(rs[i].Outcomes, queue.Settled{Recipient: o.Recipient, Outcome: o.Outcome, Next: o.Next})
 		}
-		if r.Report != nil {
-			rs[i].DSN = []*queue.Message{{Envelope: r.Report.Envelope, Header: r.Report.Header, Body: mail.BytesBody(r.Report.Body)}}
+		for _, d := range r.Reports {
+			rs[i].DSN = append(rs[i].DSN, &queue.Message{Envelope: d.Envelope, Header: d.Header, Body: mail.BytesBody(d.Body)})
 		}
 	}
 	return q.Queue.Settle(ctx, rs...)
@@ -228,8 +228,8 @@ func (c outConn) Run(ctx context.Context, next func(bool) (*delivery.Job, bool),
 
 type outReports struct{ clock *testkit.Clock }
 
-func (o outReports) Report(env *mail.Envelope, header []byte, failed []mail.Outcome, added []byte) (*delivery.Report, error) {
-	e, h, b, err := report.BuildDSN(report.Input{Hostname: "relay.example.net", Envelope: env, Header: header, Failed: failed, Added: added, Now: o.clock.Now()})
+func (o outReports) Report(a *delivery.Account) (*delivery.Report, error) {
+	e, h, b, err := report.BuildDSN(report.Input{Hostname: "relay.example.net", Envelope: a.Envelope, Header: a.Header, Told: a.Told, Added: a.Added, Now: o.clock.Now()})
 	if err != nil {
 		return nil, err
 	}

@@ -172,9 +172,9 @@ func delivered(id string, rcpts ...int) delivery.Result {
 func failed(id string, rcpt int) delivery.Result {
 	report := &delivery.Report{
 		Envelope: &mail.Envelope{Recipients: []mail.Recipient{{Address: "from@sender.example", Original: "from@sender.example"}}},
-		Header:   []byte("Subject: report\r\n\r\n"), Body: []byte("it failed\r\n"),
+		Header:   []byte("Subject: report\r\n\r\n"), Body: []byte("it failed\r\n"), Kind: mail.ActionFailed, Recipients: []int{rcpt},
 	}
-	return delivery.Result{Message: id, Report: report, Outcomes: []delivery.Settled{{Outcome: mail.Outcome{
+	return delivery.Result{Message: id, Reports: []*delivery.Report{report}, Outcomes: []delivery.Settled{{Outcome: mail.Outcome{
 		Recipient: rcpt, Status: mail.Failed, Reply: mail.Reply{Code: 550, Enhanced: mail.Enhanced{5, 1, 1}, Text: "no such user"}}}}}
 }
 

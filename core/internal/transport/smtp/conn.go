@@ -392,7 +392,7 @@ func reason(err error) string {
 }
 
 func (c *Conn) outcome(r mail.Reply) mail.Outcome {
-	return mail.Outcome{Status: status(r.Code), Reply: r, NextHop: c.host, Address: c.addr, TLS: c.tls}
+	return mail.Outcome{Status: status(r.Code), Reply: r, NextHop: c.host, Address: c.addr, TLS: c.tls, DSN: c.ext.dsn}
 }
 
 // status says what a reply means for a recipient. Only 2xx is success and only

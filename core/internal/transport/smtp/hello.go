@@ -14,6 +14,7 @@ type extensions struct {
 	eightBit   bool  // RFC 6152
 	utf8       bool  // RFC 6531
 	starttls   bool  // RFC 3207
+	dsn        bool  // RFC 3461
 	size       bool  // RFC 1870
 	maxSize    int64 // 0: no limit given
 }
@@ -37,6 +38,8 @@ func (e *extensions) note(line []byte) {
 		e.utf8 = true
 	case "STARTTLS":
 		e.starttls = true
+	case "DSN":
+		e.dsn = true
 	case "SIZE":
 		e.size = true
 		if len(words) > 1 {

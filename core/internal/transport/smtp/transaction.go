@@ -66,6 +66,9 @@ func (t *transaction) command(b []byte, at int, ext *extensions) []byte {
 		b = append(b, "RCPT TO:<"...)
 		b = append(b, t.paths[rcpt]...)
 		b = append(b, '>')
+		if ext.dsn {
+			b = appendWishes(b, t.job.Envelope, t.outcomes[t.rcpts[rcpt]].Recipient)
+		}
 	default:
 		b = append(b, "DATA"...)
 	}
@@ -86,6 +89,9 @@ func (t *transaction) mail(b []byte, ext *extensions) []byte {
 	}
 	if t.utf8 {
 		b = append(b, " SMTPUTF8"...)
+	}
+	if ext.dsn {
+		b = appendReturn(b, t.job.Envelope)
 	}
 	return b
 }

@@ -35,3 +35,13 @@ route "out" {
   retry  = ["1m", 5, "99999999999d"]
   expire = "0s"
 }
+route "backwards" {
+  discard {}
+  retry  = backoff("1h", "1m")
+  jitter = "101%"
+}
+route "nothing" {
+  discard {}
+  retry  = backoff("0s", "1m")
+  jitter = 0.1
+}

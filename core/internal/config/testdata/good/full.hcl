@@ -155,13 +155,16 @@ route "internet" {
   }
   retry = ["1s", "2m"]
   expire = "2d"
-  dsn = false
+  dsn = "off"
+  delay_warning = "2h"
 }
 route "smart" {
   smarthost {
     host = "smtp.example.net"
     connections = 8
   }
+  retry  = backoff("90s", "1h")
+  jitter = "12.5%"
 }
 route "several" {
   smarthost { hosts = ["192.0.2.1:2525", "[2001:db8::1]:25"] }
