@@ -99,6 +99,10 @@ func databaseFiles(t *testing.T, fs vfs.FS) map[string][]string {
 // says what is wrong, with the remedy; and after that remedy it opens. What it
 // does not have then is in the old database, and was in the block that was hit.
 func TestFlippedOctets(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 4
+	}
 	for _, kind := range []string{"log", "sst", "manifest"} {
 		t.Run(kind, func(t *testing.T) {
 			d := &damageRun{t: t}
@@ -106,12 +110,12 @@ func TestFlippedOctets(t *testing.T) {
 			d.count()
 			for _, path := range databaseFiles(t, d.disk)[kind] {
 				n := len(readFile(t, d.disk, path))
-				for i := range 12 { // more at the front: a log that is used again has old octets behind
+				for i := 0; i < 12; i += step { // more at the front: a log that is used again has old octets behind
 					d.at(path, i*i*(n-1)/(11*11))
 				}
 			}
 			t.Logf("%d places, %d seen at the start, at most %d messages missed", d.places, d.seen, d.most)
-			if d.places < 12 || d.seen == 0 {
+			if d.places < 12/step || step == 1 && d.seen == 0 { // of few places perhaps none matters
 				t.Error("the test shows little")
 			}
 		})

@@ -417,7 +417,11 @@ func TestWalksFindALossWithoutASync(t *testing.T) {
 // operation of the disk fails each time, every one of them once; then the power
 // goes.
 func TestWalksWithOneFailure(t *testing.T) {
-	for n, reached := int32(0), true; reached; n++ {
+	step := int32(1)
+	if testing.Short() {
+		step = 5
+	}
+	for n, reached := int32(0), true; reached; n += step {
 		w := &walk{rng: rand.New(rand.NewPCG(5, 5)), spoil: unspoiled, live: model{}, history: []model{{}}, faulty: errorfs.OnIndex(n)}
 		w.rig = &rig{t: t, dir: "/data", clock: newRigClock()}
 		w.start(vfs.NewCrashableMem())
