@@ -242,18 +242,20 @@ func folder(path string, mode fs.FileMode, uid, gid int) error {
 	return errors.Join(os.Mkdir(path, mode), os.Chmod(path, mode), os.Chown(path, uid, gid))
 }
 
-// postfixQueue counts the files of the queue.
+// postfixQueue counts the messages of the queue: a file that moves meanwhile is
+// there twice, under the same name.
 func postfixQueue(dir string) (n int, err error) {
+	ids := map[string]bool{}
 	for _, name := range []string{"incoming", "active", "deferred"} {
 		err = errors.Join(err, filepath.WalkDir(filepath.Join(dir, "spool", name), func(_ string, e fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // moved meanwhile
 			}
 			if err == nil && e.Type().IsRegular() {
-				n++
+				ids[e.Name()] = true
 			}
 			return err
 		}))
 	}
-	return n, err
+	return len(ids), err
 }
