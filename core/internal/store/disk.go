@@ -33,11 +33,13 @@ type disk struct {
 	stopped  chan struct{}
 	stopOnce sync.Once
 	makeRoom func() bool // gives space back on a full disk; reports whether it did
+	stalls   *stalls
 }
 
-func newDisk(log hclog.Logger) *disk {
+func newDisk(log hclog.Logger, stalls *stalls) *disk {
 	return &disk{
 		log:      log,
+		stalls:   stalls,
 		failed:   make(chan struct{}),
 		stopped:  make(chan struct{}),
 		makeRoom: func() bool { return false },
@@ -118,6 +120,9 @@ func (f *faultFS) class(path string) class {
 // do runs op, which changes something at path. A full disk gets a second try
 // after the ballast is gone, if again is set: a failed sync never does.
 func (f *faultFS) do(c class, name, path string, again bool, op func() error) error {
+	if c != body || strings.HasPrefix(path, f.spool) {
+		defer f.disk.stalls.end(f.disk.stalls.begin(name, path))
+	}
 	if c == body {
 		return op()
 	}

@@ -30,6 +30,11 @@
 // The way out is Close and Open: once inside the process, else by the next
 // start. Both read the log again and write what it holds to new files.
 //
+// A disk that hangs is no fault either: when a write or a sync is under way for
+// longer than Options.Stall, Room refuses mail (452), Stalled says so, and both
+// end by themselves when it comes back. Calls that wait for it go on waiting:
+// nobody knows yet whether what they wrote will be durable.
+//
 // A full disk is no fault as long as it is seen in time: Room refuses mail
 // (452) below a floor of free space, and when something else fills the disk
 // all the same, the ballast file is removed and the write is tried again. The
@@ -42,6 +47,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -63,6 +69,9 @@ type Options struct {
 	MinFree  int64        // octets of free space below which mail is refused; 0: DefaultMinFree, negative: no floor
 	Ballast  int64        // octets kept back for a full disk; 0: DefaultBallast, negative: none
 	Memtable int          // octets of writes held in memory before they go to tables; 0: DefaultMemtable
+
+	Stall   time.Duration      // how long a write or sync may take before the disk counts as stalled; 0: DefaultStall
+	OnStall func(stalled bool) // told when that begins and ends, on a goroutine of the store; it must be quick. nil: nobody
 }
 
 // ErrClosed is the error of every call after Close.
@@ -83,6 +92,8 @@ type Store struct {
 	closed bool
 	db     *pebble.DB
 	lock   *pebble.Lock
+
+	watching sync.WaitGroup // the goroutine that looks for stalls
 }
 
 // Open makes the data directory if needed, takes its lock and recovers what it
@@ -100,7 +111,7 @@ func Open(o Options) (*Store, error) {
 
 // newStore returns a Store that nothing is opened of. o has its defaults.
 func newStore(o Options) *Store {
-	s := &Store{log: o.Logger, dir: o.Dir, disk: newDisk(o.Logger)}
+	s := &Store{log: o.Logger, dir: o.Dir, disk: newDisk(o.Logger, newStalls(o.Stall, o.OnStall, o.Logger))}
 	s.fs = &faultFS{FS: o.FS, disk: s.disk, db: s.path("db"), spool: s.path("spool")}
 	return s
 }
@@ -120,6 +131,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Memtable == 0 {
 		o.Memtable = DefaultMemtable
+	}
+	if o.Stall == 0 {
+		o.Stall = DefaultStall
+	}
+	if o.OnStall == nil {
+		o.OnStall = func(bool) {}
 	}
 	o.Dir = filepath.Clean(o.Dir)
 	return o
@@ -147,6 +164,7 @@ func (s *Store) open(o Options) error {
 	if s.spool, err = openSpool(s.fs, s.path("spool"), s.floor, s.log); err != nil {
 		return err
 	}
+	s.watching.Go(func() { s.disk.stalls.watch(s.disk.stopped) })
 	return s.disk.fault()
 }
 
@@ -200,6 +218,7 @@ func (s *Store) pebbleOptions(o Options) *pebble.Options {
 // first return ErrClosed.
 func (s *Store) Close() error {
 	s.disk.stop()
+	s.watching.Wait()
 	s.life.Lock()
 	defer s.life.Unlock()
 	if s.closed {
@@ -222,6 +241,7 @@ func (s *Store) Close() error {
 // abandon gives back what a failed Open had taken.
 func (s *Store) abandon() {
 	s.disk.stop()
+	s.watching.Wait()
 	s.closed = true
 	if s.db != nil {
 		_ = s.db.Close()
@@ -252,9 +272,18 @@ func (s *Store) usable() error {
 func (s *Store) Failed() <-chan struct{} { return s.disk.failed }
 
 // Room returns nil when n more octets can be taken in without falling below
-// the floor of free space, else a 452 4.3.1 *mail.Reply. It asks the
-// filesystem each time (about a microsecond).
-func (s *Store) Room(n int64) error { return s.floor.room(n) }
+// the floor of free space and the disk answers, else a 452 4.3.1 *mail.Reply. It
+// asks the filesystem each time (about a microsecond).
+func (s *Store) Room(n int64) error {
+	if s.Stalled() {
+		return errStalled()
+	}
+	return s.floor.room(n)
+}
+
+// Stalled reports whether a write or a sync is under way for longer than
+// Options.Stall. It ends by itself.
+func (s *Store) Stalled() bool { return s.disk.stalls.now() }
 
 // Syncs returns the number of syncs of files and folders since Open.
 func (s *Store) Syncs() int64 { return s.disk.syncs.Load() }
