@@ -2,7 +2,8 @@
 
 // Package grant compares the words of grants: what a plugin's manifest asks for
 // with what the operator gave. config asks when it reads pipeline.hcl, wasmhost
-// when it makes a stage and when a guest calls, and both must get one answer.
+// when it makes a stage and when a guest calls, outhttp at each connection, and all
+// must get one answer.
 //
 // A word of the operator's stays as it was written. A pattern that covers a name
 // of the manifest's does not become that name: a name says more than a pattern,

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// Reach says how far a next hop may lead.
+// Reach says how far a next hop may lead, or an HTTP request.
 type Reach int
 
-// The reaches of a next hop.
+// The reaches.
 const (
 	Nowhere  Reach = iota // it is not granted
 	Outside               // to public addresses: a pattern covers it
-	Anywhere              // inside too: the operator wrote the name, or a pattern of addresses
+	Anywhere              // inside too: the operator wrote the name or, of next hops, a pattern of addresses
 )
 
 // CheckHop says what is wrong with an entry of next_hops.

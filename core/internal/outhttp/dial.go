@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/postroad-mail/postroad/core/internal/grant"
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
@@ -27,10 +28,10 @@ type router struct{ c *Client }
 // RoundTrip implements http.RoundTripper.
 func (r router) RoundTrip(req *http.Request) (*http.Response, error) {
 	g, _ := req.Context().Value(grantsKey{}).(grants)
-	switch permitted(req.URL, g.allow, g.wants) {
-	case outside:
+	switch grant.Host(g.allow, g.wants, req.URL) {
+	case grant.Outside:
 		return r.c.public.RoundTrip(req)
-	case anywhere:
+	case grant.Anywhere:
 		return r.c.inside.RoundTrip(req)
 	}
 	return nil, fmt.Errorf("%w: %s is not granted", abi.ErrDenied, req.URL.Hostname())
@@ -39,7 +40,7 @@ func (r router) RoundTrip(req *http.Request) (*http.Response, error) {
 // dial looks the host up and connects to the first address that answers. The
 // address that was judged is the one that is dialled: a name that changes
 // meanwhile changes nothing.
-func (c *Client) dial(ctx context.Context, r reach, network, address string) (net.Conn, error) {
+func (c *Client) dial(ctx context.Context, r grant.Reach, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -73,10 +74,10 @@ func (c *Client) connect(ctx context.Context, network, address string) (net.Conn
 }
 
 // reachable tells whether a connection to ip may be made.
-func (c *Client) reachable(ip netip.Addr, r reach) bool {
+func (c *Client) reachable(ip netip.Addr, r grant.Reach) bool {
 	ip = ip.Unmap()
 	if !ip.IsValid() || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() {
 		return false
 	}
-	return r == anywhere || c.o.IsPublic(ip)
+	return r == grant.Anywhere || c.o.IsPublic(ip)
 }

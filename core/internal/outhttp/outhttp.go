@@ -34,6 +34,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/postroad-mail/postroad/core/internal/grant"
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
@@ -118,14 +119,14 @@ func New(o Options) *Client {
 	}
 	c := &Client{o: o, lines: map[string]*line{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.public, c.inside = c.transport(outside), c.transport(anywhere)
+	c.public, c.inside = c.transport(grant.Outside), c.transport(grant.Anywhere)
 	c.http = &http.Client{Transport: router{c}, CheckRedirect: checkRedirect}
 	return c
 }
 
 // transport makes one of the two: they do not share connections, so that one
 // which was made under a literal grant is never used under a pattern.
-func (c *Client) transport(r reach) *http.Transport {
+func (c *Client) transport(r grant.Reach) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return c.dial(ctx, r, network, address)

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/postroad-mail/postroad/core/internal/grant"
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
@@ -64,7 +65,7 @@ func (r *Request) check() (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	if permitted(u, r.Allow, r.Wants) == nowhere {
+	if grant.Host(r.Allow, r.Wants, u) == grant.Nowhere {
 		return nil, fmt.Errorf("%s: %w: the host is not granted", u.Hostname(), abi.ErrDenied)
 	}
 	if len(r.Body) > maxRequestBody {

@@ -67,6 +67,7 @@ var libraries = map[string][]string{
 var siblings = map[string][]string{
 	"fixture":  {"pipeline"},
 	"config":   {"grant"},
+	"outhttp":  {"grant"},
 	"wasmhost": {"pipeline", "fixture", "grant"},
 	"queue":    {"store"},
 	"testkit":  {"clock"},
