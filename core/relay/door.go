@@ -58,7 +58,9 @@ type beginner interface {
 // until the transaction is closed. b is of the pipeline pl.
 func (d *door) begin(ctx context.Context, g *generation, pl *pipeline.Pipeline, b beginner, c *mail.Client, from mail.Address, p smtpin.MailParams) (*transaction, *mail.Reply) {
 	if err := d.r.room(p.Size); err != nil {
-		return nil, mail.ReplyOf(err)
+		r := mail.ReplyOf(err)
+		d.r.countRefusal(d.listener, refusedQueue, r)
+		return nil, r
 	}
 	l, _ := d.at(g)
 	t := &transaction{r: d.r, g: g, l: l, pl: pl, client: c, trusted: mayRelay(l, c.Addr.Addr())}

@@ -39,6 +39,13 @@ func (o smtpObserver) Refused(reason string, _ int) {
 	}
 }
 
+// countRefusal counts what the relay refuses; faults are counted by smtpin.
+func (r *Relay) countRefusal(listener, reason string, reply *mail.Reply) {
+	if !smtpin.IsFault(reply) {
+		r.metrics.Refused(listener, reason)
+	}
+}
+
 // Panicked implements smtpin.Observer.
 func (o smtpObserver) Panicked() { o.r.metrics.Fault("smtpin") }
 

@@ -133,7 +133,7 @@ func (s *session) asked(reason string, r *mail.Reply) *mail.Reply {
 		return nil
 	}
 	s.refusals++
-	s.d.r.metrics.Refused(s.d.listener, reason)
+	s.d.r.countRefusal(s.d.listener, reason, r)
 	s.d.r.log.Log(refusalLevel(s.refusals), "refused", "session", s.client.SessionID, "peer", s.client.Addr, "listener", s.d.listener, "reason", reason, "reply", r.Error())
 	return r
 }

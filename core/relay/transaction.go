@@ -89,7 +89,7 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) *mail.Reply {
 func (t *transaction) Close() { t.tx.Close() }
 
 func (t *transaction) refused(reason string, r *mail.Reply) {
-	t.r.metrics.Refused(t.l.Name, reason)
+	t.r.countRefusal(t.l.Name, reason, r)
 	env := t.tx.Envelope()
 	t.refusals++
 	t.r.log.Log(refusalLevel(t.refusals), "refused", "id", env.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "reason", reason, "reply", r.Error())

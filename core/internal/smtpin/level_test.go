@@ -17,14 +17,18 @@ type toldError struct{ error }
 func (toldError) Told() bool { return true }
 
 // A stage that failed gave three lines of log, the last of them without the
-// message's id.
-func TestAFaultThatWasLoggedIsNotLoggedAgain(t *testing.T) {
-	for cause, want := range map[error]hclog.Level{
-		errors.New("disk full"): hclog.Warn,
-		fmt.Errorf("x: %w", toldError{errors.New("stage failed")}): hclog.Debug,
+// message's id, and was two refusals in postroad_refused_total.
+func TestAFaultThatWasToldOfIsNotToldAgain(t *testing.T) {
+	for _, c := range []struct {
+		cause  error
+		level  hclog.Level
+		reason string
+	}{
+		{errors.New("disk full"), hclog.Warn, ReasonFault},
+		{fmt.Errorf("x: %w", toldError{errors.New("stage failed")}), hclog.Debug, ReasonBackend},
 	} {
-		if got := blame(mail.OurFault(cause)).level(); got != want {
-			t.Errorf("%v: level %v, want %v", cause, got, want)
+		if got := blame(mail.OurFault(c.cause)); got.level() != c.level || got.reason != c.reason {
+			t.Errorf("%v: level %v, reason %q", c.cause, got.level(), got.reason)
 		}
 	}
 }

@@ -3,7 +3,6 @@
 package smtpin
 
 import (
-	"errors"
 	"strconv"
 
 	"github.com/emersion/go-smtp"
@@ -29,15 +28,10 @@ func (r *refusal) Error() string { return r.reply.Line() }
 func (r *refusal) Unwrap() error { return r.reply }
 
 // level is how loudly the log speaks of r. What a client can have as often as
-// it likes is for debugging; the Observer counts it. So is a fault of ours whose
-// cause says that it was logged where it happened.
+// it likes is for debugging; the Observer counts it.
 func (r *refusal) level() hclog.Level {
 	switch r.reason {
 	case ReasonFault:
-		var told interface{ Told() bool }
-		if errors.As(r.reply.Cause, &told) && told.Told() {
-			return hclog.Debug
-		}
 		return hclog.Warn
 	case ReasonBareNewline, ReasonLineLength, ReasonSize, ReasonTLS, ReasonErrors, ReasonIdle, ReasonTimeout:
 		return hclog.Info

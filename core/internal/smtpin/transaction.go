@@ -114,10 +114,19 @@ func (s *session) decided(r *mail.Reply, usual string) error {
 
 // blame tells the Backend's refusals from our faults.
 func blame(r *mail.Reply) *refusal {
-	if r.Code == 451 && r.Enhanced == (mail.Enhanced{4, 3, 0}) {
+	if IsFault(r) {
 		return &refusal{ReasonFault, r}
 	}
 	return &refusal{ReasonBackend, r}
+}
+
+// IsFault reports whether a reply of the Backend is for a fault of ours that
+// nobody was told of. Observer.Refused hears of it with ReasonFault; every other
+// refusal of the Backend is the Backend's to count.
+func IsFault(r *mail.Reply) bool {
+	var told interface{ Told() bool }
+	known := errors.As(r.Cause, &told) && told.Told()
+	return r.Code == 451 && r.Enhanced == (mail.Enhanced{4, 3, 0}) && !known
 }
 
 // Reset implements smtp.Session: the transaction is over.
