@@ -265,3 +265,44 @@ func TestEveryModuleInTheBinaryHasItsLicenceListed(t *testing.T) {
 		seen[m] = true
 	}
 }
+
+// TestNamedTestsExist: a page that says which test shows something is wrong once
+// the test is gone.
+func TestNamedTestsExist(t *testing.T) {
+	there := testNames(t)
+	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+	found := 0
+	for _, p := range pages(t) {
+		text, err := os.ReadFile(filepath.Join(root, p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+			if found++; !there[m[1]] {
+				t.Errorf("%s names %s, which does not exist", p, m[1])
+			}
+		}
+	}
+	if found == 0 || len(there) == 0 {
+		t.Errorf("%d tests named, %d there: this test looks at nothing", found, len(there))
+	}
+}
+
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	there, fn := map[string]bool{}, regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err := filepath.WalkDir(filepath.Join(root, "core"), func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range fn.FindAllSubmatch(text, -1) {
+			there[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return there
+}
