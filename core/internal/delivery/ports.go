@@ -15,8 +15,13 @@ import (
 // Postpone or Shelve names it: Due does not hand it out again before. A message is
 // named by its Envelope.ID.
 type Queue interface {
-	// Due leases recipients whose time has come by now, of at most max
-	// messages. It returns nothing only when nothing is due.
+	// Due leases recipients whose time has come by now, about max of them:
+	// it hands out no further message once it has so many. It returns nothing
+	// only when nothing is due. The highest Priority goes first, yet lower
+	// ones are not left without any; tenants take turns that cost their
+	// recipients, and within a tenant its campaigns; the mail of a campaign
+	// goes in the order in which it is due. Of a long list a part is leased,
+	// and the rest in its next turn.
 	Due(now time.Time, max int) []Lease
 	// NextDue returns the earliest time at which Due will have something
 	// that is not leased; false when nothing waits for a time.

@@ -13,14 +13,19 @@ import (
 // unreadable is how long a message rests whose content could not be read.
 const unreadable = time.Minute
 
-// Due leases the recipients that are due at now, of at most limit messages, the
-// highest priority first and then first due first, fresh or tried; nil when there are none. A lease is kept in memory only: it
+// Due leases recipients that are due at now, fresh or tried, until it has limit
+// of them or more; nil when there are none. The highest priority goes first,
+// tenants take turns, and within a tenant its campaigns; a campaign's mail goes in
+// the order in which it is due. Of a message with more than maxTurn recipients the
+// others wait for its next turn. Package fair says the rules.
+//
+// A lease is kept in memory only: it
 // ends with Settle, Return or Postpone, or with the process. Holds that have
 // ended by now are ended here: quarantined messages are dropped, others
 // delivered. A message that cannot be read is logged and left for later.
 func (q *Queue) Due(now time.Time, limit int) []Lease {
 	var leases []Lease
-	for len(leases) < limit {
+	for n := 0; n < limit; {
 		e, rcpts := q.take(nanos(now))
 		if e == nil {
 			break
@@ -31,6 +36,7 @@ func (q *Queue) Due(now time.Time, limit int) []Lease {
 		}
 		if lease, err := q.lease(e, rcpts); err == nil {
 			leases = append(leases, lease)
+			n += len(rcpts)
 		} else {
 			q.unreadable(e, rcpts, err)
 		}
@@ -43,37 +49,44 @@ func (q *Queue) Due(now time.Time, limit int) []Lease {
 func (q *Queue) NextDue() (time.Time, bool) {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
-	at := q.index.due.next()
-	if q.index.closed || at == never {
+	e := q.index.due.oldest()
+	if q.index.closed || e == nil {
 		return time.Time{}, false
 	}
-	return stamp(at), true
+	return stamp(e.dueAt), true
 }
 
-// take leases the due recipients of the message that is due first. It returns
-// no recipients for a message whose hold has ended.
+// take leases due recipients of the message whose turn it is. It returns no
+// recipients for a message whose hold has ended.
 func (q *Queue) take(now int64) (*entry, []int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e := q.index.due.first(now)
+	e := q.index.due.next(now)
 	if q.index.closed || e == nil {
 		return nil, nil
 	}
 	if e.hold != nil {
 		return e, nil
 	}
-	rcpts := make([]int, 0, len(e.slots))
+	rcpts := e.lease(now)
+	q.index.stats.Leased += len(rcpts)
+	q.index.due.charge(e, len(rcpts))
+	q.index.arm(e)
+	return e, rcpts
+}
+
+// lease takes up to maxTurn recipients that are due.
+func (e *entry) lease(now int64) []int {
+	rcpts := make([]int, 0, min(len(e.slots), maxTurn))
 	for i := range e.slots {
-		if s := &e.slots[i]; s.waiting() && !s.is(leased) && s.next <= now {
+		if s := &e.slots[i]; s.waiting() && !s.is(leased) && s.next <= now && len(rcpts) < maxTurn {
 			s.flags |= leased
 			s.flags &^= shelved
 			s.leasedAt = uint32(now / int64(time.Second))
 			rcpts = append(rcpts, i)
 		}
 	}
-	q.index.stats.Leased += len(rcpts)
-	q.index.arm(e)
-	return e, rcpts
+	return rcpts
 }
 
 // lease reads the message unless it is in memory.

@@ -3,7 +3,6 @@
 package queue
 
 import (
-	"container/heap"
 	"math"
 	"time"
 	"unique"
@@ -18,7 +17,7 @@ const never = math.MaxInt64
 type index struct {
 	byID   map[string]*entry
 	order  order
-	due    lanes
+	due    flows
 	stats  Stats
 	hot    int64 // octets of content in memory
 	hotMax int64
@@ -44,8 +43,8 @@ type entry struct {
 	fresh    *content // set while it is handed over in memory
 
 	dueAt int64
-	lane  *lane
-	at    int // in the lane; -1: not there
+	flow  *flow
+	at    int // in the flow; -1: it waits for no time
 }
 
 // slot is one recipient in memory.
@@ -79,7 +78,7 @@ type content struct {
 }
 
 func newIndex(hot int64) index {
-	return index{byID: make(map[string]*entry), hotMax: max(hot, 0)}
+	return index{byID: make(map[string]*entry), due: newFlows(), hotMax: max(hot, 0)}
 }
 
 // newEntry makes the entry of an untried message. Its recipients are due since
@@ -212,24 +211,18 @@ func (h *Hold) end() int64 {
 func (x *index) put(e *entry) {
 	x.byID[e.id] = e
 	x.order.put(e)
-	e.lane = x.due.of(e.priority)
+	x.due.enter(e)
 	x.count(e, +1)
 	x.arm(e)
 }
 
-// fill counts and arms messages that byID has already: at the start there may be
-// a million of them, and a heap is made faster than filled.
+// fill counts and arms messages that byID has already.
 func (x *index) fill(all []*entry) {
 	for _, e := range all {
 		x.order.put(e)
-		e.lane = x.due.of(e.priority)
+		x.due.enter(e)
 		x.count(e, +1)
-		if e.dueAt = e.nextDue(); e.dueAt != never {
-			e.lane.Push(e)
-		}
-	}
-	for _, l := range x.due {
-		heap.Init(l)
+		x.arm(e)
 	}
 }
 
@@ -239,9 +232,7 @@ func (x *index) drop(e *entry) {
 	x.count(e, -1)
 	delete(x.byID, e.id)
 	x.order.drop(e)
-	if e.at >= 0 {
-		heap.Remove(e.lane, e.at)
-	}
+	x.due.leave(e)
 }
 
 // update changes a message and whatever is derived from it.
@@ -255,15 +246,7 @@ func (x *index) update(e *entry, change func()) {
 // arm puts the message where its due time belongs.
 func (x *index) arm(e *entry) {
 	e.dueAt = e.nextDue()
-	switch {
-	case e.dueAt == never && e.at >= 0:
-		heap.Remove(e.lane, e.at)
-	case e.dueAt == never:
-	case e.at >= 0:
-		heap.Fix(e.lane, e.at)
-	default:
-		heap.Push(e.lane, e)
-	}
+	x.due.arm(e)
 }
 
 // warm keeps a message in memory for delivery, if there is room.

@@ -133,11 +133,9 @@ func (e *entry) leasedBefore(t time.Time) (l Leased) {
 func (q *Queue) OldestDue(now time.Time) (id string, since time.Time, ok bool) {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
-	at := nanos(now)
-	for _, l := range q.index.due {
-		if len(l.heap) > 0 && l.heap[0].dueAt <= at && !q.index.closed {
-			id, since, ok, at = l.heap[0].id, stamp(l.heap[0].dueAt), true, l.heap[0].dueAt
-		}
+	e := q.index.due.oldest()
+	if e == nil || e.dueAt > nanos(now) || q.index.closed {
+		return "", time.Time{}, false
 	}
-	return id, since, ok
+	return e.id, stamp(e.dueAt), true
 }

@@ -3,6 +3,7 @@
 package contract
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -196,6 +197,81 @@ func order(r *rig) {
 	r.wait(3 * time.Hour)
 	if id := r.Queue.Due(r.now, 1)[0].Message.Envelope().ID; id != second {
 		r.Errorf("%s goes first", id)
+	}
+}
+
+// mail queues n messages of a tenant and campaign at a priority.
+func (r *rig) mail(n int, tenant, campaign string, priority int) {
+	r.Helper()
+	for range n {
+		r.n++
+		env := &mail.Envelope{ID: id(r.n), Sender: "from@sender.example", Received: r.now, Tenant: tenant, Campaign: campaign, Priority: priority,
+			Recipients: []mail.Recipient{{Address: "a@one.example", Original: "a@one.example"}}}
+		if err := r.Enqueue(env, header(env.ID), nil); err != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+// next leases one message.
+func (r *rig) next() delivery.Lease {
+	r.Helper()
+	leases := r.Queue.Due(r.now, 1)
+	if len(leases) != 1 {
+		r.Fatalf("%d leases of one", len(leases))
+	}
+	return leases[0]
+}
+
+// counts leases n messages, one by one, and counts them by what name says.
+func (r *rig) counts(n int, name func(*mail.Envelope) string) map[string]int {
+	r.Helper()
+	had := map[string]int{}
+	for range n {
+		had[name(r.next().Message.Envelope())]++
+	}
+	return had
+}
+
+func turns(r *rig) {
+	r.mail(100, "huge", "news", 0)
+	r.mail(30, "huge", "receipts", 0)
+	r.next()
+	r.mail(10, "small", "", 0)
+	had := r.counts(21, func(e *mail.Envelope) string { return e.Tenant })
+	if had["small"] != 10 {
+		r.Errorf("of 21 turns: %v", had)
+	}
+	if had := r.counts(40, func(e *mail.Envelope) string { return e.Campaign }); had["receipts"] < 19 || had["news"] < 19 {
+		r.Errorf("of 40 turns: %v", had)
+	}
+}
+
+func longList(r *rig) {
+	to := make([]string, 20_000)
+	for i := range to {
+		to[i] = fmt.Sprintf("u%d@one.example", i)
+	}
+	list := r.put(to...)
+	first := r.next()
+	r.mail(10, "small", "", 0)
+	for n := range 10 {
+		if e := r.next().Message.Envelope(); e.ID == list {
+			r.Errorf("the list goes on before message %d of another tenant", n)
+		}
+	}
+	if rest := r.due()[list]; len(first.Recipients)+len(rest) != len(to) {
+		r.Errorf("%d and %d recipients of %d are leased", len(first.Recipients), len(rest), len(to))
+	}
+}
+
+func priority(r *rig) {
+	r.mail(30, "bulk", "", -10)
+	r.mail(30, "", "", 0)
+	r.mail(300, "urgent", "", 50)
+	had := r.counts(200, func(e *mail.Envelope) string { return e.Tenant })
+	if had["urgent"] < 160 || had[""] == 0 || had["bulk"] == 0 {
+		r.Errorf("of 200 turns: %v", had)
 	}
 }
 
