@@ -135,7 +135,7 @@ func (d deliveryResolver) LookupMX(ctx context.Context, domain string) ([]delive
 	}
 	out := make([]delivery.MX, len(mxs))
 	for i, m := range mxs {
-		out[i] = delivery.MX{Host: m.Host, Pref: m.Pref}
+		out[i] = delivery.MX{Host: m.Host, Pref: m.Pref, TTL: m.TTL}
 	}
 	return out, nil
 }
@@ -165,6 +165,7 @@ func dnsReply(err error, name string) error {
 type MX struct {
 	Host string
 	Pref uint16
+	TTL  time.Duration // for how long that is good; 0: not known, and a minute is taken for it
 }
 
 // Resolver answers what delivery asks of DNS. An embedder may bring one; the
@@ -194,7 +195,7 @@ func (d dns) LookupMX(ctx context.Context, domain string) ([]MX, error) {
 	}
 	out := make([]MX, len(mxs))
 	for i, m := range mxs {
-		out[i] = MX{m.Host, m.Pref}
+		out[i] = MX{m.Host, m.Pref, m.TTL}
 	}
 	return out, nil
 }

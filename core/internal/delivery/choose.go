@@ -34,9 +34,7 @@ func (s *Scheduler) choose(m Message, rcpts []int) {
 		s.record(m, route, ruled)
 	}
 	done.settle()
-	for key, rs := range ways {
-		s.enqueue(key, m, rs, true)
-	}
+	s.dispatch(ways, m, true)
 }
 
 // halted reports that nothing new begins.

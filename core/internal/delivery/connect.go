@@ -6,12 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -28,6 +26,8 @@ type host struct {
 // host returns the name for outcomes that no host was found for.
 func (k hopKey) host() string {
 	switch {
+	case k.site != nil:
+		return k.site.hosts[0].Host
 	case k.target != "":
 		return k.target
 	case k.kind() == ViaSmarthost && len(k.route.Hosts) > 0:
@@ -39,7 +39,7 @@ func (k hopKey) host() string {
 // connect opens a connection to the first host of the next hop that answers. If
 // none does it says why.
 func (w *worker) connect() (Conn, *mail.Outcome) {
-	hosts, err := w.s.hosts(w.ctx, w.hop.key)
+	hosts, err := w.hop.key.hosts()
 	if err != nil {
 		return nil, w.hop.key.unresolved(w.hop.key.host(), err)
 	}
@@ -141,14 +141,22 @@ func (k hopKey) status(r *mail.Reply) mail.Status {
 }
 
 // hosts returns the hosts of a next hop in the order in which to try them.
-func (s *Scheduler) hosts(ctx context.Context, k hopKey) ([]host, error) {
+func (k hopKey) hosts() ([]host, error) {
 	switch {
 	case k.raw:
 		return split([]string{k.target})
 	case k.kind() == ViaSmarthost:
 		return split(k.route.Hosts)
 	}
-	return s.exchangers(ctx, k)
+	return k.exchangers(), nil
+}
+
+// exchangers returns the hosts of a site.
+func (k hopKey) exchangers() (hs []host) {
+	for _, mx := range k.site.order() {
+		hs = append(hs, host{mx.Host, k.route.port()})
+	}
+	return hs
 }
 
 func split(hostports []string) ([]host, error) {
@@ -170,46 +178,6 @@ func split(hostports []string) ([]host, error) {
 // badHop is for a next hop that only a stage can have made up: ours to mend.
 func badHop(hp string, err error) error {
 	return mail.NewReply(451, mail.Enhanced{4, 3, 5}, fmt.Sprintf("next hop %q is not host:port", hp)).Because(err)
-}
-
-// exchangers finds the hosts of a domain (RFC 5321 §5.1): those of equal
-// preference in any order, and none that is not better than ourselves.
-func (s *Scheduler) exchangers(ctx context.Context, k hopKey) ([]host, error) {
-	if _, ok := mail.LiteralIP(k.target); ok {
-		return []host{{k.target, k.route.port()}}, nil
-	}
-	if k.target == "" {
-		return nil, mail.NewReply(550, mail.Enhanced{5, 1, 3}, "the address has no domain")
-	}
-	mxs, err := s.o.Resolver.LookupMX(ctx, k.target)
-	if err != nil {
-		return nil, err
-	}
-	mxs = slices.Clone(mxs)
-	rand.Shuffle(len(mxs), func(i, j int) { mxs[i], mxs[j] = mxs[j], mxs[i] })
-	slices.SortStableFunc(mxs, func(a, b MX) int { return int(a.Pref) - int(b.Pref) })
-	mxs, self := s.beforeUs(mxs)
-	if len(mxs) == 0 && self {
-		return nil, mail.NewReply(554, mail.Enhanced{5, 4, 6}, "mail for "+k.target+" loops back to "+s.o.Hostname)
-	}
-	var hs []host
-	for _, mx := range mxs {
-		hs = append(hs, host{strings.TrimSuffix(mx.Host, "."), k.route.port()})
-	}
-	return hs, nil
-}
-
-// beforeUs cuts mxs, sorted, where our own name stands, and reports whether it
-// does: a host of our preference or worse would hand the mail back to us.
-func (s *Scheduler) beforeUs(mxs []MX) ([]MX, bool) {
-	i := slices.IndexFunc(mxs, func(m MX) bool {
-		return strings.EqualFold(strings.TrimSuffix(m.Host, "."), strings.TrimSuffix(s.o.Hostname, "."))
-	})
-	if i < 0 {
-		return mxs, false
-	}
-	ours := mxs[i].Pref
-	return slices.DeleteFunc(mxs, func(m MX) bool { return m.Pref >= ours }), true
 }
 
 // addresses returns the addresses of a host that mail may go to.

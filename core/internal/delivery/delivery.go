@@ -7,6 +7,9 @@
 // each. What became of a recipient is settled with the queue; a recipient that
 // has failed for good takes its bounce along in the same batch.
 //
+// A next hop of mail that goes by MX is a site: all domains with one set of mail
+// exchangers.
+//
 //	queue.Due ─> decide ─> next hop's line ─> worker ─> outcome ─> queue.Settle
 //	                │ no room: set back          │ not tried: back in front
 //	                └ expired, no route ─────────┴───────────────> queue.Settle
@@ -24,6 +27,12 @@
 //     is half empty. When connections are short, messages take
 //     turns, so that a list with thousands of next hops does not go first.
 //
+//   - The site of a domain is looked up beside the owner and the workers, once at a
+//     time for each domain; what waits for that stands in a line of the domain's
+//     own. Mail only ever goes to hosts that its domain names, and a domain that
+//     names others is at its new site from the next lease on, once the old answer
+//     is out of date.
+//
 //   - Mail that a failing queue could not settle stays leased and is settled
 //     later; until then nothing new is leased, for it could not be settled
 //     either.
@@ -32,8 +41,8 @@
 //     the connections, and lose nothing when they fail.
 //
 // Goroutines: Run is the owner, who leases and keeps the time; one settler; one
-// worker per connection; some for stages while they are asked. All of them end
-// before Run returns.
+// worker per connection; some for stages while they are asked, and for look-ups.
+// All of them end before Run returns.
 package delivery
 
 import (
@@ -85,12 +94,15 @@ type Scheduler struct {
 	stop     chan struct{} // closed by Shutdown
 	done     chan struct{} // closed when Run is over
 	settler  settler
-	errands  errands     // what waits for stages
+	errands  errands // what waits for stages
+	sites    sites
 	reloaded atomic.Bool // since the owner last looked
 
 	workers sync.WaitGroup
 	ctx     context.Context // of the workers; set by Run
 	cancel  context.CancelFunc
+	looking context.Context // of look-ups; ends when we stop
+	lookEnd context.CancelFunc
 
 	mu        sync.Mutex
 	started   bool
@@ -100,6 +112,7 @@ type Scheduler struct {
 	parked    int // recipients leased and set back
 	slots     int // workers
 	turns     turns
+	lookups   lookups
 	idle      map[*worker]struct{}
 	all       map[*worker]struct{}
 	recalls   []ticket        // set back, on the way into the queue
@@ -119,6 +132,8 @@ func New(o Options) *Scheduler {
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		hops: map[hopKey]*hop{}, idle: map[*worker]struct{}{}, all: map[*worker]struct{}{},
 	}
+	s.lookups.lines = map[string][]*hop{}
+	s.sites.init()
 	s.settler.init()
 	return s
 }
@@ -152,6 +167,7 @@ func orElse[T int | time.Duration](v, def T) T {
 func (s *Scheduler) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.looking, s.lookEnd = context.WithCancel(s.ctx)
 	s.started = true
 	s.mu.Unlock()
 	defer close(s.done)
@@ -163,6 +179,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}()
 	s.own()
 	s.giveBack()
+	s.lookEnd()
 	s.workers.Wait()
 	s.errands.all.Wait()
 	s.settler.close()

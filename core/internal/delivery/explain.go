@@ -5,6 +5,7 @@ package delivery
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -31,11 +32,11 @@ func (s *Scheduler) Explain(env *mail.Envelope, rcpt int, st State) Decision {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st.Leased {
-		s.locate(&d, env.ID, rcpt)
+		s.locate(&d, env, rcpt)
 	}
 	if d.Action == Try && !st.Leased {
 		d.Hop = d.key.String()
-		d.Reason = s.crowd(s.hops[d.key])
+		d.Reason = s.crowd(s.hops[s.place(d.key)])
 	}
 	return d
 }
@@ -55,24 +56,57 @@ func (s *Scheduler) crowd(h *hop) string {
 	if h == nil {
 		return "due"
 	}
-	return fmt.Sprintf("due: next hop has %d of %d connections and %d recipients in line, %d messages set back",
-		h.workers, h.key.route.connections(), h.waiting, h.parked.len())
+	return fmt.Sprintf("due: next hop has %d of %d connections and %d recipients in line, %d messages set back%s",
+		h.workers, h.key.route.connections(), h.waiting, h.parked.len(), s.about(h))
+}
+
+// maxDomains is how many domains of a site are named to people.
+const maxDomains = 5
+
+// about says to which site a next hop leads, and which domains share it; or
+// that nobody knows yet.
+func (s *Scheduler) about(h *hop) string {
+	switch {
+	case h.key.unplaced():
+		return "; the mail exchangers of " + h.key.target + " are being looked up since " + stamp(h.sought)
+	case h.key.site == nil:
+		return ""
+	}
+	domains, more := s.sites.sharedDomains(s.o.Clock.Now(), h.key.site, maxDomains)
+	out := "; " + h.key.site.String()
+	if len(domains)+more > 1 {
+		out += ", of " + strings.Join(domains, ", ")
+	}
+	if more > 0 {
+		out += fmt.Sprintf(" and %d more", more)
+	}
+	return out
+}
+
+// named is the next hop that people know: of a recipient that goes to a site,
+// its domain.
+func (k hopKey) named(r *mail.Recipient) string {
+	if k.site != nil {
+		return hopOf(k.route, &mail.Recipient{Address: r.Address}).String()
+	}
+	return k.String()
 }
 
 // locate finds a leased recipient. The caller holds mu.
-func (s *Scheduler) locate(d *Decision, id string, rcpt int) {
+func (s *Scheduler) locate(d *Decision, env *mail.Envelope, rcpt int) {
+	id, to := env.ID, &env.Recipients[rcpt]
 	for w := range s.all {
 		for j := range w.jobs {
 			if j.task.msg.Envelope().ID == id && slices.Contains(j.Recipients, rcpt) {
-				d.Place, d.Hop, d.Reason = UnderWay, w.hop.key.String(), "an attempt is under way since "+stamp(j.begin)
+				d.Place, d.Hop, d.Reason = UnderWay, w.hop.key.named(to), "an attempt is under way since "+stamp(j.begin)
 				return
 			}
 		}
 	}
 	for _, h := range s.hops {
 		if before, ok := h.position(id, rcpt); ok {
-			d.Place, d.Hop = InLine, h.key.String()
-			d.Reason = fmt.Sprintf("in line: %d recipients before it, %d of %d connections", before, h.workers, h.key.route.connections())
+			d.Place, d.Hop = InLine, h.key.named(to)
+			d.Reason = fmt.Sprintf("in line: %d recipients before it, %d of %d connections%s", before, h.workers, h.key.route.connections(), s.about(h))
 			return
 		}
 	}
@@ -111,7 +145,7 @@ func (s *Scheduler) Attended(ids []string) map[string]bool {
 		}
 	}
 	for _, h := range s.hops {
-		if h.workers == 0 && s.slots < s.o.Connections {
+		if h.workers == 0 && s.slots < s.o.Connections && h.sought.IsZero() {
 			continue // nobody will come
 		}
 		h.list(found)

@@ -229,29 +229,44 @@ func (q *fakeQueue) check() []string {
 
 // fakeNet is the hosts that can be reached, and the names.
 type fakeNet struct {
-	mu     sync.Mutex
-	mx     map[string][]MX
-	mxErr  map[string]error
-	ip     map[string][]netip.Addr
-	hosts  map[string]string // behaviour by host name
-	gate   map[string]chan struct{}
-	dials  int
-	limit  int // connections that a host takes at once; 0: any number
-	open   map[string]int
-	most   map[string]int
-	events func(format string, args ...any)
-	waits  chan string // a host that hangs says so
+	mu      sync.Mutex
+	mx      map[string][]MX
+	mxErr   map[string]error
+	mxGate  map[string]chan struct{} // a look-up of the domain hangs until it is closed
+	ip      map[string][]netip.Addr
+	hosts   map[string]string // behaviour by host name
+	gate    map[string]chan struct{}
+	dials   int
+	lookups int // of mail exchangers
+	limit   int // connections that a host takes at once; 0: any number
+	open    map[string]int
+	most    map[string]int
+	events  func(format string, args ...any)
+	waits   chan string // a host that hangs says so
 }
 
 func newFakeNet() *fakeNet {
-	return &fakeNet{mx: map[string][]MX{}, mxErr: map[string]error{}, ip: map[string][]netip.Addr{}, hosts: map[string]string{},
+	return &fakeNet{mx: map[string][]MX{}, mxErr: map[string]error{}, mxGate: map[string]chan struct{}{}, ip: map[string][]netip.Addr{}, hosts: map[string]string{},
 		gate: map[string]chan struct{}{}, open: map[string]int{}, most: map[string]int{},
 		events: func(string, ...any) {}, waits: make(chan string, 10000)}
 }
 
-func (n *fakeNet) LookupMX(_ context.Context, d string) ([]MX, error) {
+func (n *fakeNet) LookupMX(ctx context.Context, d string) ([]MX, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.lookups++
+	if gate := n.mxGate[d]; gate != nil {
+		n.mu.Unlock()
+		n.waits <- "lookup " + d
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
+		n.mu.Lock()
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err := n.mxErr[d]; err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package delivery
 
 import (
+	"iter"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -11,7 +12,8 @@ import (
 // hopKey names a next hop. A reload brings new routes, hence new next hops.
 type hopKey struct {
 	route   *Route
-	target  string // domain of ViaMX, "host:port" of a raw next hop, else empty
+	target  string // domain of ViaMX whose site is not known, "host:port" of a raw next hop, else empty
+	site    *site  // of ViaMX: where domains with one set of mail exchangers are
 	raw     bool   // a stage chose "host:port" itself
 	outside bool   // and may lead to public addresses alone
 }
@@ -39,6 +41,8 @@ func (k hopKey) String() string {
 	switch {
 	case k.raw:
 		return k.target
+	case k.site != nil:
+		return k.site.String()
 	case k.route.Kind == ViaMX:
 		return "mx " + k.target
 	}
@@ -57,6 +61,7 @@ type hop struct {
 	open    int          // workers with a connection
 	idle    []*worker    // workers that wait for work; the last one is asked first
 	limited time.Time    // the host wants no further connection before
+	sought  time.Time    // since when the site of its domain is looked up; zero: it is not
 
 	recalling bool // the owner is about to lease some of parked again
 }
@@ -87,6 +92,17 @@ func (t *task) cut(n int) *task {
 	c := &task{hop: t.hop, msg: t.msg, rcpts: t.rcpts[:n:n], routed: t.routed, untried: t.untried}
 	t.rcpts = t.rcpts[n:]
 	return c
+}
+
+// tasks returns what is in line.
+func (h *hop) tasks() iter.Seq[*task] {
+	return func(yield func(*task) bool) {
+		for _, t := range h.ready.items[h.ready.head:] {
+			if !yield(t) {
+				return
+			}
+		}
+	}
 }
 
 // push puts t in line and gets somebody to carry it.
@@ -138,6 +154,8 @@ func (s *Scheduler) requeue(t *task) bool {
 func (s *Scheduler) grow(h *hop, id string) {
 	switch {
 	case s.stopped || h.ready.len() == 0:
+	case h.key.unplaced():
+		s.seek(h, id)
 	case len(h.idle) > 0:
 		h.idle[len(h.idle)-1].rouse(true)
 	case !h.mayGrow(s.o.Clock):
@@ -180,7 +198,7 @@ func (s *Scheduler) evict() {
 // drop forgets h when it has neither mail nor workers. A next hop that comes
 // back is a new one.
 func (s *Scheduler) drop(h *hop) {
-	if h.workers == 0 && h.ready.len() == 0 && h.parked.len() == 0 && s.hops[h.key] == h {
+	if h.workers == 0 && h.ready.len() == 0 && h.parked.len() == 0 && h.sought.IsZero() && s.hops[h.key] == h {
 		delete(s.hops, h.key)
 	}
 }

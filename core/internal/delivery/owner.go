@@ -4,6 +4,7 @@ package delivery
 
 import (
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -119,9 +120,7 @@ func (s *Scheduler) group(l Lease, ds []Decision) {
 			byHop[ds[i].key] = append(byHop[ds[i].key], r)
 		}
 	}
-	for key, rcpts := range byHop {
-		s.enqueue(key, l.Message, rcpts, false)
-	}
+	s.dispatch(byHop, l.Message, false)
 	if len(ask) > 0 {
 		s.later(func() { s.choose(l.Message, ask) })
 	}
@@ -169,6 +168,20 @@ func (c *conclusions) settle() {
 	}
 }
 
+// dispatch puts recipients of a message, by what decide said, in line: those of
+// one site together.
+func (s *Scheduler) dispatch(ways map[hopKey][]int, m Message, routed bool) {
+	lines := make(map[hopKey][]int, len(ways))
+	for key, rcpts := range ways {
+		key = s.place(key)
+		lines[key] = append(lines[key], rcpts...)
+	}
+	for key, rcpts := range lines {
+		slices.Sort(rcpts)
+		s.enqueue(key, m, rcpts, routed)
+	}
+}
+
 // enqueue puts recipients of a message in their next hop's line, or sets them
 // back when the line is as long as it may be. Once we stop they are returned.
 func (s *Scheduler) enqueue(key hopKey, m Message, rcpts []int, routed bool) {
@@ -183,12 +196,7 @@ func (s *Scheduler) inLine(key hopKey, m Message, rcpts []int, routed bool) bool
 	if s.stopped {
 		return false
 	}
-	h := s.hopFor(key)
-	if h.waiting > 0 && h.waiting >= s.share() {
-		s.park(h, m, rcpts)
-		return true
-	}
-	s.push(&task{hop: h, msg: m, rcpts: rcpts, routed: routed})
+	s.join(s.hopFor(s.place(key)), &task{msg: m, rcpts: rcpts, routed: routed})
 	return true
 }
 

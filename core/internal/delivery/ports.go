@@ -135,6 +135,7 @@ type Reporter interface {
 type MX struct {
 	Host string // a name, with or without the last dot
 	Pref uint16
+	TTL  time.Duration // for how long that is good; 0: not known
 }
 
 // Resolver looks names up. An error that holds a mail.Reply is taken at its

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	route NAME key=value…       a route; keys: kind, retry, expire, hosts, boxes, private, port, dsn, warning
 //	unroute NAME                no such route any more
 //	rule DOMAIN ROUTE
-//	mx DOMAIN PREF HOST …       mail exchangers; or "null", "nxdomain", "servfail"
+//	mx DOMAIN PREF HOST … ttl=… mail exchangers; or "null", "nxdomain", "servfail"
 //	host NAME BEHAVIOUR         what a host does; the lines below: its addresses
 //	enqueue ID from=… to=(…)    and what came of it; also route=, hop=, outside, age=, expires=, nodsn,
 //	                            notify=(…) for each recipient, ret=, notbefore=
@@ -195,9 +195,13 @@ func setMX(r *rig, d *datadriven.TestData) string {
 		return ""
 	}
 	n.mx[domain] = nil
+	ttl := time.Duration(0)
+	if last := d.CmdArgs[len(d.CmdArgs)-1]; last.Key == "ttl" {
+		ttl = duration(last.Vals[0])
+	}
 	for i := 1; i+1 < len(d.CmdArgs); i += 2 {
 		pref, _ := strconv.Atoi(d.CmdArgs[i].Key)
-		n.mx[domain] = append(n.mx[domain], MX{Host: d.CmdArgs[i+1].Key, Pref: uint16(pref)})
+		n.mx[domain] = append(n.mx[domain], MX{Host: d.CmdArgs[i+1].Key, Pref: uint16(pref), TTL: ttl})
 	}
 	return ""
 }

@@ -29,6 +29,19 @@ func (s *Scheduler) watch(now time.Time) {
 	s.leaveStale()
 	s.expireWaiting(now)
 	s.cutOff(now)
+	s.sites.sweep(now, s.usedSites())
+}
+
+func (s *Scheduler) usedSites() map[*site]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	used := map[*site]bool{}
+	for k := range s.hops {
+		if k.site != nil {
+			used[k.site] = true
+		}
+	}
+	return used
 }
 
 func (s *Scheduler) leaveStale() {

@@ -197,7 +197,7 @@ func (s *Scheduler) again(t *task) *task {
 		switch d := s.decideIn(t, now, env, r); {
 		case d.Action != Try:
 			done.conclude(now, r, d)
-		case d.key != t.hop.key:
+		case !s.leads(d.key, t.hop):
 			s.giveUp(t.msg, []int{r}, time.Time{})
 		default:
 			keep = append(keep, r)
@@ -317,12 +317,18 @@ func (w *worker) fail(o mail.Outcome) {
 		s.recall(h)
 	}
 	s.mu.Unlock()
+	s.failAll(tasks, func(*task) mail.Outcome { return o })
+}
+
+// failAll gives tasks the outcome of a connection that did not come about, or
+// back to the queue when we were cut off.
+func (s *Scheduler) failAll(tasks []*task, outcome func(*task) mail.Outcome) {
 	for _, t := range tasks {
 		if s.ctx.Err() != nil {
 			s.giveUp(t.msg, t.rcpts, time.Time{})
 			continue
 		}
-		s.failTask(t, o)
+		s.failTask(t, outcome(t))
 	}
 }
 

@@ -59,6 +59,7 @@ type Options struct {
 type MX struct {
 	Host string // lower case, no last dot; "[address]" for an address literal
 	Pref uint16
+	TTL  time.Duration // for how long the cache has all of them; 0: it does not
 }
 
 // maxMX bounds how many mail exchangers of a domain are looked at.
@@ -148,12 +149,16 @@ func (r *Resolver) LookupMX(ctx context.Context, domain string) ([]MX, error) {
 		return nil, replyTo(domain, mail.Enhanced{5, 1, 2}, err)
 	}
 	if len(mxs.rrs) > 0 {
-		return exchangers(domain, mxs.rrs)
+		all, err := exchangers(domain, mxs.rrs)
+		for i := range all {
+			all[i].TTL = mxs.ttl
+		}
+		return all, err
 	}
 	if _, err := r.LookupIP(ctx, name); err != nil {
 		return nil, err
 	}
-	return []MX{{Host: strings.TrimSuffix(name, ".")}}, nil
+	return []MX{{Host: strings.TrimSuffix(name, "."), TTL: mxs.ttl}}, nil
 }
 
 // exchangers puts MX records in order.
