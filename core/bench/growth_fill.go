@@ -154,9 +154,17 @@ func (g *grown) probe(ctx context.Context, n int) (f filled, err error) {
 	if f.Settle, err = g.deferAll(ctx, 0); err != nil {
 		return f, err
 	}
-	f.ListDomain = took(func() { g.queue.List(queue.Filter{RecipientDomain: "domain7.example", Limit: 1000}) })
-	f.ListAll = took(func() { g.queue.List(queue.Filter{Limit: 100}) })
-	return f, nil
+	if f.ListDomain, err = g.list(ctx, queue.Filter{RecipientDomain: "domain7.example", Limit: 1000}); err != nil {
+		return f, err
+	}
+	f.ListAll, err = g.list(ctx, queue.Filter{Limit: 100})
+	return f, err
+}
+
+func (g *grown) list(ctx context.Context, f queue.Filter) (time.Duration, error) {
+	begin := time.Now()
+	_, err := g.queue.List(ctx, f)
+	return time.Since(begin), err
 }
 
 // calm waits until the database has put in order what the filling wrote far
@@ -209,10 +217,4 @@ func (g *grown) leases(n int) time.Duration {
 		g.queue.Return(l.Message.ID(), l.Recipients)
 	}
 	return spent
-}
-
-func took(f func()) time.Duration {
-	begin := time.Now()
-	f()
-	return time.Since(begin)
 }

@@ -45,7 +45,7 @@ func (r *growthReport) markdown() string {
 		row.work(&b)
 	}
 	fmt.Fprint(&b, "\n## After a crash, and at rest\n\n"+
-		"| recipients | accepting after | delivering after | CPU until then | heap for a recipient | process | disk for a recipient |\n|---|---|---|---|---|---|---|\n")
+		"| recipients | accepting after | delivering after | all read after | CPU until accepting | CPU until all is read | heap for a recipient | process | disk for a recipient |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, row := range r.rows {
 		row.rest(&b)
 	}
@@ -62,6 +62,6 @@ func (row *growthRow) work(b *strings.Builder) {
 func (row *growthRow) rest(b *strings.Builder) {
 	s := &row.restarted
 	each := int64(max(s.Messages, 1))
-	fmt.Fprintf(b, "| %s | %.2f s | %.2f s | %.2f s | %s B | %.0f MiB | %s B |\n", thousands(int64(row.recipients)), s.Accepting.Seconds(), s.Delivering.Seconds(),
-		s.CPU.Seconds(), thousands(s.Heap/each), float64(s.Resident)/(1<<20), thousands(row.disk/each))
+	fmt.Fprintf(b, "| %s | %.2f s | %.2f s | %.2f s | %.2f s | %.2f s | %s B | %.0f MiB | %s B |\n", thousands(int64(row.recipients)), s.Accepting.Seconds(), s.Delivering.Seconds(),
+		s.AllRead.Seconds(), s.AcceptingCPU.Seconds(), s.AllReadCPU.Seconds(), thousands(s.Heap/each), float64(s.Resident)/(1<<20), thousands(row.disk/each))
 }

@@ -62,6 +62,9 @@ func (q *queueEngine) open() {
 	if q.queue, err = queue.Open(queue.Options{Store: q.store, Clock: q.clock}); err != nil {
 		q.t.Fatal(err)
 	}
+	if err := q.queue.Whole(q.t.Context()); err != nil {
+		q.t.Fatal(err)
+	}
 	q.engine.Queue = deliveryQueue{q.queue}
 }
 

@@ -84,7 +84,7 @@ func figures(t *testing.T, r *Relay) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := admin.NewServer(r.metrics, r.Healthy, func() string { return "" }, r.log)
+	s := admin.NewServer(r.metrics, admin.Health{Fault: r.Healthy, Alarm: r.watchdog.alarm, Queue: r.readingState}, r.log)
 	s.Serve(l)
 	defer s.Shutdown(context.Background())
 	resp, err := http.Get("http://" + l.Addr().String() + "/metrics")

@@ -3,6 +3,7 @@
 package relay
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -150,6 +151,24 @@ func (r *Relay) queueSize() []admin.QueueState {
 		return admin.QueueState{State: name, Messages: c.Messages, Recipients: c.Recipients, Bytes: c.Bytes}
 	}
 	return []admin.QueueState{state("ready", s.Ready), state("deferred", s.Deferred), state("held", s.Held), state("quarantined", s.Quarantined)}
+}
+
+// reading returns how many messages of the queue were read since the start, and
+// whether there may be more.
+func (r *Relay) reading() (messages int, going bool) {
+	if e := r.engine.Load(); e != nil {
+		return e.queue.Reading()
+	}
+	return 0, false
+}
+
+// readingState says for people that the queue is still being read; empty when it
+// is not.
+func (r *Relay) readingState() string {
+	if n, going := r.reading(); going {
+		return fmt.Sprintf("still being read after the start, %d messages so far", n)
+	}
+	return ""
 }
 
 func (r *Relay) syncs() uint64 {

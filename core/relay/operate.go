@@ -57,11 +57,11 @@ func (o operator) Act(ctx context.Context, a control.Action) (control.Done, erro
 			return control.Done{}, err
 		}
 		var meant queue.Tally
-		if todo.ids, meant = e.queue.Select(todo.filter); !a.Yes {
-			return o.dry(e, todo.filter, meant), nil
+		if todo.ids, meant, err = e.queue.Select(ctx, todo.filter); err != nil || !a.Yes {
+			return o.dry(ctx, e, todo.filter, meant, err)
 		}
 	} else if !a.GoneOK {
-		if err := e.queue.Check(a.IDs); err != nil {
+		if err := e.queue.Check(ctx, a.IDs); err != nil {
 			return control.Done{}, fmt.Errorf("%s: %w", a.Verb, err)
 		}
 	}
@@ -70,10 +70,17 @@ func (o operator) Act(ctx context.Context, a control.Action) (control.Done, erro
 	return done, err
 }
 
-// dry is the answer of a dry run.
-func (o operator) dry(e *engine, f queue.Filter, meant queue.Tally) control.Done {
+// dry is the answer of a dry run, where err is nil.
+func (o operator) dry(ctx context.Context, e *engine, f queue.Filter, meant queue.Tally, err error) (control.Done, error) {
 	f.Limit = firstFew
-	return control.Done{Messages: meant.Messages, Recipients: meant.Recipients, Octets: meant.Octets, First: o.entries(e, e.queue.List(f))}
+	var sums []queue.Summary
+	if err == nil {
+		sums, err = e.queue.List(ctx, f)
+	}
+	if err != nil {
+		return control.Done{}, err
+	}
+	return control.Done{Messages: meant.Messages, Recipients: meant.Recipients, Octets: meant.Octets, First: o.entries(ctx, e, sums)}, nil
 }
 
 // check refuses what is not whole, before anything is looked at.
@@ -232,42 +239,59 @@ func suspendedWhat(s *queue.Suspension) string {
 	return strings.Join(parts, ", ")
 }
 
-// Suspend implements control.Service.
-func (o operator) Suspend(_ context.Context, a control.SuspendAction) (control.Done, error) {
+// Suspend implements control.Service. It holds before it is counted what it is
+// about, which has to wait until the queue was read.
+func (o operator) Suspend(ctx context.Context, a control.SuspendAction) (control.Done, error) {
 	e, err := o.engine()
+	if err == nil {
+		err = o.checkSuspend(&a)
+	}
 	if err != nil {
 		return control.Done{}, err
 	}
+	f, err := o.filter(e, &a.Select)
+	if err != nil {
+		return control.Done{}, err
+	}
+	if !a.Yes {
+		_, meant, err := e.queue.Select(ctx, f)
+		return o.dry(ctx, e, f, meant, err)
+	}
+	made, err := o.suspend(e, &a)
+	if err != nil {
+		return control.Done{}, err
+	}
+	_, meant, err := e.queue.Select(ctx, f)
+	if err != nil {
+		err = fmt.Errorf("suspension %s was made; how much mail it is about is not known: %w", made.ID, err)
+	}
+	return control.Done{Messages: meant.Messages, Recipients: meant.Recipients, Octets: meant.Octets, Suspension: (*mail.Suspension)(&made), Did: true}, err
+}
+
+func (o operator) checkSuspend(a *control.SuspendAction) error {
 	s := a.Select
 	if (mail.QueueSelector{Tenant: s.Tenant, Campaign: s.Campaign, Domain: s.Domain, Route: s.Route}) != s {
-		return control.Done{}, errors.New("suspend goes by tenant, campaign, domain and route alone")
+		return errors.New("suspend goes by tenant, campaign, domain and route alone")
 	}
 	if _, ok := o.r.gen.Load().routing.routes[s.Route]; s.Route != "" && !ok {
-		return control.Done{}, fmt.Errorf("suspend: the configuration has no route %q", s.Route)
+		return fmt.Errorf("suspend: the configuration has no route %q", s.Route)
 	}
 	if strings.TrimSpace(a.Reason) == "" || a.For <= 0 {
-		return control.Done{}, errors.New("suspend needs a reason, and for how long")
+		return errors.New("suspend needs a reason, and for how long")
 	}
-	f, err := o.filter(e, &s)
-	if err != nil {
-		return control.Done{}, err
-	}
-	_, meant := e.queue.Select(f)
-	done := o.dry(e, f, meant)
-	if !a.Yes {
-		return done, nil
-	}
+	return nil
+}
+
+func (o operator) suspend(e *engine, a *control.SuspendAction) (queue.Suspension, error) {
+	s := &a.Select
 	made, err := e.queue.Suspend(queue.Suspension{ID: o.r.newID(), Tenant: s.Tenant, Campaign: s.Campaign, Domain: strings.TrimPrefix(s.Domain, "@"), Route: s.Route,
 		Reason: a.Reason, By: by(a.By), Until: o.r.clock.Now().Add(a.For)})
 	if err != nil {
-		return control.Done{}, err
+		return made, err
 	}
 	e.sched.Reconsider()
-	o.r.log.Info("operator", "operator", a.By, "verb", "suspend", "selector", inWords(&s), "reason", a.Reason, "suspension", made.ID,
-		"until", made.Until, "messages", meant.Messages, "recipients", meant.Recipients)
-	shown := mail.Suspension(made)
-	done.Suspension, done.Did, done.First = &shown, true, nil
-	return done, nil
+	o.r.log.Info("operator", "operator", a.By, "verb", "suspend", "selector", inWords(s), "reason", a.Reason, "suspension", made.ID, "until", made.Until)
+	return made, nil
 }
 
 // Resume implements control.Service.

@@ -34,6 +34,7 @@ func (o operator) Info(context.Context) (control.Info, error) {
 	for _, s := range o.r.queueSize() {
 		out.Queue[s.State] = s.Messages
 	}
+	_, out.Reading = o.r.reading()
 	return out, nil
 }
 
@@ -43,7 +44,7 @@ func (o operator) Reload(ctx context.Context) error { return o.r.Reload(context.
 func (o operator) engine() (*engine, error) { return o.r.live() }
 
 // List implements control.Service.
-func (o operator) List(_ context.Context, f control.Filter) ([]mail.QueueEntry, error) {
+func (o operator) List(ctx context.Context, f control.Filter) ([]mail.QueueEntry, error) {
 	e, err := o.engine()
 	if err != nil {
 		return nil, err
@@ -56,15 +57,19 @@ func (o operator) List(_ context.Context, f control.Filter) ([]mail.QueueEntry, 
 		return nil, err
 	}
 	of.After, of.Limit = f.After, min(f.Limit, control.MaxList)
-	return o.entries(e, e.queue.List(of)), nil
+	sums, err := e.queue.List(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	return o.entries(ctx, e, sums), nil
 }
 
 // entries are the messages of a list; those that were delivered meanwhile are
 // left out.
-func (o operator) entries(e *engine, sums []queue.Summary) []mail.QueueEntry {
+func (o operator) entries(ctx context.Context, e *engine, sums []queue.Summary) []mail.QueueEntry {
 	out := make([]mail.QueueEntry, 0, len(sums))
 	for i := range sums {
-		q, err := e.queue.Show(sums[i].ID)
+		q, err := e.queue.Show(ctx, sums[i].ID)
 		switch {
 		case errors.Is(err, queue.ErrNotFound):
 		case err != nil:
@@ -83,12 +88,12 @@ func unreadable(s *queue.Summary, err error) mail.QueueEntry {
 }
 
 // Show implements control.Service.
-func (o operator) Show(_ context.Context, id string) (mail.QueueEntry, error) {
+func (o operator) Show(ctx context.Context, id string) (mail.QueueEntry, error) {
 	e, err := o.engine()
 	if err != nil {
 		return mail.QueueEntry{}, err
 	}
-	q, err := e.queue.Show(id)
+	q, err := e.queue.Show(ctx, id)
 	if err != nil {
 		return mail.QueueEntry{}, fmt.Errorf("message %s: %w", id, err)
 	}

@@ -271,8 +271,8 @@ func (r *Relay) room(octets int64) error {
 	return e.store.Room(octets)
 }
 
-// Idle waits until nothing is due at the clock's now, no attempt is under way and
-// no stage is called in phase tick. It is for tests, with a FakeClock.
+// Idle waits until the queue was read, nothing is due at the clock's now, no attempt
+// is under way and no stage is called in phase tick. It is for tests, with a FakeClock.
 func (r *Relay) Idle(ctx context.Context) error {
 	if t := r.ticks.Load(); t != nil {
 		if err := t.wait(ctx); err != nil {
@@ -281,6 +281,9 @@ func (r *Relay) Idle(ctx context.Context) error {
 	}
 	e, err := r.live()
 	if err != nil {
+		return err
+	}
+	if err := e.queue.Whole(ctx); err != nil {
 		return err
 	}
 	return e.sched.Idle(ctx)

@@ -213,6 +213,18 @@ func (d *listening) drainBeside(r *Relay, kept bool) {
 	}()
 }
 
+// warnRoute counts the mail. A reload does not wait until the queue was read.
+func (r *Relay) warnRoute(e *engine, name string) {
+	if n, reading := e.queue.Reading(); reading {
+		r.log.Warn("a route is no longer there; queued mail that names it waits until the route is back or it expires", "route", name, "read_so_far", n)
+		return
+	}
+	sums, err := e.queue.List(context.Background(), queue.Filter{Route: name, Limit: 1 << 20})
+	if n := len(sums); n > 0 || err != nil {
+		r.log.Warn("queued mail names a route that is no longer there; it waits until the route is back or it expires", "route", name, "messages", n, "error", err)
+	}
+}
+
 // warnRoutes tells of routes that c no longer has but queued mail names.
 func (r *Relay) warnRoutes(old *config.Config, g *generation) {
 	e := r.engine.Load()
@@ -224,8 +236,6 @@ func (r *Relay) warnRoutes(old *config.Config, g *generation) {
 		if _, ok := g.routing.routes[name]; ok {
 			continue
 		}
-		if n := len(e.queue.List(queue.Filter{Route: name, Limit: 1 << 20})); n > 0 {
-			r.log.Warn("queued mail names a route that is no longer there; it waits until the route is back or it expires", "route", name, "messages", n)
-		}
+		r.warnRoute(e, name)
 	}
 }

@@ -24,7 +24,7 @@ func (r *Relay) start() {
 	r.reloadMu.Lock()
 	defer r.reloadMu.Unlock()
 	r.engine.Load().start(context.Background())
-	r.metrics.WatchQueue(r.queueSize, r.syncs)
+	r.metrics.WatchQueue(r.queueSize, r.reading, r.syncs)
 	r.services.start()
 	r.watchdog.start()
 	r.retick()
@@ -83,6 +83,9 @@ func (r *Relay) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.gen.Load().config.Server.DrainTimeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, r.hurry)()
+	if e := r.engine.Load(); e != nil {
+		e.queue.StopReading()
+	}
 	r.log.Info("draining")
 	r.stopDoors(ctx)
 	r.draining.Wait()

@@ -31,7 +31,7 @@ func (s *services) bind(r *Relay, c *config.Config) (err error) {
 		if s.adminSocket, err = listen(c.Admin.Address, "admin listener"); err != nil {
 			return err
 		}
-		s.admin = admin.NewServer(r.metrics, func() error { return r.room(0) }, r.watchdog.alarm, r.log.Named("admin"))
+		s.admin = admin.NewServer(r.metrics, admin.Health{Fault: func() error { return r.room(0) }, Alarm: r.watchdog.alarm, Queue: r.readingState}, r.log.Named("admin"))
 	}
 	if r.o.InMemory {
 		return nil

@@ -36,12 +36,15 @@ func (o operator) Export(ctx context.Context, a control.ExportAction, w io.Write
 	}
 	ids := a.IDs
 	if a.Select != nil {
-		f, err := o.filter(e, a.Select)
-		if err != nil {
+		var f queue.Filter
+		if f, err = o.filter(e, a.Select); err != nil {
 			return err
 		}
-		ids, _ = e.queue.Select(f)
-	} else if err := e.queue.Check(ids); err != nil {
+		ids, _, err = e.queue.Select(ctx, f)
+	} else {
+		err = e.queue.Check(ctx, ids)
+	}
+	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	var held []string
@@ -63,7 +66,7 @@ func (o operator) Export(ctx context.Context, a control.ExportAction, w io.Write
 // are held already stay as they are.
 func (o operator) keepBack(ctx context.Context, e *engine, ids []string) (free []string, err error) {
 	for _, id := range ids {
-		if m, err := e.queue.Show(id); err == nil && m.Hold == nil {
+		if m, err := e.queue.Show(ctx, id); err == nil && m.Hold == nil {
 			free = append(free, id)
 		}
 	}
@@ -77,7 +80,7 @@ func (o operator) keepBack(ctx context.Context, e *engine, ids []string) (free [
 // holds stay.
 func letGo(ctx context.Context, e *engine, ids []string) error {
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
-		m, err := e.queue.Show(id)
+		m, err := e.queue.Show(context.WithoutCancel(ctx), id)
 		return err != nil || m.Hold == nil || m.Hold.By != movingBy
 	})
 	_, err := e.queue.Change(context.WithoutCancel(ctx), queue.Change{Verb: queue.Release}, ids)
@@ -95,7 +98,7 @@ func exportThose(ctx context.Context, e *engine, ids []string, remove bool, w io
 		if err := ctx.Err(); err != nil {
 			return n, left, err
 		}
-		m, err := e.queue.Show(id)
+		m, err := e.queue.Show(ctx, id)
 		switch {
 		case errors.Is(err, queue.ErrNotFound):
 			continue
@@ -195,7 +198,11 @@ func (i *importing) take(ctx context.Context, m *export.Message) error {
 		return err
 	}
 	id := m.Envelope.ID
-	if i.seen[id] || e.queue.Check([]string{id}) == nil {
+	there, err := queued(ctx, e, id)
+	if err != nil {
+		return err
+	}
+	if i.seen[id] || there {
 		if len(i.done.Refused) < control.MaxList {
 			i.done.Refused = append(i.done.Refused, id)
 		}
@@ -214,6 +221,15 @@ func (i *importing) take(ctx context.Context, m *export.Message) error {
 		return nil
 	}
 	return i.add(ctx, q, m)
+}
+
+// queued reports whether there is such a message.
+func queued(ctx context.Context, e *engine, id string) (bool, error) {
+	err := e.queue.Check(ctx, []string{id})
+	if errors.Is(err, queue.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // add spools the body and queues a batch that is full.

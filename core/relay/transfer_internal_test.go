@@ -83,8 +83,8 @@ func TestImportRefusesSmuggledLines(t *testing.T) {
 			if _, err := (operator{r}).Import(context.Background(), control.ImportAction{Yes: yes}, &file); err == nil {
 				t.Errorf("%s was taken", what)
 			}
-			if n := len(r.engine.Load().queue.List(queue.Filter{})); n != 1 {
-				t.Errorf("%s: %d messages", what, n)
+			if all, err := r.engine.Load().queue.List(t.Context(), queue.Filter{}); len(all) != 1 {
+				t.Errorf("%s: %d messages, %v", what, len(all), err)
 			}
 		}
 	}

@@ -26,6 +26,7 @@ type watchdog struct {
 	ended bool
 	last  time.Time // when it looked
 	since time.Time // what was due before counts from here: the start, or a jump of the clock
+	read  int       // messages that were read from the queue after the start
 	text  string    // of the alarm; empty: all is well
 }
 
@@ -74,6 +75,9 @@ func (w *watchdog) look() {
 		w.since = now // the clock was set, or the machine slept: nothing is late by that
 	}
 	w.last = now
+	if n, going := w.r.reading(); going && n != w.read {
+		w.since, w.read = now, n // nor is what has just been read
+	}
 	patience := w.r.gen.Load().config.Server.Watchdog
 	e := w.r.engine.Load()
 	if e == nil || patience == 0 {

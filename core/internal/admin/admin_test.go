@@ -44,20 +44,23 @@ func TestFiguresAndHealth(t *testing.T) {
 	m.Attempt("out")
 	m.Outcome("out", "delivered")
 	m.Fault("smtpin")
-	m.WatchQueue(func() []QueueState { return []QueueState{{"deferred", 2, 3, 400}} }, func() uint64 { return 7 })
+	m.WatchQueue(func() []QueueState { return []QueueState{{"deferred", 2, 3, 400}} }, func() (int, bool) { return 2, true }, func() uint64 { return 7 })
 
-	var sick, late atomic.Bool
-	s := NewServer(m, func() error {
+	var sick, late, reading atomic.Bool
+	said := func(on *atomic.Bool, text string) func() string {
+		return func() string {
+			if on.Load() {
+				return text
+			}
+			return ""
+		}
+	}
+	s := NewServer(m, Health{Fault: func() error {
 		if sick.Load() {
 			return errors.New("the disk has failed")
 		}
 		return nil
-	}, func() string {
-		if late.Load() {
-			return "message X is due"
-		}
-		return ""
-	}, hclog.NewNullLogger())
+	}, Alarm: said(&late, "message X is due"), Queue: said(&reading, "2 messages so far")}, hclog.NewNullLogger())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -80,6 +83,7 @@ func TestFiguresAndHealth(t *testing.T) {
 		`postroad_queue_recipients{state="deferred"} 3`,
 		`postroad_queue_bytes{state="deferred"} 400`,
 		`postroad_wal_syncs_total 7`,
+		`postroad_queue_reading 1`,
 	} {
 		if code != http.StatusOK || !strings.Contains(text, want+"\n") {
 			t.Errorf("%d, no %s", code, want)
@@ -87,6 +91,10 @@ func TestFiguresAndHealth(t *testing.T) {
 	}
 	if code, text := get(t, url+"/healthz"); code != http.StatusOK || !strings.Contains(text, `"ok"`) {
 		t.Errorf("healthy: %d %s", code, text)
+	}
+	reading.Store(true)
+	if code, text := get(t, url+"/healthz"); code != http.StatusOK || !strings.Contains(text, `"queue":"2 messages so far"`) {
+		t.Errorf("while the queue is read: %d %s", code, text)
 	}
 	late.Store(true)
 	if code, text := get(t, url+"/healthz"); code != http.StatusOK || !strings.Contains(text, `"alarm":"message X is due"`) {

@@ -163,24 +163,27 @@ type QueueState struct {
 	Bytes                int64
 }
 
-// WatchQueue makes size and syncs part of the figures: both are called at each
-// scrape.
-func (m *Metrics) WatchQueue(size func() []QueueState, syncs func() uint64) {
-	m.reg.MustRegister(&queueCollector{size: size, syncs: syncs})
+// WatchQueue makes size, reading and syncs part of the figures: all are called at
+// each scrape. reading says whether size is still growing as the queue is read
+// after the start.
+func (m *Metrics) WatchQueue(size func() []QueueState, reading func() (int, bool), syncs func() uint64) {
+	m.reg.MustRegister(&queueCollector{size: size, reading: reading, syncs: syncs})
 }
 
 type queueCollector struct {
-	size  func() []QueueState
-	syncs func() uint64
+	size    func() []QueueState
+	reading func() (messages int, going bool)
+	syncs   func() uint64
 }
 
-func (c *queueCollector) descs() [4]*prometheus.Desc {
+func (c *queueCollector) descs() [5]*prometheus.Desc {
 	state := []string{"state"}
-	return [4]*prometheus.Desc{
+	return [5]*prometheus.Desc{
 		prometheus.NewDesc("postroad_queue_messages", "Messages in the queue, by state.", state, nil),
 		prometheus.NewDesc("postroad_queue_recipients", "Recipients in the queue, by state.", state, nil),
 		prometheus.NewDesc("postroad_queue_bytes", "Octets of queued messages, by state.", state, nil),
 		prometheus.NewDesc("postroad_wal_syncs_total", "Syncs of the write-ahead log.", nil, nil),
+		prometheus.NewDesc("postroad_queue_reading", "1 while the queue is still being read after the start: its size is that of what was read. Else 0.", nil, nil),
 	}
 }
 
@@ -200,4 +203,9 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d[2], prometheus.GaugeValue, float64(s.Bytes), s.State)
 	}
 	ch <- prometheus.MustNewConstMetric(d[3], prometheus.CounterValue, float64(c.syncs()))
+	reading := 0.0
+	if _, going := c.reading(); going {
+		reading = 1
+	}
+	ch <- prometheus.MustNewConstMetric(d[4], prometheus.GaugeValue, reading)
 }

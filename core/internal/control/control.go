@@ -48,6 +48,7 @@ type Info struct {
 	Started   time.Time
 	Listeners map[string]string // address by name
 	Queue     map[string]int    // messages by state
+	Reading   bool              // the queue is still being read after the start: Queue is what was read
 }
 
 // MaxList is how many messages one List returns at most.

@@ -64,8 +64,8 @@ func verifyBackup(t *testing.T, fs vfs.FS, dir string, l *ledger) (faults []stri
 			faults = append(faults, fault)
 		}
 	}
-	for _, m := range r.queue.List(Filter{Limit: 1 << 20}) {
-		if q, err := r.queue.Show(m.ID); err != nil {
+	for _, m := range r.list(Filter{Limit: 1 << 20}) {
+		if q, err := r.show(m.ID); err != nil {
 			faults = append(faults, err.Error())
 		} else if c, err := q.Open(); err != nil {
 			faults = append(faults, err.Error())

@@ -161,7 +161,7 @@ func BenchmarkSettle(b *testing.B) {
 func BenchmarkList(b *testing.B) {
 	r := filled(b, 100_000)
 	for b.Loop() {
-		if len(r.queue.List(Filter{RecipientDomain: "domain7.example"})) != 100 {
+		if len(r.list(Filter{RecipientDomain: "domain7.example"})) != 100 {
 			b.Fatal("not found")
 		}
 	}
@@ -171,14 +171,15 @@ func BenchmarkList(b *testing.B) {
 // reports how long somebody who wanted the lock meanwhile, as each accept does,
 // waited for it: on average, and at the most.
 func BenchmarkSelect(b *testing.B) {
-	q := &Queue{index: newIndex(0)}
+	q := &Queue{index: newIndex(0), reading: &reading{done: make(chan struct{})}}
+	close(q.reading.done)
 	fillIndex(&q.index, 1_000_000)
 	stop, waits := make(chan struct{}), make(chan [2]time.Duration)
 	go func() { waits <- lockWaits(q, stop) }()
 	b.ResetTimer()
 	for b.Loop() {
-		if ids, _ := q.Select(Filter{RecipientDomain: "domain7.example"}); len(ids) != 1000 {
-			b.Fatal(len(ids))
+		if ids, _, err := q.Select(b.Context(), Filter{RecipientDomain: "domain7.example"}); len(ids) != 1000 {
+			b.Fatal(len(ids), err)
 		}
 	}
 	b.StopTimer()
@@ -193,7 +194,7 @@ func BenchmarkSelect(b *testing.B) {
 func BenchmarkSelectByRecord(b *testing.B) {
 	r := filled(b, 10_000)
 	for b.Loop() {
-		if ids, _ := r.queue.Select(Filter{Reply: "nothing says so"}); len(ids) != 0 {
+		if ids, _ := r.sel(Filter{Reply: "nothing says so"}); len(ids) != 0 {
 			b.Fatal(len(ids))
 		}
 	}

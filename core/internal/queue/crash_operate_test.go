@@ -40,31 +40,31 @@ func promises() []promise {
 			return nil
 		}, func(r *rig) string { return r.here("hold") }},
 		{"reroute", change(Change{Verb: Reroute, Route: "other", Only: Filter{RecipientDomain: "one.example"}}, "reroute"), func(r *rig) string {
-			m, err := r.queue.Show(ident("reroute"))
+			m, err := r.show(ident("reroute"))
 			if err != nil || m.Envelope.Recipients[0].Route != "other" || m.Envelope.Recipients[1].Route != "" {
 				return fmt.Sprint("rerouted message: ", err)
 			}
 			return contentFault(m)
 		}},
 		{"drop a part", change(Change{Verb: Drop, Only: Filter{RecipientDomain: "two.example"}}, "part"), func(r *rig) string {
-			m, err := r.queue.Show(ident("part"))
+			m, err := r.show(ident("part"))
 			if err != nil || m.States[0].Status != mail.Deferred || m.States[1].Status != mail.Failed {
 				return fmt.Sprint("message of which a part was dropped: ", err)
 			}
 			return ""
 		}},
 		{"bounce", bounceOne, func(r *rig) string {
-			m, err := r.queue.Show(ident("bounce"))
+			m, err := r.show(ident("bounce"))
 			if err != nil || m.States[0].Status != mail.Failed || m.States[1].Status != mail.Deferred {
 				return fmt.Sprint("message with a bounced recipient: ", err)
 			}
-			if _, err := r.queue.Show(DSNID(ident("bounce"), []int{0}, 0)); err != nil {
+			if _, err := r.show(DSNID(ident("bounce"), []int{0}, 0)); err != nil {
 				return "its report: " + err.Error()
 			}
 			return ""
 		}},
 		{"hold", change(Change{Verb: PutOnHold, Hold: Hold{Kind: OnHold, Until: start.Add(time.Hour)}}, "hold"), func(r *rig) string {
-			if m, err := r.queue.Show(ident("hold")); err != nil || m.Hold == nil || m.Hold.Until.IsZero() {
+			if m, err := r.show(ident("hold")); err != nil || m.Hold == nil || m.Hold.Until.IsZero() {
 				return fmt.Sprint("held message: ", err)
 			}
 			return ""
@@ -84,7 +84,7 @@ func promises() []promise {
 			m.States = []State{{Status: mail.Failed, Attempts: 1}, {Attempts: 3, Next: start.Add(time.Hour)}}
 			return r.queue.Enqueue(ctx, m)
 		}, func(r *rig) string {
-			m, err := r.queue.Show(ident("import"))
+			m, err := r.show(ident("import"))
 			if err != nil || m.States[0].Status != mail.Failed || m.States[1].Attempts != 3 || !m.States[1].Next.Equal(start.Add(time.Hour)) {
 				return fmt.Sprint("imported message: ", err)
 			}
@@ -109,7 +109,7 @@ func bounceOne(r *rig) error {
 }
 
 func (r *rig) here(name string) string {
-	if _, err := r.queue.Show(ident(name)); err != nil {
+	if _, err := r.show(ident(name)); err != nil {
 		return err.Error()
 	}
 	return ""

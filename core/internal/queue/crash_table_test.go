@@ -174,10 +174,10 @@ func TestPowerLossKeepsWhatWasSettled(t *testing.T) {
 	disk := mem.CrashClone(vfs.CrashCloneCfg{})
 	r.close()
 	r = newRig(t, disk)
-	if _, err := r.queue.Show(ident("a")); err == nil {
+	if _, err := r.show(ident("a")); err == nil {
 		t.Error("a delivered message is back")
 	}
-	b, err := r.queue.Show(ident("b"))
+	b, err := r.show(ident("b"))
 	if err != nil || b.States[0].Attempts != 1 || b.States[0].Status != mail.Deferred {
 		t.Errorf("the deferred message is %+v, %v", b, err)
 	}

@@ -149,10 +149,10 @@ func verify(t *testing.T, fs vfs.FS, l *ledger) (faults []string) {
 // round: the sender would hear of it never, or twice.
 func (r *rig) verifyReports(l *ledger) (faults []string) {
 	queued := func(id string) bool {
-		_, err := r.queue.Show(id)
+		_, err := r.show(id)
 		return err == nil
 	}
-	if m, err := r.queue.Show(ident("b")); err == nil && m.States[1].Warned != queued(ident("warning")) {
+	if m, err := r.show(ident("b")); err == nil && m.States[1].Warned != queued(ident("warning")) {
 		faults = append(faults, fmt.Sprintf("told of a delay: %t; the report is queued: %t", m.States[1].Warned, !m.States[1].Warned))
 	}
 	if _, accepted := l.bodies[ident("c")]; accepted && queued(ident("c")) == queued(DSNID(ident("c"), []int{1}, 0)) {
@@ -162,7 +162,7 @@ func (r *rig) verifyReports(l *ledger) (faults []string) {
 }
 
 func (r *rig) verifyMessage(l *ledger, id string, n int) string {
-	m, err := r.queue.Show(id)
+	m, err := r.show(id)
 	switch {
 	case errors.Is(err, ErrNotFound) && l.going[id]:
 		return ""

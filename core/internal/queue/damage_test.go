@@ -133,7 +133,7 @@ type damageRun struct {
 // count counts what a sound queue has.
 func (d *damageRun) count() {
 	r := newRig(d.t, d.disk.CrashClone(vfs.CrashCloneCfg{}))
-	d.there = len(r.queue.List(Filter{Limit: 1 << 20}))
+	d.there = len(r.list(Filter{Limit: 1 << 20}))
 	r.close()
 }
 

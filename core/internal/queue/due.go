@@ -3,6 +3,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -22,7 +23,8 @@ const unreadable = time.Minute
 // A lease is kept in memory only: it
 // ends with Settle, Return or Postpone, or with the process. Holds that have
 // ended by now are ended here: quarantined messages are dropped, others
-// delivered. A message that cannot be read is logged and left for later.
+// delivered. A message that cannot be read is logged and left for later. While the
+// queue is being read it knows of those that were read, and Wake tells of more.
 func (q *Queue) Due(now time.Time, limit int) []Lease {
 	var leases []Lease
 	for n := 0; n < limit; {
@@ -233,8 +235,16 @@ func (q *Queue) live(id string) (*entry, error) {
 	return e, nil
 }
 
-// Show returns a queued message with the states of its recipients.
-func (q *Queue) Show(id string) (*Queued, error) {
+// Show returns a queued message with the states of its recipients. It waits for
+// one that may not have been read yet.
+func (q *Queue) Show(ctx context.Context, id string) (*Queued, error) {
+	if _, err := q.find(ctx, id); err != nil {
+		return nil, err
+	}
+	return q.show(id)
+}
+
+func (q *Queue) show(id string) (*Queued, error) {
 	e, err := q.live(id)
 	if err != nil {
 		return nil, err

@@ -83,15 +83,18 @@ func (q *Queue) check(m *Message) error {
 	if m.Hold != nil && m.Hold.Kind != Quarantine && m.Hold.Kind != OnHold {
 		return fmt.Errorf("message %s: hold of unknown kind %q", m.Envelope.ID, m.Hold.Kind)
 	}
-	q.mu.RLock()
-	defer q.mu.RUnlock()
-	if q.index.closed {
-		return ErrClosed
+	return q.checkNew(m.Envelope.ID)
+}
+
+func (q *Queue) checkNew(id string) error {
+	if _, err := q.live(id); errors.Is(err, ErrClosed) {
+		return err
 	}
-	if q.index.byID[m.Envelope.ID] != nil {
-		return fmt.Errorf("message %s is queued already", m.Envelope.ID)
+	there, err := q.queued(id)
+	if there && err == nil {
+		err = fmt.Errorf("message %s is queued already", id)
 	}
-	return nil
+	return err
 }
 
 // statesFit reports whether the states are those of the recipients, and one of
@@ -151,7 +154,7 @@ func (w *write) add(m *Message) error {
 	r := &record{env: m.Envelope, header: len(m.Header), body: bodySize(m.Body)}
 	r.onFile = r.body > store.Inline
 	a := added{body: m.Body, fresh: &content{env: m.Envelope, header: m.Header}}
-	a.entry = newEntry(r, w.contentLen(r), w.q.clock.Now())
+	a.entry = newEntry(r, r.contentLen(), w.q.clock.Now())
 	a.entry.hold = w.q.newHold(m.Hold)
 	a.states = m.States
 	if r.onFile {
@@ -171,13 +174,6 @@ func (q *Queue) newHold(h *Hold) *Hold {
 	c := *h
 	c.Since = q.clock.Now().UTC()
 	return &c
-}
-
-func (w *write) contentLen(r *record) int {
-	if r.onFile {
-		return r.header
-	}
-	return r.header + int(r.body)
 }
 
 // fill writes the records of a message.
@@ -256,6 +252,7 @@ func inMemory(b mail.Body, batch []byte) []byte {
 
 // keep makes a big body the file of message id.
 func (q *Queue) keep(b mail.Body, id string) error {
+	q.reading.files.take(id)
 	if spooled, ok := b.(*store.Body); ok {
 		return q.store.Spool().Keep(spooled, id)
 	}

@@ -144,7 +144,7 @@ func (h *hammer) operate(stop chan struct{}) {
 			return
 		default:
 		}
-		for i, s := range h.queue.List(Filter{Limit: 5, State: []Class{"", Ready, Deferred, Held}[n%4]}) {
+		for i, s := range h.list(Filter{Limit: 5, State: []Class{"", Ready, Deferred, Held}[n%4]}) {
 			var err error
 			switch (n + i) % 6 {
 			case 0:
@@ -161,7 +161,7 @@ func (h *hammer) operate(stop chan struct{}) {
 					err = h.queue.Drop(ctx, s.ID)
 				}
 			default:
-				_, err = h.queue.Show(s.ID)
+				_, err = h.show(s.ID)
 			}
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				h.t.Error(err)
@@ -176,7 +176,7 @@ func (h *hammer) operate(stop chan struct{}) {
 // operateByFilter is the operator who goes by what mail is like.
 func (h *hammer) operateByFilter(n int) {
 	f := Filter{State: []Class{Ready, Deferred}[n%2], Route: []string{"", "other"}[n/2%2]}
-	ids, _ := h.queue.Select(f)
+	ids, _ := h.sel(f)
 	ids = ids[:min(len(ids), 7)]
 	var err error
 	switch n % 4 {

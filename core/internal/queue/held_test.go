@@ -35,11 +35,11 @@ func TestAHeldRecipientWaitsForAnOperator(t *testing.T) {
 			if ls := r.due(); len(ls) != 0 {
 				t.Fatalf("leased %+v", ls)
 			}
-			m, err := r.queue.Show(id)
+			m, err := r.show(id)
 			if err != nil || !m.States[0].Held || m.States[0].Attempts != 0 || m.States[0].Last.Reply.Text != "held by stage s: why" {
 				t.Fatalf("%+v, %v", m, err)
 			}
-			if l := r.queue.List(Filter{State: Held}); len(l) != 1 {
+			if l := r.list(Filter{State: Held}); len(l) != 1 {
 				t.Errorf("list %+v", l)
 			}
 			do := map[string]func(context.Context, ...string) error{"release": r.queue.Release, "retry": r.queue.Retry}[verb]
@@ -69,7 +69,7 @@ func TestTheEndOfAHoldLeavesHeldRecipients(t *testing.T) {
 	if l := r.due(); len(l) == 1 && (len(l[0].Recipients) != 1 || l[0].Recipients[0] != 1) {
 		t.Errorf("leased %+v", l)
 	}
-	if m, err := r.queue.Show(id); err != nil || m.Hold != nil || !m.States[0].Held || !m.States[1].Leased {
+	if m, err := r.show(id); err != nil || m.Hold != nil || !m.States[0].Held || !m.States[1].Leased {
 		t.Errorf("%+v, %v", m, err)
 	}
 }

@@ -216,16 +216,6 @@ func (x *index) put(e *entry) {
 	x.arm(e)
 }
 
-// fill counts and arms messages that byID has already.
-func (x *index) fill(all []*entry) {
-	for _, e := range all {
-		x.order.put(e)
-		x.due.enter(e)
-		x.count(e, +1)
-		x.arm(e)
-	}
-}
-
 // drop removes a message.
 func (x *index) drop(e *entry) {
 	x.cool(e)

@@ -35,7 +35,7 @@ func (q *Queue) TakeOver(id string, f Filter) (l Lease, busy int, err error) {
 	if len(rcpts) == 0 {
 		return Lease{}, busy, nil
 	}
-	if l.Message, err = q.Show(id); err != nil {
+	if l.Message, err = q.show(id); err != nil {
 		q.Return(id, rcpts)
 		return Lease{}, busy, err
 	}

@@ -3,6 +3,7 @@
 package queue
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -54,18 +55,18 @@ type Summary struct {
 	Campaign   string
 }
 
-// List returns the messages that match, oldest id first. It goes by pages as
-// Select does, and stops when it has enough.
-func (q *Queue) List(f Filter) []Summary {
+// List returns the messages that match, oldest id first. It waits until the queue
+// was read, goes by pages as Select does, and stops when it has enough.
+func (q *Queue) List(ctx context.Context, f Filter) ([]Summary, error) {
 	if f.Limit <= 0 {
 		f.Limit = DefaultLimit
 	}
 	sums := []Summary{}
-	q.walk(f, func(c *candidate) bool {
+	err := q.walk(ctx, f, func(c *candidate) bool {
 		sums = append(sums, c.sum)
 		return len(sums) < f.Limit
 	})
-	return sums
+	return sums, err
 }
 
 func sentBy(sender, want mail.Address) bool {

@@ -155,8 +155,8 @@ func (r *modelRcpt) when() string {
 // observed reads the same from a queue that has just been opened.
 func (r *rig) observed() (model, error) {
 	m := model{}
-	for _, s := range r.queue.List(Filter{Limit: 1 << 20}) {
-		q, err := r.queue.Show(s.ID)
+	for _, s := range r.list(Filter{Limit: 1 << 20}) {
+		q, err := r.show(s.ID)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -66,10 +67,10 @@ type Change struct {
 }
 
 // Check looks whether all ids are of messages that are here; else it is
-// ErrNotFound.
-func (q *Queue) Check(ids []string) error {
+// ErrNotFound. It waits for those that may not have been read yet.
+func (q *Queue) Check(ctx context.Context, ids []string) error {
 	for _, id := range ids {
-		if _, err := q.live(id); err != nil {
+		if _, err := q.find(ctx, id); err != nil {
 			return err
 		}
 	}
@@ -78,7 +79,7 @@ func (q *Queue) Check(ids []string) error {
 
 // named is Change for ids that must all be here.
 func (q *Queue) named(ctx context.Context, c Change, ids []string) error {
-	if err := q.Check(ids); err != nil {
+	if err := q.Check(ctx, ids); err != nil {
 		return fmt.Errorf("queue: %s: %w", c.Verb, err)
 	}
 	_, err := q.Change(ctx, c, ids)
@@ -87,11 +88,14 @@ func (q *Queue) named(ctx context.Context, c Change, ids []string) error {
 
 // Change does something to messages, in batches of at most 256: each batch is
 // changed whole or not at all, and synced. Messages that are gone, and those
-// without a recipient that matches any more, are left out. It returns what was
-// changed, also with an error.
+// without a recipient that matches any more, are left out; those that may not have
+// been read yet are waited for. It returns what was changed, also with an error.
 func (q *Queue) Change(ctx context.Context, c Change, ids []string) (Tally, error) {
 	var done Tally
 	step, err := q.step(&c)
+	if err == nil {
+		err = q.await(ctx, ids)
+	}
 	ids = slices.Compact(slices.Sorted(slices.Values(ids))) // a batch changes a message once
 	for err == nil && len(ids) > 0 {
 		if err = ctx.Err(); err != nil {
@@ -108,6 +112,15 @@ func (q *Queue) Change(ctx context.Context, c Change, ids []string) (Tally, erro
 		return done, fmt.Errorf("queue: %s: %w", c.Verb, err)
 	}
 	return done, nil
+}
+
+// await waits until it is known of all ids whether they are of messages that are
+// here.
+func (q *Queue) await(ctx context.Context, ids []string) error {
+	if err := q.Check(ctx, ids); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // step is one message of a verb: rcpts are its waiting recipients that are

@@ -45,17 +45,28 @@ func (l *leaf) greatest() string { return l.entries[len(l.entries)-1].id }
 // insert puts a message between others.
 func (o *order) insert(e *entry) {
 	n := o.leafOf(e.id)
-	if l := o.leaves[n]; len(l.entries) == leafSize {
-		upper := newLeaf(l.entries[leafSize/2:]...)
-		clear(l.entries[leafSize/2:])
-		l.entries = l.entries[:leafSize/2]
-		o.leaves = slices.Insert(o.leaves, n+1, upper)
-		n = o.leafOf(e.id)
-	}
 	l := o.leaves[n]
 	at, _ := l.find(e.id)
-	l.entries = slices.Insert(l.entries, at, e)
-	l.from = min(l.from, e.id)
+	switch {
+	case len(l.entries) < leafSize:
+		l.entries = slices.Insert(l.entries, at, e)
+		l.from = min(l.from, e.id)
+	case at == leafSize:
+		o.leaves = slices.Insert(o.leaves, n+1, newLeaf(e))
+	default:
+		o.split(n, max(at, leafSize/2))
+		o.insert(e)
+	}
+}
+
+// split makes two leaves of one. Messages that come in order between others, as at
+// the start, leave full leaves behind.
+func (o *order) split(n, at int) {
+	l := o.leaves[n]
+	upper := newLeaf(l.entries[at:]...)
+	clear(l.entries[at:])
+	l.entries = l.entries[:at]
+	o.leaves = slices.Insert(o.leaves, n+1, upper)
 }
 
 // leafOf returns the number of the leaf where an id belongs.

@@ -25,11 +25,25 @@
 //
 // The due-time index, the state of every recipient and the facts that lists are
 // filtered by are in memory, and are read again from the envelopes, states and
-// holds at Open; contents are not read then. There is therefore nothing on disk
+// holds after Open; contents are not read then. There is therefore nothing on disk
 // to scan for due mail, no tombstones to step over, and no second truth about
 // when a recipient is due. BenchmarkMemory states the price per recipient.
 // Freshly accepted messages are handed to delivery in memory, up to Options.Hot
 // octets; others are read from disk when they are leased.
+//
+// # After a start
+//
+// Open does not wait for that: one goroutine reads the store as it was then, the
+// oldest message first, and makes known batch by batch what it has read
+// (reading.go). Meanwhile
+//
+//	Enqueue, Settle, Suspend     go on; an id that is on disk is not new
+//	Due, NextDue, OldestDue      know of what was read, and Wake tells of more; what is held is never handed out
+//	Stats, LeasedBefore          are about what was read; Reading says so
+//	List, Select                 wait until everything was read
+//	Show, Check, Change          wait for a message that may not have been read yet
+//	Backup                       does not wait: it copies what is on disk
+//	body files of no message     go when everything was read, those alone that were there at Open
 //
 // # What is durable when
 //
@@ -40,7 +54,7 @@
 //
 // A crash in between repeats an attempt that had been made: the next hop may
 // get the message twice, never not at all. Body files are removed after the
-// sync that covers their settle; files that nothing refers to, at Open.
+// sync that covers their settle; files that nothing refers to, after a start.
 package queue
 
 import (
@@ -99,6 +113,9 @@ type Options struct {
 	Logger   hclog.Logger // nil: none
 	Observer Observer     // nil: none
 	Hot      int64        // octets of fresh messages kept in memory; 0: DefaultHot, negative: none
+
+	batch int                        // messages that are made known at a time; 0: readBatch
+	pace  func(stop <-chan struct{}) // called before each batch; tests hold the reading with it
 }
 
 // Queue is the durable queue. It is safe for concurrent use.
@@ -112,16 +129,20 @@ type Queue struct {
 
 	writes sync.Pool // *write
 
+	closing     atomic.Bool
 	suspensions atomic.Pointer[[]Suspension] // not changed once it is here; nil: none
 
 	change sync.Mutex // held while a queued message's durable state changes: batch and memory as one
+
+	reading *reading
 
 	mu    sync.RWMutex // guards what follows; never held during disk work
 	index index
 }
 
-// Open reads what the store holds, removes body files that nothing refers to,
-// and arms the due-time index. The caller closes the Queue before the store.
+// Open returns a queue that takes mail. What was queued before is read beside
+// that, the oldest first, and is due as it is read (Whole, Reading). The caller
+// closes the Queue before the store.
 func Open(o Options) (*Queue, error) {
 	o = o.withDefaults()
 	q := &Queue{
@@ -136,10 +157,12 @@ func Open(o Options) (*Queue, error) {
 	if err := markLayout(q.store); err != nil {
 		return nil, fmt.Errorf("queue: open: %w", err)
 	}
-	if err := q.recover(); err != nil {
+	if err := q.readSuspensions(); err != nil {
 		return nil, fmt.Errorf("queue: open: %w", err)
 	}
-	q.signal()
+	if err := q.startReading(&o); err != nil {
+		return nil, fmt.Errorf("queue: open: %w", err)
+	}
 	return q, nil
 }
 
@@ -156,21 +179,25 @@ func (o Options) withDefaults() Options {
 	if o.Hot == 0 {
 		o.Hot = DefaultHot
 	}
+	if o.batch == 0 {
+		o.batch = readBatch
+	}
 	return o
 }
 
-// Close makes settles that are still waiting durable, removes their body files
-// and ends the queue; leases that are out are simply forgotten.
+// Close ends the reading, makes settles that are still waiting durable, removes
+// their body files and ends the queue; leases that are out are simply forgotten.
 func (q *Queue) Close() error {
+	if !q.closing.CompareAndSwap(false, true) {
+		return ErrClosed
+	}
+	q.StopReading()
+	<-q.reading.done
 	q.change.Lock()
 	defer q.change.Unlock()
 	q.mu.Lock()
-	closed := q.index.closed
 	q.index.closed = true
 	q.mu.Unlock()
-	if closed {
-		return ErrClosed
-	}
 	return q.tail.close()
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/base32"
 	"fmt"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 
 var start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// rig is a queue on a store, with a clock that stands still.
+// rig is a queue on a store, with a clock that stands still. It waits at the start
+// until the queue was read, unless pace holds the reading.
 type rig struct {
 	t      testing.TB
 	fs     vfs.FS
@@ -30,11 +32,19 @@ type rig struct {
 	store  *store.Store
 	queue  *Queue
 	hot    int64
+	mu     sync.Mutex
 	events []Event
+
+	batch int // of the reading; 0: as usual
+	pace  func(stop <-chan struct{})
 }
 
 // QueueEvent implements Observer.
-func (r *rig) QueueEvent(e Event) { r.events = append(r.events, e) }
+func (r *rig) QueueEvent(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
 
 func newRig(t testing.TB, fs vfs.FS) *rig {
 	t.Helper()
@@ -49,13 +59,38 @@ func (r *rig) tryOpen() error {
 	if err != nil {
 		return err
 	}
-	q, err := Open(Options{Store: s, Clock: r.clock, Observer: r, Hot: r.hot, Logger: hclog.NewNullLogger()})
+	q, err := Open(Options{Store: s, Clock: r.clock, Observer: r, Hot: r.hot, Logger: hclog.NewNullLogger(), batch: r.batch, pace: r.pace})
+	if err == nil && r.pace == nil {
+		if err = q.Whole(context.Background()); err != nil {
+			_ = q.Close()
+		}
+	}
 	if err != nil {
 		_ = s.Close()
 		return err
 	}
 	r.store, r.queue = s, q
 	return nil
+}
+
+func (r *rig) show(id string) (*Queued, error) { return r.queue.Show(context.Background(), id) }
+
+func (r *rig) list(f Filter) []Summary {
+	r.t.Helper()
+	sums, err := r.queue.List(context.Background(), f)
+	if err != nil {
+		r.t.Error(err)
+	}
+	return sums
+}
+
+func (r *rig) sel(f Filter) ([]string, Tally) {
+	r.t.Helper()
+	ids, t, err := r.queue.Select(context.Background(), f)
+	if err != nil {
+		r.t.Error(err)
+	}
+	return ids, t
 }
 
 func (r *rig) open() {

@@ -3,6 +3,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -27,20 +28,20 @@ func (t *Tally) add(recipients int, octets int64) {
 }
 
 // Select returns the ids of the messages that match, sorted, with how much they
-// are; Limit does not count. It looks at every message in memory, a page at a
+// are; Limit does not count. It waits until the queue was read. It looks at every message in memory, a page at a
 // time, so that mail goes on meanwhile: what comes, goes or changes during the
 // call may be seen before or after that. A filter by Recipient, Reply or Hop
 // reads the records of those that match otherwise, which BenchmarkSelect shows
 // too.
-func (q *Queue) Select(f Filter) ([]string, Tally) {
+func (q *Queue) Select(ctx context.Context, f Filter) ([]string, Tally, error) {
 	var ids []string
 	var t Tally
-	q.walk(f, func(c *candidate) bool {
+	err := q.walk(ctx, f, func(c *candidate) bool {
 		ids = append(ids, c.sum.ID)
 		t.add(len(c.rcpts), c.sum.Size)
 		return true
 	})
-	return ids, t
+	return ids, t, err
 }
 
 // candidate is a message that matches, and which of its waiting recipients do.
@@ -51,7 +52,10 @@ type candidate struct {
 
 // walk calls found with the messages that match, by id, until it wants no more.
 // No lock is held during that.
-func (q *Queue) walk(f Filter, found func(*candidate) bool) {
+func (q *Queue) walk(ctx context.Context, f Filter, found func(*candidate) bool) error {
+	if err := q.Whole(ctx); err != nil {
+		return err
+	}
 	m := f.matcher()
 	for more := true; more; {
 		var page []candidate
@@ -64,10 +68,11 @@ func (q *Queue) walk(f Filter, found func(*candidate) bool) {
 				}
 			}
 			if !found(c) {
-				return
+				return nil
 			}
 		}
 	}
+	return nil
 }
 
 // page matches one page of messages behind an id, by what memory knows.
@@ -86,7 +91,7 @@ func (q *Queue) page(m *matcher, after string) (page []candidate, last string, m
 // recorded narrows the recipients of a candidate to those whose records match.
 // A message that is gone, or cannot be read, has none.
 func (q *Queue) recorded(m *matcher, c *candidate) []int {
-	msg, err := q.Show(c.sum.ID)
+	msg, err := q.show(c.sum.ID)
 	if err != nil {
 		if !errors.Is(err, ErrNotFound) {
 			q.log.Warn("message cannot be read and is not selected", "id", c.sum.ID, "error", err)

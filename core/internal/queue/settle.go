@@ -183,7 +183,7 @@ func (s *settling) dsns(r *Result) error {
 		if m.Envelope.ID == "" {
 			m.Envelope.ID = DSNID(r.Message, failedOf(r), n)
 		}
-		if _, err := s.q.live(m.Envelope.ID); err == nil {
+		if there, err := s.q.queued(m.Envelope.ID); there && err == nil {
 			continue
 		}
 		if err := s.q.check(m); err != nil {

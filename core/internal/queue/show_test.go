@@ -29,7 +29,7 @@ func TestShowWhileMessagesAreSettled(t *testing.T) {
 			for _, id := range ids {
 				var err error
 				for err == nil {
-					_, err = r.queue.Show(id)
+					_, err = r.show(id)
 				}
 				if !errors.Is(err, ErrNotFound) {
 					t.Error(err)

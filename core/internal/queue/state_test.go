@@ -103,7 +103,7 @@ func (d *director) do(out *strings.Builder, td *datadriven.TestData) error {
 		return d.queue.Retry(ctx, d.ids(td)...)
 	case "change": // [filter as for list] verb=retry|release|drop|reroute|hold [to=route]: the messages that match
 		f := d.filter(td)
-		ids, meant := d.queue.Select(f)
+		ids, meant := d.sel(f)
 		done, err := d.queue.Change(ctx, Change{Verb: arg(td, "verb"), Only: f, Route: arg(td, "to"), Reason: "why",
 			Hold: Hold{Kind: OnHold, Reason: "why", By: "who", Until: d.after(td, "for")}}, ids)
 		fmt.Fprintf(out, "meant %+v\ndone %+v\n", meant, done)
@@ -111,7 +111,7 @@ func (d *director) do(out *strings.Builder, td *datadriven.TestData) error {
 	case "drop":
 		return d.queue.Drop(ctx, d.ids(td)...)
 	case "list": // [state=] [domain=] [rcpt=] [sender=] [tenant=] [campaign=] [route=] [reply=] [older=duration] [newer=duration] [after=name] [limit=n]
-		d.printList(out, d.queue.List(d.filter(td)))
+		d.printList(out, d.list(d.filter(td)))
 	case "show":
 		return d.printMessage(out, d.ids(td)[0])
 	case "suspend": // name [tenant=] [campaign=] [domain=] [route=] for=duration
@@ -308,7 +308,7 @@ func (d *director) printList(out *strings.Builder, sums []Summary) {
 }
 
 func (d *director) printMessage(out *strings.Builder, id string) error {
-	m, err := d.queue.Show(id)
+	m, err := d.show(id)
 	if err != nil {
 		return err
 	}

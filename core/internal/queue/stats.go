@@ -26,7 +26,8 @@ type Stats struct {
 	Leased                             int // recipients that are being tried
 }
 
-// Stats returns the size of the queue by state, at no cost.
+// Stats returns the size of the queue by state, at no cost; while it is being read,
+// that of what was read (Reading).
 func (q *Queue) Stats() Stats {
 	q.mu.RLock()
 	defer q.mu.RUnlock()

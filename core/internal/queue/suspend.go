@@ -167,6 +167,27 @@ func writeSuspensions(b *pebble.Batch, over []Suspension, begun *Suspension) err
 	return b.Set(key(kindSuspension, begun.ID), appendSuspension(nil, begun), nil)
 }
 
+// readSuspensions reads those that were made before Open. What cannot be read is
+// left alone.
+func (q *Queue) readSuspensions() error {
+	var all []Suspension
+	from, to := bounds(kindSuspension)
+	err := q.store.Scan(from, to, func(key, v []byte) bool {
+		id, _, err := splitKey(key)
+		if err == nil {
+			var s Suspension
+			if s, err = readSuspension(id, v); err == nil {
+				all = append(all, s)
+				return true
+			}
+		}
+		q.log.Error("suspension cannot be read and is left alone", "key", fmt.Sprintf("%q", key), "error", err)
+		return true
+	})
+	q.publishSuspensions(all)
+	return err
+}
+
 func (q *Queue) publishSuspensions(all []Suspension) {
 	if len(all) == 0 {
 		q.suspensions.Store(nil)

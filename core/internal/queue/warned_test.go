@@ -27,7 +27,7 @@ func TestADelayIsReportedOnce(t *testing.T) {
 	r.warned(id, true, false)
 	r.reopen()
 	r.warned(id, true, false)
-	if _, err := r.queue.Show(warning.Envelope.ID); err != nil {
+	if _, err := r.show(warning.Envelope.ID); err != nil {
 		t.Error(err)
 	}
 	if err := r.queue.Retry(context.Background(), id); err != nil {
@@ -42,7 +42,7 @@ func TestADelayIsReportedOnce(t *testing.T) {
 
 func (r *rig) warned(id string, want ...bool) {
 	r.t.Helper()
-	m, err := r.queue.Show(id)
+	m, err := r.show(id)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -271,6 +271,10 @@ func (s *Store) usable() error {
 // remedy is to close the rooms and the store, and to open them again.
 func (s *Store) Failed() <-chan struct{} { return s.disk.failed }
 
+// Fail notes that what is stored cannot be read, as a fault of the disk: nothing
+// more is accepted until the store is opened again. op says what was done.
+func (s *Store) Fail(op string, err error) { s.disk.fail(op, err) }
+
 // Room returns nil when n more octets can be taken in without falling below
 // the floor of free space and the disk answers, else a 452 4.3.1 *mail.Reply. It
 // asks the filesystem each time (about a microsecond).

@@ -58,6 +58,9 @@ func (r *rig) start() {
 	if r.queue, err = queue.Open(queue.Options{Store: r.store, Clock: r.clock}); err != nil {
 		r.t.Fatal(err)
 	}
+	if err := r.queue.Whole(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
 	names, err := resolver.New(resolver.Options{Servers: []string{r.dns.Addr()}})
 	if err != nil {
 		r.t.Fatal(err)
@@ -120,7 +123,14 @@ func (r *rig) message(from, body string, to ...string) *queue.Message {
 	return &queue.Message{Envelope: env, Header: []byte(header), Body: mail.BytesBody(body)}
 }
 
-func (r *rig) queued() int { return len(r.queue.List(queue.Filter{})) }
+func (r *rig) queued() int {
+	r.t.Helper()
+	all, err := r.queue.List(r.t.Context(), queue.Filter{})
+	if err != nil {
+		r.t.Error(err)
+	}
+	return len(all)
+}
 
 // sinks starts mail hosts on the same port of 127.0.0.1, 127.0.0.2 and so on,
 // and returns that port.

@@ -102,7 +102,7 @@ func TestRetryRestartAndBounce(t *testing.T) {
 		r.clock.Advance(step)
 		r.idle()
 	}
-	if m, err := r.queue.Show(id); err != nil || m.States[0].Attempts != 3 || m.States[0].Last.Reply.Code != 451 {
+	if m, err := r.queue.Show(t.Context(), id); err != nil || m.States[0].Attempts != 3 || m.States[0].Last.Reply.Code != 451 {
 		t.Fatalf("%+v, %v", m, err)
 	}
 	r.stop()
@@ -132,7 +132,7 @@ func TestEachRecipientHasItsOutcome(t *testing.T) {
 	r := newRig(t, zone, lan(port))
 	id := r.send("s@example.net", "hello\r\n", "ok@example.org", "bad1@example.org", "bad2@example.org", "full@example.org")
 	r.idle()
-	m, err := r.queue.Show(id)
+	m, err := r.queue.Show(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	if n := hosts[0].Connections(); n != 0 {
 		t.Errorf("%d connections to 127.0.0.1", n)
 	}
-	if _, err := r.queue.Show(id); err == nil {
+	if _, err := r.queue.Show(t.Context(), id); err == nil {
 		t.Error("the message is still queued")
 	}
 }
