@@ -5,11 +5,20 @@ package store
 import (
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/postroad-mail/postroad/core/mail"
+)
+
+// Two questions for each message would cost as much as two writes. So an answer
+// is trusted for a moment, as long as what is left of it is plenty above the
+// floor: more than a disk writes in that time.
+const (
+	trusted = 50 * time.Millisecond
+	plenty  = 1 << 30 // octets
 )
 
 // floor keeps mail out before the disk is full, and holds the ballast: a file
@@ -21,15 +30,18 @@ type floor struct {
 	min     int64 // octets; not positive: no floor
 	ballast int64 // octets of the ballast; not positive: none
 	log     hclog.Logger
+	now     func() time.Time
 
 	mu     sync.Mutex
 	there  bool // the ballast is
 	low    bool // mail was refused last time
 	closed bool
+	asked  time.Time // when the filesystem was
+	left   int64     // octets that it had free then, without those let in since
 }
 
 func newFloor(fs vfs.FS, dir string, min, ballast int64, log hclog.Logger) *floor {
-	f := &floor{fs: fs, dir: dir, min: min, ballast: ballast, log: log}
+	f := &floor{fs: fs, dir: dir, min: min, ballast: ballast, log: log, now: time.Now}
 	if _, known := f.free(); !known {
 		f.min, f.ballast = 0, 0
 	}
@@ -51,18 +63,32 @@ func (f *floor) room(n int64) error {
 	if f.min <= 0 {
 		return nil
 	}
-	free, known := f.free()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.ample(n) {
+		return nil
+	}
+	free, known := f.free()
 	if known && !f.there && free-n >= f.min+f.ballast {
 		f.restore()
 	}
 	low := known && (free < f.min || !f.there)
 	f.note(low, free)
+	f.asked, f.left = f.now(), free-n
 	if low || known && free-n < f.min {
 		return mail.NewReply(452, mail.Enhanced{4, 3, 1}, "insufficient system storage, try again later")
 	}
 	return nil
+}
+
+// ample reports whether the last answer of the filesystem is enough to let n more
+// octets in.
+func (f *floor) ample(n int64) bool {
+	if !f.there || f.low || f.left-n < f.min+plenty || f.now().Sub(f.asked) >= trusted {
+		return false
+	}
+	f.left -= n
+	return true
 }
 
 // note logs when the floor is reached and left.

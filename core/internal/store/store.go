@@ -277,7 +277,8 @@ func (s *Store) Fail(op string, err error) { s.disk.fail(op, err) }
 
 // Room returns nil when n more octets can be taken in without falling below
 // the floor of free space and the disk answers, else a 452 4.3.1 *mail.Reply. It
-// asks the filesystem each time (about a microsecond).
+// asks the filesystem, or trusts what that said up to 50 ms ago when there was
+// plenty.
 func (s *Store) Room(n int64) error {
 	if s.Stalled() {
 		return errStalled()

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -505,6 +506,7 @@ type fullDisk struct {
 	vfs.FS
 	mu    sync.Mutex
 	free  int64
+	asks  int // for the usage
 	files map[string]int64
 }
 
@@ -528,6 +530,7 @@ func (d *fullDisk) set(free int64) {
 func (d *fullDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.asks++
 	return vfs.DiskUsage{AvailBytes: uint64(d.free)}, nil
 }
 
@@ -582,6 +585,33 @@ func TestFullDiskIsRefusedAndClearsByItself(t *testing.T) {
 	if err := s.Room(1000); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
+}
+
+func TestPlentyOfRoomIsNotAskedForWithEachMessage(t *testing.T) {
+	d := &fullDisk{FS: vfs.NewMem(), free: 10 << 30, files: map[string]int64{}}
+	s := open(t, Options{FS: d, MinFree: 1 << 20, Ballast: 1 << 20})
+	now := time.Unix(0, 0)
+	s.floor.now = func() time.Time { return now }
+	room := func(n int64, asks int, why string) {
+		t.Helper()
+		before := d.asks
+		if err := s.Room(n); err != nil {
+			t.Errorf("%s: %v", why, err)
+		}
+		if d.asks-before != asks {
+			t.Errorf("%s: asked %d times, want %d", why, d.asks-before, asks)
+		}
+	}
+	room(1000, 1, "the first")
+	room(1000, 0, "the next")
+	room(8<<30, 0, "with plenty still left behind it")
+	room(1<<30, 1, "when what was let in since comes near the floor")
+	now = now.Add(trusted)
+	room(1000, 1, "later")
+	d.set(1 << 29)
+	now = now.Add(trusted)
+	room(1000, 1, "with less than plenty")
+	room(1000, 1, "still with less than plenty")
 }
 
 func TestBallastSavesTheLog(t *testing.T) {
