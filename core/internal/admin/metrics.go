@@ -34,6 +34,7 @@ type Metrics struct {
 	instances   *prometheus.GaugeVec
 	memory      *prometheus.GaugeVec
 	plugins     *pluginMetrics
+	often       often
 }
 
 // latency buckets: from 50 µs to 10 s.
@@ -60,6 +61,7 @@ func NewMetrics() *Metrics {
 	m.instances = m.gauge("postroad_plugin_instances", "Instances of plugins that live now, those of draining generations and candidates with them.", "stage")
 	m.memory = m.gauge("postroad_plugin_memory_bytes", "Linear memory of the instance that was called last.", "stage")
 	m.stuck = prometheus.NewGauge(prometheus.GaugeOpts{Name: "postroad_queue_stuck_messages", Help: "Messages that are due and that nothing decides about."})
+	m.often = m.newOften()
 	m.reg.MustRegister(m.stuck, m.plugins, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -87,8 +89,9 @@ func (m *Metrics) histogram(name, help string, labels ...string) *prometheus.His
 
 // Accepted counts a message that got its 250, took after the end of data.
 func (m *Metrics) Accepted(listener string, took time.Duration) {
-	m.accepted.WithLabelValues(listener).Inc()
-	m.acceptTime.WithLabelValues(listener).Observe(took.Seconds())
+	f := m.often.accepts.get(listener)
+	f.messages.Inc()
+	f.took.Observe(took.Seconds())
 }
 
 // Refused counts a command or message that was refused.
@@ -107,12 +110,13 @@ func (m *Metrics) ConnectionClosed(listener string) { m.open.WithLabelValues(lis
 
 // StageDone counts one call of a stage; cause is empty unless it failed.
 func (m *Metrics) StageDone(stage string, p mail.Phase, v mail.Verdict, took time.Duration, cause string) {
-	m.stageTime.WithLabelValues(stage, p.String()).Observe(took.Seconds())
+	at := stagePhase{stage, p}
+	m.often.times.get(at).Observe(took.Seconds())
 	if cause != "" {
 		m.failures.WithLabelValues(stage, cause).Inc()
 		return
 	}
-	m.verdicts.WithLabelValues(stage, p.String(), v.String()).Inc()
+	m.often.verdicts.get(stageVerdict{at, v}).Inc()
 }
 
 // StageBroken tells that the breaker of a stage opened or closed.
@@ -132,8 +136,9 @@ func (m *Metrics) CandidateDone(stage, mode, result string) {
 // PluginCall counts what a call of a plugin has cost: fuel in units, and the
 // octets of its instance's memory afterwards.
 func (m *Metrics) PluginCall(stage string, fuel, memory int64) {
-	m.fuel.WithLabelValues(stage).Add(float64(max(fuel, 0)))
-	m.memory.WithLabelValues(stage).Set(float64(memory))
+	f := m.often.plugins.get(stage)
+	f.fuel.Add(float64(max(fuel, 0)))
+	f.memory.Set(float64(memory))
 }
 
 // PluginInstances tells how many instances of a stage's plugin live.
@@ -142,12 +147,12 @@ func (m *Metrics) PluginInstances(stage string, n int) {
 }
 
 // Attempt counts one transaction with a next hop of route.
-func (m *Metrics) Attempt(route string) { m.attempts.WithLabelValues(route).Inc() }
+func (m *Metrics) Attempt(route string) { m.often.attempts.get(route).Inc() }
 
 // Outcome counts one recipient of an attempt, or one that stages decided about
 // before it: delivered, deferred, failed, held or dropped.
 func (m *Metrics) Outcome(route, state string) {
-	m.outcomes.WithLabelValues(route, state).Inc()
+	m.often.outcomes.get(outcomeLabels{route, state}).Inc()
 }
 
 // Fault counts a fault of ours that was contained, such as a recovered panic.
