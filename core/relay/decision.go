@@ -106,6 +106,11 @@ func queueLines(e *mail.Envelope) []string {
 	if e.Priority != 0 {
 		lines = append(lines, fmt.Sprintf("priority %d", e.Priority))
 	}
+	for _, l := range [...][2]string{{"tenant", e.Tenant}, {"campaign", e.Campaign}} {
+		if l[1] != "" {
+			lines = append(lines, l[0]+" "+l[1])
+		}
+	}
 	if e.NoDSN {
 		lines = append(lines, "no report when it fails")
 	}

@@ -16,7 +16,11 @@ func (t *transaction) label(h *mail.Header) *mail.Reply {
 	if r := t.labelFrom(h, t.l.TenantHeader, &env.Tenant); r != nil {
 		return r
 	}
-	return t.labelFrom(h, t.l.CampaignHeader, &env.Campaign)
+	if r := t.labelFrom(h, t.l.CampaignHeader, &env.Campaign); r != nil {
+		return r
+	}
+	t.tenant, t.campaign = env.Tenant, env.Campaign
+	return nil
 }
 
 func (t *transaction) labelFrom(h *mail.Header, field string, into *string) *mail.Reply {

@@ -222,7 +222,8 @@ func (h *rehearsal) run(ctx context.Context, m *capture.Message) []string {
 		return []string{line}
 	}
 	tx := s.Begin(&mail.Envelope{ID: m.ID, Sender: mail.Address(m.Sender), OriginalSender: mail.Address(m.Sender), Client: client,
-		Received: m.Received, DeclaredSize: m.DeclaredSize, SMTPUTF8: m.SMTPUTF8, EightBit: m.EightBit, Params: m.Params})
+		Received: m.Received, DeclaredSize: m.DeclaredSize, SMTPUTF8: m.SMTPUTF8, EightBit: m.EightBit, Params: m.Params,
+		Tenant: m.Tenant, Campaign: m.Campaign})
 	defer tx.Close()
 	return h.transaction(ctx, tx, m)
 }

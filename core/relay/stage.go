@@ -130,6 +130,9 @@ type Message interface {
 	Use(handle int) error
 	// SetQueue sets an option of the queued message, a key of sdk/abi's Queue*.
 	SetQueue(key int, value int64) error
+	// SetLabel sets tenant or campaign, abi.LabelTenant or abi.LabelCampaign: 1
+	// to 64 printable ASCII characters without a space, or empty for none.
+	SetLabel(key int, value string) error
 	// SetEHLO takes a line off the list that EHLO answers with, or puts one on:
 	// op is abi.EHLORemove or abi.EHLOAdd, in phase helo.
 	SetEHLO(op int, line string) error

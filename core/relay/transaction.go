@@ -24,6 +24,8 @@ type transaction struct {
 	tx      *pipeline.Transaction
 	trusted bool // the client may send anywhere
 
+	tenant, campaign string // before a stage had its say
+
 	refusals int // so far
 }
 

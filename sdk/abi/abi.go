@@ -11,7 +11,7 @@ package abi
 const Module = "postroad_v1"
 
 // Minor is the minor version of the ABI: additions only.
-const Minor = 1
+const Minor = 2
 
 // ManifestSection is the custom section that holds a plugin's manifest.
 const ManifestSection = "postroad.manifest"
@@ -126,6 +126,8 @@ const (
 	FieldHeaderCount    = 31 // number of header fields, with this hook's edits
 	FieldScore          = 32 // sum of the scores so far, in thousandths, with this hook's own
 	FieldChunkOffset    = 33 // where the chunk of phase body starts in the body, in octets
+	FieldTenant         = 34 // whose mail this is, with this hook's edits; absent when nobody said
+	FieldCampaign       = 35 // the campaign that it belongs to, with this hook's edits; absent when nobody said
 	FieldNextHop        = 40 // next hop of the attempt
 	FieldAttempt        = 41 // number of the attempt, from 1
 	FieldRemoteCode     = 42 // SMTP code that the remote host gave recipient idx
@@ -221,6 +223,12 @@ const (
 	QueueExpires   = 2 // milliseconds since 1970-01-01 UTC: given up then
 	QueuePriority  = 3 // -100 to 100, higher goes first among what is due
 	QueueDSN       = 4 // 0: no report when it fails, 1: one
+)
+
+// Keys of label_set.
+const (
+	LabelTenant   = 1 // whose mail this is
+	LabelCampaign = 2 // the campaign that it belongs to
 )
 
 // Formats of snapshot.
@@ -403,6 +411,7 @@ func Functions() []Function {
 		{Name: "http_header", Args: []string{"h", "np", "nn", "b", "c"}, Params: []ValueType{I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x810f07ff, Init: false, Served: true, Grant: "http"},
 		{Name: "ehlo_set", Args: []string{"op", "p", "n"}, Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x4, Init: false, Served: true, Grant: "write ehlo"},
 		{Name: "snapshot", Args: []string{"fmt", "b", "c"}, Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x800f07ff, Init: false, Served: true, Grant: "read envelope"},
+		{Name: "label_set", Args: []string{"key", "p", "n"}, Params: []ValueType{I32, I32, I32}, Results: []ValueType{I32}, Phases: 0x280, Init: false, Served: true, Grant: "write queue"},
 	}
 }
 
@@ -476,6 +485,8 @@ func Fields() []Field {
 		{Number: 31, Name: "header_count", Type: "int", Known: "message", Indexed: false},
 		{Number: 32, Name: "score", Type: "int", Known: "mail", Indexed: false},
 		{Number: 33, Name: "chunk_offset", Type: "int", Known: "body", Indexed: false},
+		{Number: 34, Name: "tenant", Type: "text", Known: "mail", Indexed: false},
+		{Number: 35, Name: "campaign", Type: "text", Known: "mail", Indexed: false},
 		{Number: 40, Name: "next_hop", Type: "text", Known: "delivery", Indexed: false},
 		{Number: 41, Name: "attempt", Type: "int", Known: "delivery", Indexed: false},
 		{Number: 42, Name: "remote_code", Type: "int", Known: "delivery", Indexed: true},

@@ -66,6 +66,14 @@ func (h *Hook) SetReport(on bool) error {
 	return h.setQueue(abi.QueueDSN, 0)
 }
 
+// SetTenant says whose mail this is, in the phases Headers and Message: 1 to 64
+// printable ASCII characters without a space, or empty for nobody's. What the
+// listener or a header field said gives way; Get(abi.FieldTenant) reads it.
+func (h *Hook) SetTenant(name string) error { return check(h.host.LabelSet(abi.LabelTenant, name)) }
+
+// SetCampaign says which campaign the message belongs to, as SetTenant does.
+func (h *Hook) SetCampaign(name string) error { return check(h.host.LabelSet(abi.LabelCampaign, name)) }
+
 func (h *Hook) setQueue(key int, val int64) error { return check(h.host.QueueSet(key, val)) }
 
 func millis(t time.Time) int64 {

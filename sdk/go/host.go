@@ -35,6 +35,7 @@ type Host interface {
 	Use(handle int) int
 	RouteSet(idx int, tlv []byte) int
 	QueueSet(key int, val int64) int
+	LabelSet(key int, value string) int
 	Emit(tlv []byte) int
 	Store(name string) int
 	KVGet(store int, key string, buf []byte) int

@@ -97,6 +97,10 @@ func (imports) RouteSet(idx int, tlv []byte) int {
 
 func (imports) QueueSet(key int, val int64) int { return int(hostQueueSet(int32(key), val)) }
 
+func (imports) LabelSet(key int, value string) int {
+	return int(hostLabelSet(int32(key), str(value), size(value)))
+}
+
 func (imports) Emit(tlv []byte) int { return int(hostEmit(ptr(tlv), size(tlv))) }
 
 func (imports) Store(name string) int { return int(hostStore(str(name), size(name))) }

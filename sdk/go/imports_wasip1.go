@@ -149,3 +149,6 @@ func hostEHLOSet(op int32, p unsafe.Pointer, n int32) int32
 
 //go:wasmimport postroad_v1 snapshot
 func hostSnapshot(fmt int32, b unsafe.Pointer, c int32) int32
+
+//go:wasmimport postroad_v1 label_set
+func hostLabelSet(key int32, p unsafe.Pointer, n int32) int32

@@ -44,6 +44,8 @@ type Record struct {
 	SMTPUTF8     bool             `json:"smtputf8,omitempty"`
 	EightBit     bool             `json:"eight_bit,omitempty"`
 	Trusted      bool             `json:"trusted,omitempty"` // the client might send anywhere
+	Tenant       string           `json:"tenant,omitempty"`  // as listener and header field named it
+	Campaign     string           `json:"campaign,omitempty"`
 	Stages       []mail.StageMark `json:"stages,omitempty"`
 	Decision     []string         `json:"decision"`           // what became of it, one fact a line
 	Redacted     []string         `json:"redacted,omitempty"` // words of Options.Redact

@@ -73,6 +73,8 @@ var factTable = map[string]fact{
 	"envelope.sender":        {kindString, since("mail"), false, "reverse-path without brackets, empty for the null sender"},
 	"envelope.sender_domain": {kindString, since("mail"), false, "its domain in lower case"},
 	"envelope.size":          {kindSize, since("mail"), false, "SIZE= of MAIL, 0B if the client named none"},
+	"envelope.tenant":        {kindString, since("headers"), false, "whose mail this is, empty if nobody said"},
+	"envelope.campaign":      {kindString, since("headers"), false, "the campaign that it belongs to, empty if nobody said"},
 	"envelope.recipients":    {kindNumber, since("data"), false, "number of recipients"},
 	"recipient.address":      {kindString, recipientPhases(), true, "forward-path without brackets"},
 	"recipient.domain":       {kindString, recipientPhases(), true, "its domain in lower case"},

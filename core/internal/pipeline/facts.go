@@ -52,6 +52,10 @@ func (b *branch) envelopeFact(name string) (any, bool) {
 		return b.env.Sender.Domain(), true
 	case "envelope.size":
 		return b.env.DeclaredSize, true
+	case "envelope.tenant":
+		return b.env.Tenant, true
+	case "envelope.campaign":
+		return b.env.Campaign, true
 	case "envelope.recipients":
 		return int64(b.env.Live()), true
 	case "message.size":

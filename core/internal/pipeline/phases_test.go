@@ -34,6 +34,7 @@ func TestWhatAHookMayDoInEachPhase(t *testing.T) {
 		"use":          func(h *Hook) error { return h.Use(0) },
 		"route_set":    func(h *Hook) error { return h.SetRoute(0, "mx", "") },
 		"queue_set":    func(h *Hook) error { return h.SetQueue(abi.QueueNotBefore, 1) },
+		"label_set":    func(h *Hook) error { return h.SetLabel(abi.LabelTenant, "shop") },
 		"emit":         func(h *Hook) error { return h.Emit(note("r@b.test")) },
 		"ehlo_set":     func(h *Hook) error { return h.SetEHLO(abi.EHLOAdd, "XTEST") },
 	}

@@ -47,6 +47,7 @@ import (
 //	meta_set      key, value*, scope ("message", which is the default, or "session")
 //	route_set     a recipient, or none for all; route (its name) or next_hop
 //	queue_set     key ("not_before", "expires", "priority", "dsn"), value (a number)
+//	label_set     key ("tenant" or "campaign"), value (empty: none)
 //	split         rcpts, a list of indexes; handles are 1, 2, … in order
 //	use           handle
 //	emit          sender*, recipients, header*, body*, or body_of_message: true

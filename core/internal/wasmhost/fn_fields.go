@@ -108,9 +108,9 @@ func (i *instance) text(field, idx int) (string, abi.Errno) {
 func (i *instance) early(field int) bool {
 	switch i.hook.Phase() {
 	case mail.PhaseConnect, mail.PhaseTLS, mail.PhaseHelo, mail.PhaseAuth:
-		return field == abi.FieldMessageID || field >= abi.FieldSender && field <= abi.FieldChunkOffset
+		return field == abi.FieldMessageID || field >= abi.FieldSender && field <= abi.FieldCampaign
 	case mail.PhaseTick:
-		return field <= abi.FieldChunkOffset
+		return field <= abi.FieldCampaign
 	}
 	return false
 }
@@ -136,6 +136,10 @@ func (i *instance) envelopeText(e *mail.Envelope, field, idx int) (string, abi.E
 		return string(e.OriginalSender), 0
 	case abi.FieldSenderParams:
 		return present(senderParams(e))
+	case abi.FieldTenant:
+		return present(e.Tenant)
+	case abi.FieldCampaign:
+		return present(e.Campaign)
 	case abi.FieldRcpt:
 		return i.recipient(idx, func(r *mail.Recipient) string { return string(r.Address) })
 	case abi.FieldOriginalRcpt:

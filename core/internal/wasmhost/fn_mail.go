@@ -64,6 +64,18 @@ func queueSet(i *instance, s []uint64) int64 {
 	return i.errno("queue_set", i.hook.SetQueue(arg(s[0]), int64(s[1])))
 }
 
+// labelSet is label_set(key, p, n): tenant or campaign of the message.
+func labelSet(i *instance, s []uint64) int64 {
+	value := i.view(s[1], s[2])
+	if len(value) > maxNameLen {
+		return int64(abi.ErrBadArgument)
+	}
+	if !i.spend(len(value)) {
+		return int64(abi.ErrLimit)
+	}
+	return i.errno("label_set", i.hook.SetLabel(arg(s[0]), string(value)))
+}
+
 // ehloSet is ehlo_set(op, p, n): a change of the list that EHLO answers with.
 func ehloSet(i *instance, s []uint64) int64 {
 	line := i.view(s[1], s[2])

@@ -131,7 +131,7 @@ func implementations() map[string]body {
 		"meta_get": metaGet, "meta_set": metaSet, "route_set": routeSet,
 		"store": storeHandle, "kv_get": kvGet, "kv_put": kvPut, "kv_del": kvDel, "kv_add": kvAdd, "kv_cas": kvCAS,
 		"bucket": bucketHandle, "rate_take": rateTake,
-		"score": score, "split": splitRecipients, "use": useEnvelope, "queue_set": queueSet, "ehlo_set": ehloSet, "emit": emit,
+		"score": score, "split": splitRecipients, "use": useEnvelope, "queue_set": queueSet, "label_set": labelSet, "ehlo_set": ehloSet, "emit": emit,
 		"dns": dnsLookup, "http": httpRequest, "http_read": httpRead, "http_header": httpHeader,
 		"secret": secret, "metric": metric, "snapshot": takeSnapshot,
 		"config": config, "log": logLine, "log_on": logOn, "now": now, "random": random,

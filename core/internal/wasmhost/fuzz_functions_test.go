@@ -51,6 +51,7 @@ func FuzzScore(f *testing.F)       { fuzzFunction(f, "score") }
 func FuzzSplit(f *testing.F)       { fuzzFunction(f, "split") }
 func FuzzUse(f *testing.F)         { fuzzFunction(f, "use") }
 func FuzzRouteSet(f *testing.F)    { fuzzFunction(f, "route_set") }
+func FuzzLabelSet(f *testing.F)    { fuzzFunction(f, "label_set") }
 func FuzzQueueSet(f *testing.F)    { fuzzFunction(f, "queue_set") }
 func FuzzEmit(f *testing.F)        { fuzzFunction(f, "emit") }
 func FuzzStore(f *testing.F)       { fuzzFunction(f, "store") }

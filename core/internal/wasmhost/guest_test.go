@@ -81,7 +81,7 @@ func newTestStage(t testing.TB, m *Module, o StageOptions) *Stage {
 var stepNumbers = strings.Fields(`get get_int reply rcpt_verdict hdr_find hdr_get hdr_add hdr_set hdr_del rcpt_add rcpt_set rcpt_del sender_set
 	msg_size msg_read body_write part_count part_get meta_get meta_set route_set store kv_get kv_put kv_del
 	kv_add kv_cas bucket rate_take config log log_on now part_read score split use queue_set emit dns http
-	http_read secret metric random http_header ehlo_set snapshot`)
+	http_read secret metric random http_header ehlo_set snapshot label_set`)
 
 // Addresses in testdata/script.wat.
 const (

@@ -20,7 +20,7 @@ func operations() map[string]func(*instance, *op) error {
 		"hdr_add": opHdrAdd, "hdr_set": opHdrSet, "hdr_del": opHdrDel,
 		"rcpt_add": opRcptAdd, "rcpt_set": opRcptSet, "rcpt_del": opRcptDel, "rcpt_verdict": opRcptVerdict,
 		"sender_set": opSenderSet, "score": opScore, "meta_set": opMetaSet,
-		"route_set": opRouteSet, "queue_set": opQueueSet, "split": opSplit, "use": opUse,
+		"route_set": opRouteSet, "queue_set": opQueueSet, "label_set": opLabelSet, "split": opSplit, "use": opUse,
 		"emit": opEmit, "ehlo_set": opEHLOSet,
 		"kv_put": opKVPut, "kv_del": opKVDel, "kv_add": opKVAdd, "kv_cas": opKVCAS,
 		"http": opHTTP, "metric": opMetric,
@@ -213,6 +213,18 @@ func opQueueSet(i *instance, p *op) error {
 		return err
 	}
 	return i.hook.SetQueue(key, n)
+}
+
+func opLabelSet(i *instance, p *op) error {
+	key, ok := map[string]int{"tenant": abi.LabelTenant, "campaign": abi.LabelCampaign}[p.Key]
+	if !ok {
+		return fmt.Errorf("key %q is unknown; known are tenant and campaign", p.Key)
+	}
+	value, err := p.text()
+	if err != nil {
+		return err
+	}
+	return i.hook.SetLabel(key, value)
 }
 
 func opSplit(i *instance, p *op) error {

@@ -112,6 +112,7 @@ func fullHook(phase mail.Phase, dry bool) *pipeline.Hook {
 	env.Params, env.Recipients[0].Params = "SIZE=100 BODY=8BITMIME RET=HDRS", "NOTIFY=NEVER"
 	env.Client.Protocol, env.Client.Mechanism, env.Client.PeerCert = "ESMTPSA", "PLAIN", strings.Repeat("\x01", 32)
 	env.Meta = map[string]string{"other.note": "hi"}
+	env.Tenant, env.Campaign = "shop", "spring"
 	env.Scores = []mail.Score{{Stage: "other", Symbol: "OTHER", Milli: 500}}
 	setup := pipeline.Setup{Dry: dry}
 	arg := 0

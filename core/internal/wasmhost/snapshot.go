@@ -76,6 +76,8 @@ func facts() []fact {
 		{name: "message_size", field: abi.FieldMessageSize, number: true},
 		{name: "header_count", field: abi.FieldHeaderCount, number: true},
 		{name: "score", field: abi.FieldScore, number: true},
+		{name: "tenant", field: abi.FieldTenant},
+		{name: "campaign", field: abi.FieldCampaign},
 		{name: "chunk_offset", field: abi.FieldChunkOffset, number: true},
 		{name: "next_hop", field: abi.FieldNextHop},
 		{name: "attempt", field: abi.FieldAttempt, number: true},

@@ -261,7 +261,7 @@ func snapshotHook(name string) *pipeline.Hook {
 	client.Addr, client.Helo, client.Protocol = netip.MustParseAddrPort("[2001:db8::1]:4025"), "client.example.org", "ESMTPS"
 	client.TLSVersion, client.PeerCert = "TLS1.3", string(cert)
 	e := &mail.Envelope{
-		ID: "01MESSAGE", Client: client, OriginalSender: "ann@example.org", Params: "SIZE=100", DeclaredSize: 100, EightBit: true,
+		ID: "01MESSAGE", Client: client, OriginalSender: "ann@example.org", Params: "SIZE=100", DeclaredSize: 100, EightBit: true, Tenant: "shop-17",
 		Scores: []mail.Score{{Stage: "s", Symbol: "KNOWN", Milli: -1500}},
 		Recipients: []mail.Recipient{
 			{Address: "bob@example.test", Original: "Bob@example.test", Params: "NOTIFY=NEVER"}, {Address: "gone@example.test", Removed: true}, {Address: "eve@example.test"},

@@ -323,6 +323,8 @@ func (r *room) tellQueue(e *mail.Envelope) {
 	if e.NoDSN {
 		r.state["queue dsn"] = "0"
 	}
+	r.tellIf("tenant", e.Tenant)
+	r.tellIf("campaign", e.Campaign)
 	if !e.NotBefore.IsZero() {
 		r.state["queue not_before"] = fmt.Sprint(e.NotBefore.UnixMilli())
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/testkit"
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/core/relay"
+	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
 const labelled = "listener: tenant = \"house\"\nlistener: tenant_header = \"X-Tenant\"\nlistener: campaign_header = \"X-Campaign\"\n"
@@ -68,6 +70,33 @@ func TestTenantAndCampaignOfAMessage(t *testing.T) {
 	m, err := op.Show(context.Background(), q[1].ID)
 	if err != nil || strings.Contains(strings.ToLower(m.Header), "x-tenant") || strings.Contains(m.Header, "spring") {
 		t.Errorf("%v\n%s", err, m.Header)
+	}
+}
+
+// A stage has the last word about tenant and campaign: a later stage's `when`
+// knows it, and operators find the message by it.
+func TestTenantFromAStage(t *testing.T) {
+	hcl := strings.Replace(base(testStage+"\nstage \"later\" {\n plugin = plugin.test\n when = envelope.tenant == \"shop\" && envelope.campaign == \"\"\n}", labelled+testPlugin), `hosts = [env("SINK", "")]`, `hosts = ["127.0.0.1:1"]`, 1)
+	g := newRig(t, hcl, native(func(m relay.Message) (mail.Verdict, error) {
+		if m.StageName() == "later" {
+			return mail.Continue, m.SetLabel(abi.LabelCampaign, "spring")
+		}
+		if m.Envelope().Tenant != "house" && m.Envelope().Tenant != "field" {
+			return mail.Continue, fmt.Errorf("tenant %q", m.Envelope().Tenant)
+		}
+		return mail.Continue, errors.Join(m.SetLabel(abi.LabelTenant, "shop"), m.SetLabel(abi.LabelCampaign, ""))
+	}))
+	c := g.dial()
+	c.send(250, "a@here.test", hello, "b@far.test")
+	c.send(250, "a@here.test", "X-Tenant: field\r\nX-Campaign: field\r\n"+hello, "b@far.test")
+	g.idle()
+	for _, m := range g.queue() {
+		if m.Tenant != "shop" || m.Campaign != "spring" {
+			t.Errorf("%+v", m)
+		}
+	}
+	if n := len(g.queue()); n != 2 {
+		t.Errorf("%d messages are queued", n)
 	}
 }
 

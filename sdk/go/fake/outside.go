@@ -101,6 +101,24 @@ func (h *Host) QueueSet(key int, val int64) int {
 	return 0
 }
 
+// LabelSet implements postroad.Host.
+func (h *Host) LabelSet(key int, value string) int {
+	field, ok := map[int]int{abi.LabelTenant: abi.FieldTenant, abi.LabelCampaign: abi.FieldCampaign}[key]
+	switch {
+	case !ok:
+		return int(abi.ErrUnsupported)
+	case len(value) > 64 || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return int(abi.ErrBadArgument)
+	case value == "":
+		delete(h.Text, field)
+		return 0
+	case h.Text == nil:
+		h.Text = map[int]string{}
+	}
+	h.Text[field] = value
+	return 0
+}
+
 // Emit implements postroad.Host: Emission reads what was emitted.
 func (h *Host) Emit(tlv []byte) int {
 	entries, ok := parse(tlv)

@@ -214,6 +214,14 @@ func (k *kit) queue(h *postroad.Hook) {
 	k.note("priority", "", h.SetPriority(5))
 	k.note("bad priority", "", h.SetPriority(500))
 	k.note("report", "", h.SetReport(false))
+	k.note("tenant", "", h.SetTenant("shop-17"))
+	v, err := h.Get(abi.FieldTenant)
+	k.note("own tenant", v, err)
+	k.note("campaign", "", h.SetCampaign("spring"))
+	k.note("bad campaign", "", h.SetCampaign("two words"))
+	k.note("no campaign", "", h.SetCampaign(""))
+	_, err = h.Get(abi.FieldCampaign)
+	k.note("it is gone", "", err)
 	k.note("emit", "", h.Emit(postroad.Emission{Recipients: []string{"postmaster@example.test"}, Header: "Subject: report\r\n", Body: "one\r\n"}))
 	k.note("copy", "", h.Emit(postroad.Emission{
 		Sender: "ann@example.org", Recipients: []string{"a@example.test", "b@example.test"}, Header: "Subject: copy\r\n", BodyOfMessage: true,

@@ -65,9 +65,10 @@
   (import "postroad_v1" "http_header" (func $host_http_header (param i32 i32 i32 i32 i32) (result i32)))
   (import "postroad_v1" "ehlo_set" (func $host_ehlo_set (param i32 i32 i32) (result i32)))
   (import "postroad_v1" "snapshot" (func $host_snapshot (param i32 i32 i32) (result i32)))
+  (import "postroad_v1" "label_set" (func $host_label_set (param i32 i32 i32) (result i32)))
   (memory (export "memory") 8)
   ;; For each function: number of its parameter b, and of its parameter out, from 1; 0: none.
-  (data (i32.const 0x200) "\03\00\00\00\00\00\00\00\00\00\03\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\03\00\00\00\00\00\03\00\04\00\04\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\04\00\00\00\00\00\00\06\00\00\00\00\00\05\04\00\03\00\03\00\01\00\03\00\00\00\00\00\00\00\00\00\01\00\04\00\00\00\02\00")
+  (data (i32.const 0x200) "\03\00\00\00\00\00\00\00\00\00\03\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\03\00\00\00\00\00\03\00\04\00\04\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\04\00\00\00\00\00\00\06\00\00\00\00\00\05\04\00\03\00\03\00\01\00\03\00\00\00\00\00\00\00\00\00\01\00\04\00\00\00\02\00\00\00")
   (data (i32.const 0x400) "kit ")
   (global $verdict (mut i32) (i32.const 0))
   (global $phasearg (mut i32) (i32.const 0))
@@ -133,6 +134,7 @@
     (if (i32.eq (local.get $fn) (i32.const 45)) (then (return (i64.extend_i32_s (call $host_http_header (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 2))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 3))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 4))))))))
     (if (i32.eq (local.get $fn) (i32.const 46)) (then (return (i64.extend_i32_s (call $host_ehlo_set (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 2))))))))
     (if (i32.eq (local.get $fn) (i32.const 47)) (then (return (i64.extend_i32_s (call $host_snapshot (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 2))))))))
+    (if (i32.eq (local.get $fn) (i32.const 48)) (then (return (i64.extend_i32_s (call $host_label_set (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 2))))))))
     (if (i32.eq (local.get $fn) (i32.const 900)) (then
       (global.set $verdict (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))))
       (return (i64.const 0))))

@@ -171,6 +171,12 @@ fn queue(out: &mut String, h: &Hook) {
     note(out, "priority", done(h.set_queue(abi::QUEUE_PRIORITY, 5)));
     note(out, "bad priority", done(h.set_queue(abi::QUEUE_PRIORITY, 500)));
     note(out, "report", done(h.set_queue(abi::QUEUE_DSN, 0)));
+    note(out, "tenant", done(h.set_tenant("shop-17")));
+    note(out, "own tenant", h.get(Field::Tenant).map(|v| v.unwrap_or_default()));
+    note(out, "campaign", done(h.set_campaign("spring")));
+    note(out, "bad campaign", done(h.set_campaign("two words")));
+    note(out, "no campaign", done(h.set_campaign("")));
+    note(out, "it is gone", h.get(Field::Campaign).map(|v| v.unwrap_or_default()));
     let report = Emission { recipients: &["postmaster@example.test"], header: "Subject: report\r\n", body: Some(b"one\r\n"), ..Default::default() };
     note(out, "emit", done(h.emit(report)));
     let copy = Emission { sender: "ann@example.org", recipients: &["a@example.test", "b@example.test"], header: "Subject: copy\r\n", body: None };

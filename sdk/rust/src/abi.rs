@@ -7,7 +7,7 @@
 
 #![allow(missing_docs)]
 
-pub const MINOR: i64 = 1;
+pub const MINOR: i64 = 2;
 pub const ABSENT: i64 = i64::MIN;
 
 /// before the banner
@@ -137,6 +137,10 @@ pub const FIELD_HEADER_COUNT: i32 = 31;
 pub const FIELD_SCORE: i32 = 32;
 /// where the chunk of phase body starts in the body, in octets
 pub const FIELD_CHUNK_OFFSET: i32 = 33;
+/// whose mail this is, with this hook's edits; absent when nobody said
+pub const FIELD_TENANT: i32 = 34;
+/// the campaign that it belongs to, with this hook's edits; absent when nobody said
+pub const FIELD_CAMPAIGN: i32 = 35;
 /// next hop of the attempt
 pub const FIELD_NEXT_HOP: i32 = 40;
 /// number of the attempt, from 1
@@ -243,6 +247,11 @@ pub const QUEUE_EXPIRES: i32 = 2;
 pub const QUEUE_PRIORITY: i32 = 3;
 /// 0: no report when it fails, 1: one
 pub const QUEUE_DSN: i32 = 4;
+
+/// whose mail this is
+pub const LABEL_TENANT: i32 = 1;
+/// the campaign that it belongs to
+pub const LABEL_CAMPAIGN: i32 = 2;
 
 /// TLV; tags are field numbers, see the snapshot tags for the others
 pub const SNAPSHOT_TLV: i32 = 0;
@@ -428,6 +437,7 @@ extern "C" {
     pub fn http_header(h: i32, np: i32, nn: i32, b: i32, c: i32) -> i32;
     pub fn ehlo_set(op: i32, p: i32, n: i32) -> i32;
     pub fn snapshot(fmt: i32, b: i32, c: i32) -> i32;
+    pub fn label_set(key: i32, p: i32, n: i32) -> i32;
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -577,6 +587,9 @@ mod native {
         super::ERR_UNSUPPORTED
     }
     pub unsafe fn snapshot(_fmt: i32, _b: i32, _c: i32) -> i32 {
+        super::ERR_UNSUPPORTED
+    }
+    pub unsafe fn label_set(_key: i32, _p: i32, _n: i32) -> i32 {
         super::ERR_UNSUPPORTED
     }
 }

@@ -85,6 +85,24 @@ impl Hook {
         Ok(())
     }
 
+    /// Says whose mail this is, in the phases headers and message: 1 to 64
+    /// printable ASCII characters without a space, or empty for nobody's. What
+    /// the listener or a header field said gives way.
+    pub fn set_tenant(&self, name: &str) -> Result<()> {
+        self.label(abi::LABEL_TENANT, name)
+    }
+
+    /// Says which campaign the message belongs to, as [`Hook::set_tenant`] does.
+    pub fn set_campaign(&self, name: &str) -> Result<()> {
+        self.label(abi::LABEL_CAMPAIGN, name)
+    }
+
+    fn label(&self, key: i32, name: &str) -> Result<()> {
+        let n = name.as_bytes();
+        check(unsafe { sys::label_set(key, ptr(n), len(n)) })?;
+        Ok(())
+    }
+
     /// Injects a new message when the hook commits.
     pub fn emit(&self, e: Emission) -> Result<()> {
         let b = e.octets();

@@ -76,6 +76,8 @@ pub enum Field {
     Listener = abi::FIELD_LISTENER as isize,
     SenderParams = abi::FIELD_SENDER_PARAMS as isize,
     OriginalSender = abi::FIELD_ORIGINAL_SENDER as isize,
+    Tenant = abi::FIELD_TENANT as isize,
+    Campaign = abi::FIELD_CAMPAIGN as isize,
     NextHop = abi::FIELD_NEXT_HOP as isize,
     HostVersion = abi::FIELD_HOST_VERSION as isize,
 }

@@ -10,7 +10,7 @@ use crate::{abi, check, json, Error, Result};
 /// natively.
 pub(crate) use crate::abi::{
     bucket, body_write, dns, ehlo_set, emit, get, get_int, hdr_add, hdr_del, hdr_find, hdr_get, hdr_set, http, http_header, http_read, kv_add,
-    kv_cas, kv_del, kv_get, kv_put, meta_get, meta_set, metric, msg_read, msg_size, part_count, part_get, part_read, queue_set, r#use as host_use,
+    kv_cas, kv_del, kv_get, kv_put, label_set, meta_get, meta_set, metric, msg_read, msg_size, part_count, part_get, part_read, queue_set, r#use as host_use,
     rate_take, rcpt_add, rcpt_del, rcpt_set, rcpt_verdict, reply, route_set, score, sender_set, snapshot, split, store,
 };
 

@@ -56,6 +56,7 @@
   (import "postroad_v1" "http_header" (func $http_header (param i32 i32 i32 i32 i32) (result i32)))
   (import "postroad_v1" "ehlo_set" (func $ehlo_set (param i32 i32 i32) (result i32)))
   (import "postroad_v1" "snapshot" (func $snapshot (param i32 i32 i32) (result i32)))
+  (import "postroad_v1" "label_set" (func $label_set (param i32 i32 i32) (result i32)))
   (memory (export "memory") 8)
 
   ;; arg returns argument n of the step at address $at.
@@ -64,8 +65,8 @@
 
   ;; step makes the call of the step at address $at.
   (func $step (param $at i32) (result i64)
-    (block $47 (block $46 (block $45 (block $44 (block $43 (block $42 (block $41 (block $40 (block $39 (block $38 (block $37 (block $36 (block $35 (block $34 (block $33 (block $32 (block $31 (block $30 (block $29 (block $28 (block $27 (block $26 (block $25 (block $24 (block $23 (block $22 (block $21 (block $20 (block $19 (block $18 (block $17 (block $16 (block $15 (block $14 (block $13 (block $12 (block $11 (block $10 (block $9 (block $8 (block $7 (block $6 (block $5 (block $4 (block $3 (block $2 (block $1 (block $0
-    (br_table $0 $1 $2 $3 $4 $5 $6 $7 $8 $9 $10 $11 $12 $13 $14 $15 $16 $17 $18 $19 $20 $21 $22 $23 $24 $25 $26 $27 $28 $29 $30 $31 $32 $33 $34 $35 $36 $37 $38 $39 $40 $41 $42 $43 $44 $45 $46 $47 (i32.wrap_i64 (i64.load (local.get $at))))
+    (block $48 (block $47 (block $46 (block $45 (block $44 (block $43 (block $42 (block $41 (block $40 (block $39 (block $38 (block $37 (block $36 (block $35 (block $34 (block $33 (block $32 (block $31 (block $30 (block $29 (block $28 (block $27 (block $26 (block $25 (block $24 (block $23 (block $22 (block $21 (block $20 (block $19 (block $18 (block $17 (block $16 (block $15 (block $14 (block $13 (block $12 (block $11 (block $10 (block $9 (block $8 (block $7 (block $6 (block $5 (block $4 (block $3 (block $2 (block $1 (block $0
+    (br_table $0 $1 $2 $3 $4 $5 $6 $7 $8 $9 $10 $11 $12 $13 $14 $15 $16 $17 $18 $19 $20 $21 $22 $23 $24 $25 $26 $27 $28 $29 $30 $31 $32 $33 $34 $35 $36 $37 $38 $39 $40 $41 $42 $43 $44 $45 $46 $47 $48 (i32.wrap_i64 (i64.load (local.get $at))))
     ) (return (i64.extend_i32_s (call $get (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 2))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 3))))))
     ) (return (call $get_int (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1)))))
     ) (return (i64.extend_i32_s (call $reply (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 2))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 3))))))
@@ -114,6 +115,7 @@
     ) (return (i64.extend_i32_s (call $http_header (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 2))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 3))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 4))))))
     ) (return (i64.extend_i32_s (call $ehlo_set (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 2))))))
     ) (return (i64.extend_i32_s (call $snapshot (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 2))))))
+    ) (return (i64.extend_i32_s (call $label_set (i32.wrap_i64 (call $arg (local.get $at) (i32.const 0))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 1))) (i32.wrap_i64 (call $arg (local.get $at) (i32.const 2))))))
   )
 
   (func $run (param $at i32) (result i64)

@@ -50,10 +50,11 @@
   (import "postroad_v1" "http_header" (func $http_header (param i32 i32 i32 i32 i32) (result i32)))
   (import "postroad_v1" "ehlo_set" (func $ehlo_set (param i32 i32 i32) (result i32)))
   (import "postroad_v1" "snapshot" (func $snapshot (param i32 i32 i32) (result i32)))
+  (import "postroad_v1" "label_set" (func $label_set (param i32 i32 i32) (result i32)))
   (memory (export "memory") 2)
   (type $case (func))
-  (table 48 funcref)
-  (elem (i32.const 0) $f0 $f1 $f2 $f3 $f4 $f5 $f6 $f7 $f8 $f9 $f10 $f11 $f12 $f13 $f14 $f15 $f16 $f17 $f18 $f19 $f20 $f21 $f22 $f23 $f24 $f25 $f26 $f27 $f28 $f29 $f30 $f31 $f32 $f33 $f34 $f35 $f36 $f37 $f38 $f39 $f40 $f41 $f42 $f43 $f44 $f45 $f46 $f47)
+  (table 49 funcref)
+  (elem (i32.const 0) $f0 $f1 $f2 $f3 $f4 $f5 $f6 $f7 $f8 $f9 $f10 $f11 $f12 $f13 $f14 $f15 $f16 $f17 $f18 $f19 $f20 $f21 $f22 $f23 $f24 $f25 $f26 $f27 $f28 $f29 $f30 $f31 $f32 $f33 $f34 $f35 $f36 $f37 $f38 $f39 $f40 $f41 $f42 $f43 $f44 $f45 $f46 $f47 $f48)
   (func $f0 (drop (call $get (i32.const 1) (i32.const 0) (i32.const 8192) (i32.const 256))))
   (func $f1 (drop (call $get_int (i32.const 50) (i32.const 0))))
   (func $f2 (drop (call $reply (i32.const 451) (i32.const 0) (i32.const 784) (i32.const 8))))
@@ -102,6 +103,7 @@
   (func $f45 (drop (call $http_header (i32.const 0) (i32.const 784) (i32.const 8) (i32.const 8192) (i32.const 256))))
   (func $f46 (drop (call $ehlo_set (i32.const 1) (i32.const 784) (i32.const 8))))
   (func $f47 (drop (call $snapshot (i32.const 1) (i32.const 8192) (i32.const 32768))))
+  (func $f48 (drop (call $label_set (i32.const 1) (i32.const 784) (i32.const 8))))
 
   ;; number reads the first number of the configuration.
   (func $number (result i32) (local $i i32) (local $c i32) (local $n i32)

@@ -22,6 +22,7 @@
   (import "postroad_v1" "split" (func $split (param i32 i32) (result i32)))
   (import "postroad_v1" "route_set" (func $route_set (param i32 i32 i32) (result i32)))
   (import "postroad_v1" "queue_set" (func $queue_set (param i32 i64) (result i32)))
+  (import "postroad_v1" "label_set" (func $label_set (param i32 i32 i32) (result i32)))
   (import "postroad_v1" "emit" (func $emit (param i32 i32) (result i32)))
   (import "postroad_v1" "store" (func $store (param i32 i32) (result i32)))
   (import "postroad_v1" "kv_get" (func $kv_get (param i32 i32 i32 i32 i32) (result i32)))
@@ -66,6 +67,7 @@
     (if (i32.ne (call $split (i32.const 912) (i32.const 1)) (i32.const -2)) (then (unreachable))) ;; split
     (if (i32.ne (call $route_set (i32.const -1) (i32.const 832) (i32.const 10)) (i32.const -2)) (then (unreachable))) ;; route_set
     (if (i32.ne (call $queue_set (i32.const 3) (i64.const 1)) (i32.const -2)) (then (unreachable))) ;; queue_set
+    (if (i32.ne (call $label_set (i32.const 1) (i32.const 784) (i32.const 8)) (i32.const -2)) (then (unreachable))) ;; label_set
     (if (i32.ne (call $emit (i32.const 848) (i32.const 46)) (i32.const -2)) (then (unreachable))) ;; emit
     (if (i32.ne (call $store (i32.const 768) (i32.const 1)) (i32.const -2)) (then (unreachable))) ;; store
     (if (i32.ne (call $kv_get (i32.const 0) (i32.const 784) (i32.const 8) (i32.const 8192) (i32.const 256)) (i32.const -2)) (then (unreachable))) ;; kv_get
