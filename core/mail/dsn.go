@@ -138,6 +138,16 @@ func ParseORCPT(s string, allowUTF8 bool) (string, error) {
 	return kind + ";" + address, nil
 }
 
+// CheckORCPT reports whether a decoded ORCPT is one that ParseORCPT could have
+// returned.
+func CheckORCPT(orcpt string) error {
+	got, err := ParseORCPT(FormatORCPT(orcpt), false)
+	if err == nil && got != orcpt {
+		err = ErrORCPT
+	}
+	return err
+}
+
 // FormatORCPT returns a decoded ORCPT as the parameter spells it, in ASCII; empty
 // when that would be too long.
 func FormatORCPT(orcpt string) string {

@@ -137,6 +137,18 @@ func TestFormatORCPT(t *testing.T) {
 	}
 }
 
+func TestCheckORCPT(t *testing.T) {
+	for in, ok := range map[string]bool{
+		"rfc822;a+b=c@x.test": true, "utf-8;jürgen@x.test": true, "x400;/C=de/": true,
+		"": false, "bob@x.test": false, "rfc822;": false, "rfc 822;bob@x.test": false, "rfc822;a\r\nb": false, "rfc822;jürgen@x.test": false,
+		"rfc822;" + strings.Repeat("a", MaxORCPT): false,
+	} {
+		if err := CheckORCPT(in); (err == nil) != ok {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
 // What is taken is harmless in a header, and comes back the same.
 func FuzzDSNParameters(f *testing.F) {
 	f.Add("SUCCESS,DELAY")
@@ -163,6 +175,9 @@ func FuzzDSNParameters(f *testing.F) {
 				t.Errorf("ORCPT=%q is %q", s, orcpt)
 			}
 			if wire := FormatORCPT(orcpt); wire != "" {
+				if err := CheckORCPT(orcpt); err != nil {
+					t.Errorf("ORCPT=%s: %v", wire, err)
+				}
 				if again, err := ParseORCPT(wire, false); err != nil || again != orcpt {
 					t.Errorf("ORCPT=%s, then %s", s, wire)
 				}

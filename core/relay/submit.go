@@ -12,7 +12,6 @@ import (
 
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/queue"
-	"github.com/postroad-mail/postroad/core/internal/smtpin"
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
@@ -22,6 +21,20 @@ type Submission struct {
 	Sender     string    // empty: the null sender
 	Recipients []string  // at least one; to any domain
 	Content    io.Reader // header and body; LF or CRLF line ends
+
+	// What the sender wants to hear, as SMTP's RET, ENVID, NOTIFY and ORCPT say
+	// it (RFC 3461). Values that SMTP would refuse are an error.
+	Return     mail.Return             // how much of the message a report on its failure brings back
+	EnvelopeID string                  // comes back in reports: printable ASCII, 100 octets at most as xtext
+	DSN        map[string]RecipientDSN // by recipient, as it stands in Recipients
+}
+
+// RecipientDSN is what the sender wants to hear about one recipient. The zero
+// value is what it hears without asking: of failures, and of delays where the
+// route warns of them.
+type RecipientDSN struct {
+	Notify mail.Notify
+	ORCPT  string // the recipient as the sender knew it, with its type: "rfc822;bob@old.test"; empty: none
 }
 
 // Submit takes a message as a trusted client of a listener would hand it in,
@@ -44,17 +57,21 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (id string, err error)
 	if err != nil {
 		return "", err
 	}
+	wishes, err := s.wishes(utf8)
+	if err != nil {
+		return "", err
+	}
 	d := &door{r: r, listener: s.Listener}
 	client := &mail.Client{Protocol: "local", Listener: s.Listener, SessionID: r.newID(), Notes: map[string]string{}}
 	_, pl := d.at(g)
-	t, reply := d.begin(ctx, g, pl, pl, client, sender, smtpin.MailParams{SMTPUTF8: utf8, EightBit: true})
+	t, reply := d.begin(ctx, g, pl, pl, client, sender, wishes)
 	if reply != nil {
 		return "", reply
 	}
 	defer t.Close()
 	t.trusted = true
 	for _, to := range s.Recipients {
-		if reply := t.Rcpt(ctx, mail.Address(to), smtpin.RcptParams{}); reply != nil {
+		if reply := t.Rcpt(ctx, mail.Address(to), s.wishesFor(to)); reply != nil {
 			return "", fmt.Errorf("recipient %s: %w", to, reply)
 		}
 	}

@@ -24,17 +24,25 @@ type sendCmd struct {
 	Subject string   `default:"Hello from Postroad" help:"Subject of the message."`
 	Header  []string `help:"One more header field, 'Name: value'; may be given several times." sep:"none"`
 	File    string   `type:"existingfile" help:"Send this file, a whole message (RFC 5322), unchanged but for line ends."`
+	Notify  string   `help:"What to report of each recipient: never, or a list of success, failure and delay (RFC 3461)."`
+	Ret     string   `name:"ret" help:"What a report on a failure brings back: full or hdrs."`
+	Envid   string   `name:"envid" help:"Envelope id that reports bring back."`
+	Orcpt   []string `name:"orcpt" help:"Original recipient, type and address ('rfc822;bob@example.org'), one for each --to in the same order." sep:"none"`
 	TLS     bool     `name:"tls" help:"Demand STARTTLS, without checking the certificate."`
 	Text    string   `arg:"" optional:"" help:"The text; without it and without --file it is read from standard input."`
 }
 
 // Run sends one message and prints the server's reply.
 func (k sendCmd) Run(c *cli, s streams) error {
+	ask, err := k.wishes()
+	if err != nil {
+		return &codedError{exitUsage, fmt.Errorf("send: %w", err)}
+	}
 	msg, err := k.message(s.in)
 	if err != nil {
 		return err
 	}
-	reply, err := k.send(msg)
+	reply, err := k.send(msg, ask)
 	if err != nil {
 		return sendFault(err)
 	}
@@ -45,17 +53,20 @@ func (k sendCmd) Run(c *cli, s streams) error {
 	return err
 }
 
-func (k sendCmd) send(msg []byte) (string, error) {
+func (k sendCmd) send(msg []byte, ask *wishes) (string, error) {
 	client, err := k.dial()
 	if err != nil {
 		return "", err
 	}
 	defer client.Close()
-	if err := client.Mail(k.From, nil); err != nil {
+	if ok, _ := client.Extension("DSN"); !ok && ask.some {
+		return "", errNoDSN
+	}
+	if err := client.Mail(k.From, ask.mail); err != nil {
 		return "", err
 	}
-	for _, to := range k.To {
-		if err := client.Rcpt(to, nil); err != nil {
+	for i, to := range k.To {
+		if err := client.Rcpt(to, ask.rcpt[i]); err != nil {
 			return "", fmt.Errorf("recipient %s: %w", to, err)
 		}
 	}
@@ -90,6 +101,9 @@ func sendFault(err error) error {
 			code = exitTempFail
 		}
 		return &codedError{code, errors.New(strings.Replace(err.Error(), se.Error(), "the server said: "+replyLine(se), 1))}
+	}
+	if errors.Is(err, errNoDSN) {
+		return &codedError{exitUnavailable, err}
 	}
 	return &codedError{exitUnavailable, fmt.Errorf("%w; is the relay running?", err)}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,54 @@ func TestASuccessIsReportedToWhoAsks(t *testing.T) {
 	}
 	if q := g.queue(); len(q) != 0 {
 		t.Errorf("queue %+v", q)
+	}
+}
+
+// A program asks as a client of SMTP does, and its stages see the parameters.
+func TestASubmissionAsksForReports(t *testing.T) {
+	var seen []string
+	g := newRig(t, boxes(base(testStage, testPlugin)), native(func(m relay.Message) (mail.Verdict, error) {
+		seen = append(seen, m.Envelope().Params, m.Envelope().Recipients[0].Params)
+		return mail.Continue, nil
+	}))
+	_, err := g.r.Submit(t.Context(), relay.Submission{
+		Sender: "a@here.test", Recipients: []string{"b@ours.test", "c@ours.test"}, Content: strings.NewReader(hello),
+		Return: mail.ReturnHeaders, EnvelopeID: "QQ 314",
+		DSN: map[string]relay.RecipientDSN{"b@ours.test": {Notify: mail.NotifySuccess | mail.NotifyFailure, ORCPT: "rfc822;B+x@ours.test"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.has("delivered b@ours.test")
+	content := string(g.sink.Messages()[0].Content)
+	if value(content, "Original-Envelope-Id: ") != "QQ 314" || value(content, "Original-Recipient: ") != "rfc822; B+x@ours.test" {
+		t.Errorf("report: %s", content)
+	}
+	if want := []string{"BODY=8BITMIME RET=HDRS ENVID=QQ+20314", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;B+2Bx@ours.test"}; !slices.Equal(seen, want) {
+		t.Errorf("stages saw %q, want %q", seen, want)
+	}
+}
+
+// What SMTP would refuse is refused before anything else.
+func TestASubmissionThatAsksWrongly(t *testing.T) {
+	g := newRig(t, base("", ""), nil)
+	of := func(w relay.RecipientDSN) relay.Submission {
+		return relay.Submission{DSN: map[string]relay.RecipientDSN{"b@far.test": w}}
+	}
+	for name, s := range map[string]relay.Submission{
+		"RET":                  {Return: 9},
+		"ENVID with a line":    {EnvelopeID: "a\r\nb"},
+		"ENVID too long":       {EnvelopeID: strings.Repeat("a", 101)},
+		"ENVID in UTF-8":       {EnvelopeID: "ü"},
+		"somebody else":        {DSN: map[string]relay.RecipientDSN{"x@far.test": {}}},
+		"NEVER and SUCCESS":    of(relay.RecipientDSN{Notify: mail.NotifyNever | mail.NotifySuccess}),
+		"NOTIFY unknown":       of(relay.RecipientDSN{Notify: 64}),
+		"ORCPT without a type": of(relay.RecipientDSN{ORCPT: "bob@far.test"}),
+	} {
+		s.Sender, s.Recipients, s.Content = "a@here.test", []string{"b@far.test"}, strings.NewReader(hello)
+		if _, err := g.r.Submit(t.Context(), s); err == nil || !strings.HasPrefix(err.Error(), "submit: ") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
