@@ -35,6 +35,8 @@ type QueueRecipient struct {
 	Hop      string    `json:",omitempty"` // next hop, as far as it is decided
 	Until    time.Time `json:",omitzero"`  // when waiting, suspended or held ends; zero: nobody knows
 	Expires  time.Time `json:",omitzero"`  // when it is given up, after one attempt at least
+	Warned   bool      `json:",omitempty"` // the sender was told of the delay, and is not told again
+	WarnedAt time.Time `json:",omitzero"`  // when, as far as it was noted
 }
 
 // QueueSelector selects queued mail; its empty fields select all. What is set

@@ -146,7 +146,7 @@ func state(q *queue.Queued) string {
 func (o operator) recipient(e *engine, q *queue.Queued, i int) mail.QueueRecipient {
 	rc, st := &q.Envelope.Recipients[i], &q.States[i]
 	out := mail.QueueRecipient{Address: rc.Address, Status: st.Status.String(), NextHop: rc.NextHop, Attempts: st.Attempts,
-		Route: o.r.gen.Load().routing.routeOf(*rc)}
+		Route: o.r.gen.Load().routing.routeOf(*rc), Warned: st.Warned, WarnedAt: st.WarnedAt}
 	if st.Last.Reply.Code != 0 {
 		out.Last = delivery.Why(st.Last)
 		if st.Last.NextHop != "" {

@@ -135,7 +135,7 @@ func exportOne(x *export.Writer, m *queue.Queued) error {
 	for i := range m.States {
 		s := &m.States[i]
 		s.Last.Reply.Cause = nil
-		meta.States = append(meta.States, export.State{Status: s.Status, Attempts: s.Attempts, Next: s.Next, FirstTry: s.FirstTry, Last: s.Last, Held: s.Held})
+		meta.States = append(meta.States, export.State{Status: s.Status, Attempts: s.Attempts, Next: s.Next, FirstTry: s.FirstTry, Last: s.Last, Held: s.Held, Warned: s.Warned, WarnedAt: s.WarnedAt})
 	}
 	if h := m.Hold; h != nil && h.By != movingBy {
 		meta.Hold = &export.Hold{Kind: h.Kind, Reason: h.Reason, By: h.By, Until: h.Until}
@@ -294,7 +294,8 @@ func imported(m *export.Message, now time.Time) (*queue.Message, error) {
 		if s.Status == mail.Deferred && s.Next.IsZero() && !s.Held {
 			s.Next = now
 		}
-		q.States = append(q.States, queue.State{Status: s.Status, Attempts: min(max(s.Attempts, 0), 1<<16-1), Next: s.Next, FirstTry: s.FirstTry, Last: s.Last, Held: s.Held})
+		q.States = append(q.States, queue.State{Status: s.Status, Attempts: min(max(s.Attempts, 0), 1<<16-1), Next: s.Next, FirstTry: s.FirstTry, Last: s.Last, Held: s.Held,
+			Warned: s.Warned, WarnedAt: s.WarnedAt})
 	}
 	if h := m.Hold; h != nil {
 		q.Hold = &queue.Hold{Kind: h.Kind, Reason: h.Reason, By: h.By, Until: h.Until}

@@ -195,6 +195,7 @@ func printMessage(w io.Writer, m mail.QueueEntry) {
 		if r.Why != "" {
 			fmt.Fprintf(w, "  now: %s\n", r.Why)
 		}
+		printWarning(w, &r)
 	}
 	if m.Header != "" {
 		fmt.Fprintf(w, "\n%s\n", harmless(strings.TrimRight(strings.ReplaceAll(m.Header, "\r\n", "\n"), "\n")))
@@ -248,6 +249,18 @@ func explain(w io.Writer, m mail.QueueEntry) {
 		if !r.Expires.IsZero() {
 			fmt.Fprintf(w, "  given up at %s%s\n", r.Expires.UTC().Format(time.RFC3339), afterATry(r.Attempts))
 		}
+		printWarning(w, &r)
+	}
+}
+
+// printWarning says that the sender knows of the delay.
+func printWarning(w io.Writer, r *mail.QueueRecipient) {
+	switch {
+	case !r.Warned:
+	case r.WarnedAt.IsZero():
+		fmt.Fprintln(w, "  the sender was told of the delay")
+	default:
+		fmt.Fprintf(w, "  the sender was told of the delay at %s\n", r.WarnedAt.UTC().Format(time.RFC3339))
 	}
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -48,5 +49,19 @@ func TestQueueShowPrintsStagesAndScores(t *testing.T) {
 		Scores: []mail.Score{{Stage: "filter", Symbol: "ODD\x1b", Milli: -1500}}})
 	if !strings.Contains(b.String(), "\nstage filter: sha256:00ff\nscore ODD\uFFFD by stage filter: -1.5\n") {
 		t.Errorf("%q", b.String())
+	}
+}
+
+func TestPrintWarning(t *testing.T) {
+	at := time.Date(2030, 1, 1, 9, 0, 0, 0, time.UTC)
+	for want, r := range map[string]mail.QueueRecipient{
+		"": {},
+		"  the sender was told of the delay\n":                         {Warned: true},
+		"  the sender was told of the delay at 2030-01-01T09:00:00Z\n": {Warned: true, WarnedAt: at},
+	} {
+		var b strings.Builder
+		if printWarning(&b, &r); b.String() != want {
+			t.Errorf("%q, want %q", b.String(), want)
+		}
 	}
 }

@@ -64,6 +64,8 @@ type State struct {
 	Attempts int          `json:",omitempty"`
 	Next     time.Time    `json:",omitzero"`
 	FirstTry time.Time    `json:",omitzero"`
+	Warned   bool         `json:",omitempty"` // the sender was told of the delay
+	WarnedAt time.Time    `json:",omitzero"`
 	Last     mail.Outcome // Reply.Cause is not kept
 	Held     bool         `json:",omitempty"`
 }

@@ -23,7 +23,7 @@ import (
 const (
 	holdVersion       = 1
 	suspensionVersion = 1
-	stateVersion      = 2
+	stateVersion      = 3
 	envelopeVersion   = 3
 )
 
@@ -205,7 +205,11 @@ func appendState(b []byte, s *State) []byte {
 	b = appendString(b, cut(r.Text))
 	b = appendString(b, cut(s.Last.NextHop))
 	b = appendString(b, cut(s.Last.Address))
-	return appendString(b, cut(s.Last.TLS))
+	b = appendString(b, cut(s.Last.TLS))
+	if s.Warned {
+		b = appendTime(b, s.WarnedAt)
+	}
+	return b
 }
 
 // readState decodes the state of recipient number rcpt.
@@ -228,6 +232,9 @@ func readState(rcpt int, b []byte) (State, error) {
 	s.Last.NextHop = d.string()
 	s.Last.Address = d.string()
 	s.Last.TLS = d.string()
+	if s.Warned && d.version > 2 {
+		s.WarnedAt = d.time()
+	}
 	return s, d.end("recipient state")
 }
 

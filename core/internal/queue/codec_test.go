@@ -153,7 +153,7 @@ func TestEnvelopeRecord(t *testing.T) {
 
 func TestStateRecord(t *testing.T) {
 	want := State{
-		Status: mail.Failed, Attempts: 7, Next: start, FirstTry: start.Add(-time.Hour), Warned: true,
+		Status: mail.Failed, Attempts: 7, Next: start, FirstTry: start.Add(-time.Hour), Warned: true, WarnedAt: start.Add(-time.Minute),
 		Last: mail.Outcome{
 			Recipient: 3, Status: mail.Failed, NextHop: "mx.example", Address: "192.0.2.1:25", TLS: "TLS1.3", Remote: true,
 			Reply: mail.Reply{Code: 550, Enhanced: mail.Enhanced{5, 1, 1}, Text: "no such user"},
@@ -161,6 +161,12 @@ func TestStateRecord(t *testing.T) {
 	}
 	if got, err := readState(3, appendState(nil, &want)); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
+	}
+	old := appendState(nil, &State{Attempts: 7, Warned: true})
+	old = old[:len(old)-1] // version 2 did not say when
+	old[0] = 2
+	if got, err := readState(3, old); err != nil || !got.Warned || !got.WarnedAt.IsZero() || got.Attempts != 7 {
+		t.Errorf("a record of version 2: %v %+v", err, got)
 	}
 	wild := State{Last: mail.Outcome{Reply: mail.Reply{Code: 99999, Enhanced: mail.Enhanced{-1, 1 << 40, 5}, Text: strings.Repeat("ü", 1000)}}}
 	got, err := readState(0, appendState(nil, &wild))

@@ -138,7 +138,7 @@ func (q *Queue) readStates(m *Queued, id string, tried []int) error {
 	for _, rcpt := range tried {
 		err := q.get(stateKey(id, rcpt), func(v []byte) error {
 			st, err := readState(rcpt, v)
-			m.States[rcpt].Last = st.Last
+			m.States[rcpt].Last, m.States[rcpt].WarnedAt = st.Last, st.WarnedAt
 			return err
 		})
 		if err != nil {

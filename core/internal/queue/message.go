@@ -47,6 +47,7 @@ type State struct {
 	Leased   bool         // an attempt is under way
 	Held     bool         // it waits for Release or Retry, for the reason in Last
 	Warned   bool         // its sender was told of the delay
+	WarnedAt time.Time    // when; zero if not, or by a build that did not note it
 }
 
 // Queued is a message as delivery and operators see it. It does not change. Its

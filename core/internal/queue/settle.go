@@ -138,7 +138,27 @@ func (s *settling) outcome(p *plan, o *Settled, states []State) ([]State, error)
 	st := slot.state()
 	st.Last = o.Outcome
 	st.Last.Recipient = o.Recipient
+	switch {
+	case o.Warned:
+		st.WarnedAt = s.q.clock.Now()
+	case st.Warned:
+		st.WarnedAt = s.q.warnedAt(p.entry.id, o.Recipient)
+	}
 	return append(states, st), nil
+}
+
+// warnedAt is when the sender was told of a recipient's delay. It is in the
+// record alone: few are told, and nothing is decided by it.
+func (q *Queue) warnedAt(id string, rcpt int) (at time.Time) {
+	err := q.get(stateKey(id, rcpt), func(v []byte) error {
+		st, err := readState(rcpt, v)
+		at = st.WarnedAt
+		return err
+	})
+	if err != nil {
+		q.log.Warn("when a sender was told of a delay is lost", "id", id, "rcpt", rcpt, "error", err)
+	}
+	return at
 }
 
 // attempt notes an attempt.

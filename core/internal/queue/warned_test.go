@@ -21,6 +21,7 @@ func TestADelayIsReportedOnce(t *testing.T) {
 	r.one()
 	warning := message(ident("warning"), small, "from@sender.example")
 	later := r.clock.Now().Add(time.Hour)
+	at := r.clock.Now()
 	not := mail.Outcome{Reply: mail.Reply{Code: 451, Text: "not now"}}
 	r.settle(Result{Message: id, DSN: []*Message{warning}, Outcomes: []Settled{
 		{Recipient: 0, Outcome: not, Next: later, Warned: true}, {Recipient: 1, Outcome: not, Next: later}}})
@@ -34,10 +35,14 @@ func TestADelayIsReportedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.reopen()
+	r.clock.Advance(time.Minute)
 	r.due()
 	r.settle(Result{Message: id, Outcomes: []Settled{{Recipient: 0, Outcome: not, Next: later}}})
 	r.reopen()
 	r.warned(id, true, false)
+	if m, err := r.queue.Show(id); err != nil || !m.States[0].WarnedAt.Equal(at) || !m.States[1].WarnedAt.IsZero() {
+		t.Errorf("warned at %v, want %v; %v", m.States, at, err)
+	}
 }
 
 func (r *rig) warned(id string, want ...bool) {

@@ -3,6 +3,7 @@
 package relay_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad-mail/postroad/core/internal/control"
 	"github.com/postroad-mail/postroad/core/internal/testkit"
 	"github.com/postroad-mail/postroad/core/mail"
 	"github.com/postroad-mail/postroad/core/relay"
@@ -170,6 +172,39 @@ func TestASubmissionThatAsksWrongly(t *testing.T) {
 		s.Sender, s.Recipients, s.Content = "a@here.test", []string{"b@far.test"}, strings.NewReader(hello)
 		if _, err := g.r.Submit(t.Context(), s); err == nil || !strings.HasPrefix(err.Error(), "submit: ") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// That a sender was told of a delay, and when, is shown, and goes along to another
+// machine: there it is not told again.
+func TestAnExportSaysWhoWasToldOfADelay(t *testing.T) {
+	from, op := onDisk(t, base("", ""))
+	from.sink.SetScript(testkit.RefuseRcpt("far.test", "451 4.2.0 not now"))
+	from.dial().askFor("", "b@far.test NOTIFY=DELAY", "c@far.test")
+	from.idle()
+	var told []time.Time
+	for range 5 {
+		from.clock.Advance(time.Hour)
+		told = append(told, from.clock.Now())
+		from.idle()
+	}
+	to, other := onDisk(t, strings.Replace(base("", ""), `hosts = [env("SINK", "")]`, `hosts = ["127.0.0.1:1"]`, 1))
+	var file bytes.Buffer
+	if err := op.Export(t.Context(), control.ExportAction{Select: &mail.QueueSelector{Recipient: "b@far.test"}}, &file); err != nil {
+		t.Fatal(err)
+	}
+	if i, err := other.Import(t.Context(), control.ImportAction{Yes: true}, &file); err != nil || i.Messages != 1 {
+		t.Fatalf("%+v, %v", i, err)
+	}
+	for _, g := range []*rig{from, to} {
+		q := g.queue()
+		if len(q) != 1 {
+			t.Fatalf("%+v", q)
+		}
+		b, c := q[0].Recipients[0], q[0].Recipients[1]
+		if !b.Warned || !slices.ContainsFunc(told, b.WarnedAt.Equal) || c.Warned || !c.WarnedAt.IsZero() {
+			t.Errorf("%+v", q[0].Recipients)
 		}
 	}
 }
