@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/postroad-mail/postroad/core/relay"
 )
@@ -32,18 +33,28 @@ func (runCmd) Run(c *cli, s streams) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	go func() {
-		for {
-			select {
-			case <-hup:
-				r.ReloadOrLog(ctx)
-			case <-ctx.Done():
-				stop() // the next signal ends the process
-				return
-			}
-		}
-	}()
+	go attend(ctx, r, hup, stop)
 	return r.Run(ctx)
+}
+
+// attend does what the running relay needs from outside until ctx is done: it
+// reloads on SIGHUP, and gives memory back when it is quiet.
+func attend(ctx context.Context, r *relay.Relay, hup <-chan os.Signal, stop func()) {
+	memory := newTrimmer()
+	trim() // the start is over
+	look := time.NewTicker(trimLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-hup:
+			r.ReloadOrLog(ctx)
+		case <-look.C:
+			memory.look()
+		case <-ctx.Done():
+			stop() // the next signal ends the process
+			return
+		}
+	}
 }
 
 // announce prints what the relay listens on and a line that sends a first
