@@ -168,6 +168,8 @@ func inAWord(d delivery.Decision, st delivery.State) string {
 	switch {
 	case d.Place == delivery.UnderWay:
 		return "attempt"
+	case d.Place == delivery.InLine && d.Action != delivery.Try:
+		return d.Action.String() // unresolved, throttled, limited or no source
 	case d.Place == delivery.InLine:
 		return "in line"
 	case st.Leased:

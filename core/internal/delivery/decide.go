@@ -14,17 +14,21 @@ type Action uint8
 
 // The actions of a Decision.
 const (
-	Try     Action = iota // deliver
-	Wait                  // nothing before Until
-	Expire                // fail: its time is over
-	NoRoute               // defer: nothing says where to
-	Settle                // nothing: it is settled
-	Suspend               // nothing before Until, or before somebody ends the suspension
+	Try      Action = iota // deliver
+	Wait                   // nothing before Until
+	Expire                 // fail: its time is over
+	NoRoute                // defer: nothing says where to
+	Settle                 // nothing: it is settled
+	Suspend                // nothing before Until, or before somebody ends the suspension
+	Resolve                // nothing before its site is known
+	Throttle               // nothing before Until: the rate is used up
+	Limit                  // nothing before a connection is free
+	NoSource               // nothing before Until: no connection can leave from here
 )
 
 // String returns the action in a word.
 func (a Action) String() string {
-	return [...]string{"try", "wait", "expire", "no route", "settled", "suspended"}[a]
+	return [...]string{"try", "wait", "expire", "no route", "settled", "suspended", "unresolved", "throttled", "limited", "no source"}[a]
 }
 
 // Decision says whether a recipient may be tried now and, if not, why and
@@ -117,6 +121,93 @@ func (s *Scheduler) lookup(name string) (*Route, string) {
 		return r, ""
 	}
 	return s.fallback, fmt.Sprintf("the configuration has no route %q", name)
+}
+
+// lineDecision says whether the next one in line at a next hop may go out now
+// and, if not, why and until when.
+type lineDecision struct {
+	action Action    // Try, Resolve, Throttle, Limit or NoSource
+	cause  cause     // of Limit
+	until  time.Time // zero when nobody knows
+}
+
+// cause is what limits connections.
+type cause uint8
+
+const (
+	noCause  cause = iota
+	noBudget       // the route or the provider allows no more
+	noHost         // the host wants no more
+	noAnswer       // the first one is not open yet
+	noSlot         // all of ours are in use
+)
+
+// decideLine is decide for the line of a next hop, where a recipient is that is
+// due: whatever wants a connection for the line asks it, and so do people. An
+// idle connection passes all limits of connections. The caller holds mu.
+func (s *Scheduler) decideLine(now time.Time, h *hop) lineDecision {
+	if h.key.unplaced() {
+		return lineDecision{action: Resolve, until: h.answerBy()}
+	}
+	b, r := h.pace()
+	if free, at := b.free(now, r); !free {
+		return lineDecision{action: Throttle, until: at}
+	}
+	if len(h.idle) > 0 {
+		return lineDecision{}
+	}
+	switch b, most := h.slots(); {
+	case b.workers >= most:
+		return lineDecision{action: Limit, cause: noBudget}
+	case h.dialing > 0:
+		return lineDecision{action: Limit, cause: noAnswer}
+	case h.workers > 0 && now.Before(h.own.limited):
+		return lineDecision{action: Limit, cause: noHost, until: h.own.limited}
+	case s.slots >= s.o.Connections:
+		return lineDecision{action: Limit, cause: noSlot}
+	}
+	return lineDecision{}
+}
+
+// reason says a decision for the line of h in words.
+func (s *Scheduler) reason(h *hop, d lineDecision) string {
+	switch {
+	case d.action == Resolve && h.sought.IsZero():
+		return "the mail exchangers of " + h.key.target + " are not known"
+	case d.action == Resolve:
+		return "the mail exchangers of " + h.key.target + " are being looked up"
+	case d.action == Throttle:
+		b, r := h.pace()
+		return "throttled: " + r.String() + " " + h.whose(b)
+	}
+	switch b, most := h.slots(); d.cause {
+	case noBudget:
+		return fmt.Sprintf("limited: all %d connections %s are in use", most, h.whose(b))
+	case noHost:
+		return "limited: the host wants no more connections: " + h.own.said
+	case noAnswer:
+		return "limited: a first connection is being opened"
+	case noSlot:
+		return fmt.Sprintf("limited: all %d connections of this relay are in use", s.o.Connections)
+	}
+	return ""
+}
+
+// whose says to whom a budget of h leads, and who set it.
+func (h *hop) whose(b *budget) string {
+	if b == h.shared {
+		return "to provider " + h.provider.Name
+	}
+	return "to one next hop of route " + h.key.route.Name
+}
+
+// answerBy is when the look-up of h's domain is over at the latest; zero when it
+// has not begun.
+func (h *hop) answerBy() time.Time {
+	if h.sought.IsZero() {
+		return time.Time{}
+	}
+	return h.sought.Add(lookupLimit)
 }
 
 func waiting(st State) string {

@@ -19,7 +19,9 @@
 //   - A leased recipient is settled or returned exactly once.
 //
 //   - One function, decide, says of a recipient what to do, why, and until
-//     when; every path asks it, and so do people (Explain).
+//     when; every path asks it, and so do people (Explain). When a recipient is
+//     due, decideLine goes on for the line that it is in: no site yet, throttled,
+//     no connection free.
 //
 //   - Next hops do not wait for each other. Each has its own line and its own
 //     connections; one that is slow fills its share of the memory and no more:
@@ -32,6 +34,12 @@
 //     own. Mail only ever goes to hosts that its domain names, and a domain that
 //     names others is at its new site from the next lease on, once the old answer
 //     is out of date.
+//
+//   - What may go to a site, or to all sites of a provider, is a budget of
+//     connections and of messages per time. A line that has to wait for its rate
+//     holds no connection that another needs, wakes by the clock, and takes turns
+//     with the others of its budget. Budgets outlive lines and reloads, and go when
+//     they could make no difference.
 //
 //   - Mail that a failing queue could not settle stays leased and is settled
 //     later; until then nothing new is leased, for it could not be settled
@@ -71,6 +79,10 @@ type Options struct {
 	// until when; an empty why when it is not. It is quick and calls nothing of
 	// ours. nil: nothing is ever suspended.
 	Suspended func(now time.Time, env *mail.Envelope, r *mail.Recipient, route string) (why string, until time.Time)
+
+	// ProviderOf says whose a site is with these hosts, in lower case; nil when it is
+	// nobody's. It is quick and calls nothing of ours. nil: there are no providers.
+	ProviderOf func(hosts []string) *Provider
 
 	Clock    Clock
 	Logger   hclog.Logger // nil: silence
@@ -113,6 +125,7 @@ type Scheduler struct {
 	slots     int // workers
 	turns     turns
 	lookups   lookups
+	budgets   map[budgetKey]*budget
 	idle      map[*worker]struct{}
 	all       map[*worker]struct{}
 	recalls   []ticket        // set back, on the way into the queue
@@ -132,6 +145,7 @@ func New(o Options) *Scheduler {
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		hops: map[hopKey]*hop{}, idle: map[*worker]struct{}{}, all: map[*worker]struct{}{},
 	}
+	s.budgets = map[budgetKey]*budget{}
 	s.lookups.lines = map[string][]*hop{}
 	s.sites.init()
 	s.settler.init()
@@ -213,7 +227,8 @@ func (s *Scheduler) Shutdown(ctx context.Context) error {
 }
 
 // Idle waits until nothing is due at the clock's now, nothing is leased and all
-// workers are at rest. A connection that waits for mail does not count.
+// workers are at rest. A connection that waits for mail does not count, nor does
+// mail that waits for its rate.
 func (s *Scheduler) Idle(ctx context.Context) error {
 	ch := make(chan struct{})
 	s.mu.Lock()

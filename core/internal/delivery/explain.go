@@ -56,26 +56,40 @@ func (s *Scheduler) crowd(h *hop) string {
 	if h == nil {
 		return "due"
 	}
+	_, most := h.slots()
 	return fmt.Sprintf("due: next hop has %d of %d connections and %d recipients in line, %d messages set back%s",
-		h.workers, h.key.route.connections(), h.waiting, h.parked.len(), s.about(h))
+		h.workers, most, h.waiting, h.parked.len(), s.about(h))
+}
+
+// standing says what decideLine says of a recipient in line.
+func (s *Scheduler) standing(d *Decision, h *hop, before int) {
+	line := s.decideLine(s.o.Clock.Now(), h)
+	_, most := h.slots()
+	if d.Place = InLine; d.Action == Try {
+		d.Action, d.Until = line.action, line.until
+	}
+	if d.Reason = s.reason(h, line); d.Reason != "" {
+		d.Reason += "; "
+	}
+	d.Reason += fmt.Sprintf("in line: %d recipients before it, %d of %d connections%s", before, h.workers, most, s.about(h))
 }
 
 // maxDomains is how many domains of a site are named to people.
 const maxDomains = 5
 
-// about says to which site a next hop leads, and which domains share it; or
-// that nobody knows yet.
+// about says to which site a next hop leads, whose it is, and which domains share
+// it.
 func (s *Scheduler) about(h *hop) string {
-	switch {
-	case h.key.unplaced():
-		return "; the mail exchangers of " + h.key.target + " are being looked up since " + stamp(h.sought)
-	case h.key.site == nil:
+	if h.key.site == nil {
 		return ""
 	}
 	domains, more := s.sites.sharedDomains(s.o.Clock.Now(), h.key.site, maxDomains)
 	out := "; " + h.key.site.String()
+	if h.provider != nil {
+		out += " of provider " + h.provider.Name
+	}
 	if len(domains)+more > 1 {
-		out += ", of " + strings.Join(domains, ", ")
+		out += ", with domains " + strings.Join(domains, ", ")
 	}
 	if more > 0 {
 		out += fmt.Sprintf(" and %d more", more)
@@ -105,8 +119,8 @@ func (s *Scheduler) locate(d *Decision, env *mail.Envelope, rcpt int) {
 	}
 	for _, h := range s.hops {
 		if before, ok := h.position(id, rcpt); ok {
-			d.Place, d.Hop = InLine, h.key.named(to)
-			d.Reason = fmt.Sprintf("in line: %d recipients before it, %d of %d connections%s", before, h.workers, h.key.route.connections(), s.about(h))
+			d.Hop = h.key.named(to)
+			s.standing(d, h, before)
 			return
 		}
 	}
@@ -145,7 +159,7 @@ func (s *Scheduler) Attended(ids []string) map[string]bool {
 		}
 	}
 	for _, h := range s.hops {
-		if h.workers == 0 && s.slots < s.o.Connections && h.sought.IsZero() {
+		if h.workers == 0 && s.slots < s.o.Connections && h.sought.IsZero() && !h.asleep && !h.awaits {
 			continue // nobody will come
 		}
 		h.list(found)

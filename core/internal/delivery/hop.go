@@ -52,16 +52,20 @@ func (k hopKey) String() string {
 // hop is one next hop with mail: what waits for it and who carries it. It
 // lives while there is either. Its fields belong to Scheduler.mu.
 type hop struct {
-	key     hopKey
-	ready   fifo[*task]
-	waiting int          // recipients in ready
-	parked  fifo[ticket] // set back until there is room
-	workers int          // goroutines, each with at most one connection
-	dialing int          // workers without a connection yet
-	open    int          // workers with a connection
-	idle    []*worker    // workers that wait for work; the last one is asked first
-	limited time.Time    // the host wants no further connection before
-	sought  time.Time    // since when the site of its domain is looked up; zero: it is not
+	key      hopKey
+	provider *Provider // of all hosts of the site; nil: none
+	ready    fifo[*task]
+	waiting  int          // recipients in ready
+	parked   fifo[ticket] // set back until there is room
+	workers  int          // goroutines, each with at most one connection
+	dialing  int          // workers without a connection yet
+	open     int          // workers with a connection
+	idle     []*worker    // workers that wait for work; the last one is asked first
+	own      *budget      // of this line alone
+	shared   *budget      // of all sites of the provider; nil: none
+	asleep   bool         // it is among the asleep of a budget
+	awaits   bool         // it is among the waiting of a budget
+	sought   time.Time    // since when the site of its domain is looked up; zero: it is not
 
 	recalling bool // the owner is about to lease some of parked again
 }
@@ -118,7 +122,7 @@ func (s *Scheduler) push(t *task) {
 func (s *Scheduler) pop(h *hop) *task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h.ready.len() == 0 || s.stopped {
+	if h.ready.len() == 0 || s.stopped || !s.pays(h) {
 		return nil
 	}
 	t := h.ready.pop()
@@ -147,31 +151,37 @@ func (s *Scheduler) requeue(t *task) bool {
 	return true
 }
 
-// grow gets one more worker for h if there is work and room: an idle one, or a
-// new one. Of a host without a connection one worker finds out whether it
-// answers before others try. Without a free slot the message has to wait for
-// its turn.
+// grow gets one more worker for h if there is work and decideLine has nothing
+// against it: an idle one, or a new one. Else it sees to it that the line goes on
+// when that has changed.
 func (s *Scheduler) grow(h *hop, id string) {
-	switch {
-	case s.stopped || h.ready.len() == 0:
-	case h.key.unplaced():
+	if s.stopped || h.ready.len() == 0 {
+		return
+	}
+	now := s.o.Clock.Now()
+	switch d := s.decideLine(now, h); {
+	case d.action == Resolve:
 		s.seek(h, id)
-	case len(h.idle) > 0:
-		h.idle[len(h.idle)-1].rouse(true)
-	case !h.mayGrow(s.o.Clock):
-	case s.slots >= s.o.Connections:
+	case d.action == Throttle:
+		s.sleep(h)
+	case d.cause == noBudget:
+		s.await(h)
+	case d.cause == noSlot:
 		s.turns.add(id, h)
 		s.evict()
-	default:
-		s.start(h)
+	case d.action == Try:
+		s.letGo(h, now)
 	}
 }
 
-func (h *hop) mayGrow(c Clock) bool {
-	if h.workers == 0 {
-		return true
+func (s *Scheduler) letGo(h *hop, now time.Time) {
+	b, r := h.pace()
+	b.pledge(now, r)
+	if n := len(h.idle); n > 0 {
+		h.idle[n-1].rouse(true)
+		return
 	}
-	return h.dialing == 0 && h.workers < h.key.route.connections() && !c.Now().Before(h.limited)
+	s.start(h)
 }
 
 // advance gives free slots to those whose turn it is.
@@ -181,10 +191,18 @@ func (s *Scheduler) advance() {
 		if h == nil {
 			return
 		}
-		if h.ready.len() > 0 && len(h.idle) == 0 && h.mayGrow(s.o.Clock) {
-			s.start(h)
+		if len(h.idle) == 0 {
+			s.grow(h, h.first())
 		}
 	}
+}
+
+// first returns the id of the first message in line, empty when there is none.
+func (h *hop) first() string {
+	for t := range h.tasks() {
+		return t.msg.Envelope().ID
+	}
+	return ""
 }
 
 // evict asks one idle worker to give up its connection.
@@ -203,11 +221,15 @@ func (s *Scheduler) drop(h *hop) {
 	}
 }
 
-// stale reports whether a reload has replaced h's route.
+// stale reports whether a reload has replaced h's route, or the provider of its
+// site.
 func (h *hop) stale(s *Scheduler) bool {
 	name := h.key.route.Name
 	if h.key.route == s.fallback {
 		return false
+	}
+	if s.providerOf(h.key.site) != h.provider {
+		return true
 	}
 	r, ok := s.o.Routes(name)
 	return !ok || r != h.key.route
@@ -244,3 +266,6 @@ func (s *Scheduler) recall(h *hop) {
 	}
 	s.rouse()
 }
+
+// sourceName returns the name of the source, empty without one.
+func (k hopKey) sourceName() string { return "" }

@@ -10,10 +10,10 @@ func (w *worker) linger() bool {
 	s := w.s
 	s.mu.Lock()
 	switch {
-	case w.hop.ready.len() > 0:
+	case w.hop.ready.len() > 0 && !s.throttled(w.hop):
 		s.mu.Unlock()
 		return true
-	case s.stopped || s.turns.waiting() || w.hop.stale(s):
+	case s.stopped || s.turns.waiting() || w.hop.wanted() || w.hop.stale(s):
 		w.leave()
 		s.mu.Unlock()
 		return false

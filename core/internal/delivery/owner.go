@@ -205,6 +205,7 @@ func (s *Scheduler) hopFor(key hopKey) *hop {
 	if h == nil {
 		h = &hop{key: key}
 		s.hops[key] = h
+		s.allot(h)
 	}
 	return h
 }
@@ -214,7 +215,7 @@ func (s *Scheduler) hold(n int) {
 	s.mu.Lock()
 	full := s.held >= s.o.Leases
 	s.held += n
-	look := n < 0 && (s.held == 0 || full && s.held < s.o.Leases)
+	look := n < 0 && (s.held == 0 || len(s.waiters) > 0 || full && s.held < s.o.Leases)
 	s.mu.Unlock()
 	if look {
 		s.rouse()
@@ -244,6 +245,7 @@ func (s *Scheduler) giveBack() {
 		s.recalls = append(s.recalls, h.parked.all()...)
 		s.drop(h)
 	}
+	s.hush()
 	s.mu.Unlock()
 	s.returnAll(tasks)
 	s.recallAll()
@@ -343,15 +345,33 @@ func (s *Scheduler) atRest() {
 
 // tellIdle wakes those who wait for Idle, if it is so.
 func (s *Scheduler) tellIdle(waiters []chan struct{}, more bool) {
+	if len(waiters) == 0 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if more || s.held+s.parked > 0 || s.slots > len(s.idle) {
+	if more || s.held+s.parked > s.sleeping() || s.slots > len(s.idle) {
 		s.waiters = append(s.waiters, waiters...)
 		return
 	}
 	for _, ch := range waiters {
 		close(ch)
 	}
+}
+
+// sleeping returns how many recipients wait for nothing but the clock. The caller
+// holds mu.
+func (s *Scheduler) sleeping() (n int) {
+	for _, h := range s.hops {
+		if !h.asleep {
+			continue
+		}
+		n += h.waiting
+		for _, t := range h.parked.items[h.parked.head:] {
+			n += len(t.rcpts)
+		}
+	}
+	return n
 }
 
 // recovered is deferred at the root of each goroutine: a panic is our bug and

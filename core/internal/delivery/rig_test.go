@@ -33,15 +33,16 @@ type rig struct {
 	lines  []string
 
 	suspensions map[string]time.Time // domain -> until
+	providers   map[*Provider][]string
 }
 
 func newRig(t *testing.T, change func(*Options)) *rig {
 	start := time.Date(2030, 1, 2, 3, 0, 0, 0, time.UTC)
 	r := &rig{t: t, clock: testkit.NewClock(start), start: start, queue: newFakeQueue(), net: newFakeNet(),
-		routes: map[string]*Route{"internet": {Name: "internet", Kind: ViaMX}}, rules: map[string]string{}, suspensions: map[string]time.Time{}, ended: make(chan error, 1)}
+		routes: map[string]*Route{"internet": {Name: "internet", Kind: ViaMX}}, rules: map[string]string{}, suspensions: map[string]time.Time{}, providers: map[*Provider][]string{}, ended: make(chan error, 1)}
 	r.queue.events, r.net.events = r.event, r.event
 	o := Options{Queue: r.queue, Routes: r.route, RouteOf: r.rule, Resolver: r.net, SMTP: r.net, Maildir: fakeMaildir{},
-		Suspended: r.suspended, Reporter: fakeReporter{}, Clock: r.clock, Hostname: "relay.example.net"}
+		Suspended: r.suspended, ProviderOf: r.providerOf, Reporter: fakeReporter{}, Clock: r.clock, Hostname: "relay.example.net"}
 	if change != nil {
 		change(&o)
 	}
@@ -119,6 +120,32 @@ func (r *rig) suspended(now time.Time, _ *mail.Envelope, rcpt *mail.Recipient, _
 		return "", time.Time{}
 	}
 	return "suspended: domain " + rcpt.Address.Domain(), until
+}
+
+// setProvider replaces a provider by one whose hosts end in one of the suffixes.
+func (r *rig) setProvider(p *Provider, suffixes []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for old := range r.providers {
+		if old.Name == p.Name {
+			delete(r.providers, old)
+		}
+	}
+	r.providers[p] = suffixes
+}
+
+func (r *rig) providerOf(hosts []string) *Provider {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p, suffixes := range r.providers {
+		foreign := func(h string) bool {
+			return !slices.ContainsFunc(suffixes, func(s string) bool { return strings.HasSuffix(h, s) })
+		}
+		if !slices.ContainsFunc(hosts, foreign) {
+			return p
+		}
+	}
+	return nil
 }
 
 // idle waits until nothing is due and nothing is under way.

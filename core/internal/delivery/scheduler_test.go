@@ -407,7 +407,7 @@ func TestPanicWhileDeciding(t *testing.T) {
 }
 
 // TestEveryLeaseEndsOnce sends mail through hosts that change their mind all the
-// time, with a queue that fails now and then, reloads and a moving clock; in
+// time, with a queue that fails now and then, reloads that change limits, and a moving clock; in
 // the end every recipient is settled, once.
 func TestEveryLeaseEndsOnce(t *testing.T) {
 	flaky := &flakyQueue{fakeQueue: nil}
@@ -437,7 +437,8 @@ func TestEveryLeaseEndsOnce(t *testing.T) {
 		r.clock.Advance(time.Duration(rnd.IntN(20)) * time.Second)
 		flaky.set(rnd.IntN(10) == 0)
 		if i%50 == 0 {
-			r.setRoute(&Route{Name: "internet", Kind: ViaMX, Jitter: 0.1, Connections: 1 + rnd.IntN(3)})
+			r.setRoute(&Route{Name: "internet", Kind: ViaMX, Jitter: 0.1, Connections: 1 + rnd.IntN(3), Rate: Rate{rnd.IntN(50), time.Second}})
+			r.setProvider(&Provider{Name: "big", Connections: rnd.IntN(3), Rate: Rate{rnd.IntN(5), 10 * time.Second}}, names[:3+rnd.IntN(2)])
 			r.s.Reload()
 		}
 	}
@@ -687,6 +688,11 @@ func TestHostThatLimitsConnections(t *testing.T) {
 		r.queue.enqueue(r.envelope(fmt.Sprintf("m%d", i), "s@example.net", "x@example.org"))
 	}
 	r.waitFor(1)
+	r.wait(func() bool {
+		d := r.s.Explain(r.queue.byID["m99"].env, 0, State{Leased: true})
+		return d.Action == Limit && d.Until.Equal(r.start.Add(watchEvery)) &&
+			strings.HasPrefix(d.Reason, "limited: the host wants no more connections: 421 4.7.0 too many connections; in line: ")
+	})
 	r.net.set("example.org", "ok")
 	r.idle()
 	for _, m := range r.queue.order {

@@ -27,6 +27,7 @@ const (
 type site struct {
 	id    string
 	hosts []MX // the best first, those of equal preference by name; Pref is a rank from 0
+	names []string
 }
 
 // siteOf returns the site of a set of mail exchangers, at least one.
@@ -43,7 +44,18 @@ func siteOf(mxs []MX) *site {
 	for _, h := range st.hosts {
 		st.id += strconv.Itoa(int(h.Pref)) + " " + h.Host + "\n"
 	}
+	st.names = hostNames(st.hosts)
 	return st
+}
+
+// hostNames returns the names of hosts, each once.
+func hostNames(hosts []MX) (names []string) {
+	for _, h := range hosts {
+		if !slices.Contains(names, h.Host) {
+			names = append(names, h.Host)
+		}
+	}
+	return names
 }
 
 // ranked puts the rank of each preference in its place. hosts are sorted.

@@ -139,7 +139,7 @@ func TestSlowLookupHoldsUpNobody(t *testing.T) {
 		t.Errorf("%d look-ups", n)
 	}
 	d := r.s.Explain(r.queue.byID["slow0"].env, 0, State{Leased: true})
-	if d.Place != InLine || d.Hop != "mx slow.example" || !strings.Contains(d.Reason, "the mail exchangers of slow.example are being looked up") {
+	if d.Place != InLine || d.Action != Resolve || d.Hop != "mx slow.example" || !strings.Contains(d.Reason, "the mail exchangers of slow.example are being looked up") {
 		t.Errorf("Explain: %+v", d)
 	}
 	if got := r.s.Attended([]string{"slow0"}); !got["slow0"] {
@@ -173,7 +173,7 @@ func TestSlowSiteBesideFastOnes(t *testing.T) {
 		t.Errorf("%d connections to one site", n)
 	}
 	d := r.s.Explain(r.queue.byID["slow39"].env, 1, State{})
-	if d.Action != Try || d.Hop != "mx b.example" || !strings.HasSuffix(d.Reason, "; site of MX mx.slow.example, of a.example, b.example") {
+	if d.Action != Try || d.Hop != "mx b.example" || !strings.HasSuffix(d.Reason, "; site of MX mx.slow.example, with domains a.example, b.example") {
 		t.Errorf("Explain: %+v", d)
 	}
 	r.net.set("mx.slow.example", "ok")

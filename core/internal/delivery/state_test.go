@@ -20,7 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestStates runs the files in testdata. Their commands:
 //
-//	route NAME key=value…       a route; keys: kind, retry, expire, hosts, boxes, private, port, dsn, warning
+//	route NAME key=value…       a route; keys: kind, retry, expire, hosts, boxes, private, port, dsn, warning, conns, rate
+//	provider NAME SUFFIX …      whose hosts these are, also conns=, rate=
 //	unroute NAME                no such route any more
 //	rule DOMAIN ROUTE
 //	mx DOMAIN PREF HOST … ttl=… mail exchangers; or "null", "nxdomain", "servfail"
@@ -53,6 +54,12 @@ var commands = map[string]func(*rig, *datadriven.TestData) string{
 		r.setRoute(routeFrom(d))
 		r.s.Reload()
 		return ""
+	},
+	"provider": func(r *rig, d *datadriven.TestData) string {
+		r.setProvider(providerFrom(d))
+		r.s.Reload()
+		r.idle()
+		return r.events()
 	},
 	"unroute": func(r *rig, d *datadriven.TestData) string {
 		r.mu.Lock()
@@ -120,8 +127,10 @@ var commands = map[string]func(*rig, *datadriven.TestData) string{
 		return r.events()
 	},
 	"explain": func(r *rig, d *datadriven.TestData) string {
-		st, i := state(r, d), rcpt(d)
-		e := r.s.Explain(r.queue.byID[d.CmdArgs[0].Key].env, i, *st)
+		m, i := r.queue.byID[d.CmdArgs[0].Key], rcpt(d)
+		st := m.State(i)
+		r.holds(func() bool { st.Leased = m.leased[i]; return true })
+		e := r.s.Explain(m.env, i, st)
 		out := fmt.Sprintf("%s: %s", e.Action, e.Reason)
 		if !e.Until.IsZero() {
 			out += "; until +" + e.Until.Sub(r.start).String()
@@ -158,6 +167,10 @@ func routeFrom(d *datadriven.TestData) *Route {
 			r.Hosts = a.Vals
 		case "boxes":
 			r.Mailboxes = a.Vals
+		case "conns":
+			r.Connections, _ = strconv.Atoi(v)
+		case "rate":
+			r.Rate = rate(v)
 		case "private":
 			r.AllowPrivate = true
 		case "dsn":
@@ -167,6 +180,28 @@ func routeFrom(d *datadriven.TestData) *Route {
 		}
 	}
 	return r
+}
+
+func providerFrom(d *datadriven.TestData) (*Provider, []string) {
+	p := &Provider{Name: d.CmdArgs[0].Key}
+	var suffixes []string
+	for _, a := range d.CmdArgs[1:] {
+		switch a.Key {
+		case "conns":
+			p.Connections, _ = strconv.Atoi(a.Vals[0])
+		case "rate":
+			p.Rate = rate(a.Vals[0])
+		default:
+			suffixes = append(suffixes, a.Key)
+		}
+	}
+	return p, suffixes
+}
+
+func rate(s string) Rate {
+	n, per, _ := strings.Cut(s, "/")
+	count, _ := strconv.Atoi(n)
+	return Rate{Count: count, Per: duration(per)}
 }
 
 func duration(s string) time.Duration {

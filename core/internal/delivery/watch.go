@@ -29,12 +29,14 @@ func (s *Scheduler) watch(now time.Time) {
 	s.leaveStale()
 	s.expireWaiting(now)
 	s.cutOff(now)
-	s.sites.sweep(now, s.usedSites())
+	s.sites.sweep(now, s.sweepLines(now))
 }
 
-func (s *Scheduler) usedSites() map[*site]bool {
+// sweepLines forgets budgets, and returns the sites that have lines.
+func (s *Scheduler) sweepLines(now time.Time) map[*site]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.sweepBudgets(now)
 	used := map[*site]bool{}
 	for k := range s.hops {
 		if k.site != nil {

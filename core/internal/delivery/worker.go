@@ -36,7 +36,7 @@ func (s *Scheduler) start(h *hop) {
 	w := &worker{s: s, hop: h, signal: make(chan bool, 1), jobs: map[*Job]struct{}{}, moved: s.o.Clock.Now()}
 	w.ctx, w.cancel = context.WithCancel(s.ctx)
 	s.slots++
-	h.workers++
+	h.count(1)
 	h.dialing++
 	s.all[w] = struct{}{}
 	s.workers.Go(w.run)
@@ -136,7 +136,7 @@ func (w *worker) open() {
 	h.dialing--
 	h.open++
 	if h.ready.len() > 1 {
-		s.grow(h, h.ready.items[h.ready.head].msg.Envelope().ID)
+		s.grow(h, h.first())
 	}
 }
 
@@ -145,6 +145,9 @@ func (w *worker) open() {
 // ready while the one before is on its way.
 func (w *worker) next(wait bool) (*Job, bool) {
 	for {
+		if w.ahead == nil && w.yields() {
+			return nil, false
+		}
 		if w.ahead != nil {
 			j, ok := w.collect(wait)
 			if !ok {
@@ -311,7 +314,7 @@ func (w *worker) fail(o mail.Outcome) {
 	}
 	var tasks []*task
 	if others > 0 {
-		h.limited = s.o.Clock.Now().Add(watchEvery)
+		h.own.limited, h.own.said = s.o.Clock.Now().Add(watchEvery), o.Reply.Line()
 	} else {
 		tasks = h.empty()
 		s.recall(h)
@@ -369,16 +372,18 @@ func (w *worker) end() {
 	defer s.mu.Unlock()
 	delete(s.all, w)
 	s.slots--
-	h.workers--
+	h.count(-1)
 	switch {
 	case w.connected:
 		h.open--
 	case !w.left:
 		h.dialing--
 	}
+	b, _ := h.slots()
+	s.passOn(b)
 	s.advance()
 	if h.ready.len() > 0 {
-		s.grow(h, h.ready.items[h.ready.head].msg.Envelope().ID)
+		s.grow(h, h.first())
 	}
 	s.drop(h)
 	s.atRest()

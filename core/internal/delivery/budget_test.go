@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// Whatever comes when, no stretch of time has more than its rate and a second's
+// worth; and what is asked for all the time gets its rate.
+func TestBudgetKeepsTheRate(t *testing.T) {
+	start := time.Date(2030, 1, 2, 3, 0, 0, 0, time.UTC)
+	for _, r := range []Rate{{1, time.Hour}, {100, time.Minute}, {7, time.Second}, {100000, time.Second}, {1000, time.Hour}, {3, 1}} {
+		rnd, b, now := rand.New(rand.NewPCG(1, 2)), &budget{}, start
+		var sent []time.Time
+		for range 3000 {
+			now = now.Add(time.Duration(rnd.Int64N(int64(r.each()))))
+			free := b.room(now, r)
+			if took := b.take(now, r); took {
+				sent = append(sent, now)
+			} else if free > 0 {
+				t.Fatalf("%v: room for %d, and none is taken", r, free)
+			}
+		}
+		allowed := 1 + int(now.Sub(start)/r.each()) + int(r.slack()/r.each())
+		if len(sent) > allowed || len(sent) < min(allowed/3, 3000) {
+			t.Errorf("%v: %d messages in %v, %d allowed", r, len(sent), now.Sub(start), allowed)
+		}
+	}
+}
+
+func TestRateInWords(t *testing.T) {
+	for want, r := range map[string]Rate{"600/1m": {600, time.Minute}, "1/2h": {1, 2 * time.Hour}, "5/1.5s": {5, 1500 * time.Millisecond}} {
+		if r.String() != want {
+			t.Errorf("%v, want %s", r, want)
+		}
+	}
+}
+
+// Many lines under one rate get their turns one after the other, and no line
+// is asked to connect before there is room.
+func TestLinesTakeTurnsAtARate(t *testing.T) {
+	r := newRig(t, nil)
+	var names []string
+	for i := range 20 {
+		names = append(names, fmt.Sprintf("h%02d.big.example", i))
+	}
+	r.hosts(names...)
+	r.setProvider(&Provider{Name: "big", Rate: Rate{1, time.Minute}}, []string{".big.example"})
+	for i := range 60 {
+		r.queue.enqueue(r.envelope(fmt.Sprintf("m%d", i), "s@example.net", "x@"+names[i%20]))
+	}
+	r.idle()
+	r.advance(19 * time.Minute)
+	if got := r.doneOf(60); got != 20 {
+		t.Errorf("%d messages after 19 minutes at one a minute", got)
+	}
+	if r.net.dials > 25 {
+		t.Errorf("%d connections for 20 messages", r.net.dials)
+	}
+	r.advance(20 * time.Minute)
+	for i, n := range names {
+		if !r.saw(n + " gets") {
+			t.Errorf("line %d had no turn", i)
+		}
+	}
+	r.advance(20 * time.Minute)
+	if got := r.doneOf(60); got != 60 {
+		t.Errorf("%d messages", got)
+	}
+}
+
+// The sites of a provider share its connections; one with a long line lets go of
+// its connection for the others.
+func TestSitesShareTheConnectionsOfAProvider(t *testing.T) {
+	r := newRig(t, nil)
+	r.hosts("busy.big.example", "other.big.example", "small.example")
+	r.setProvider(&Provider{Name: "big", Connections: 1}, []string{".big.example"})
+	r.net.set("busy.big.example", "hang")
+	for i := range 200 {
+		r.queue.enqueue(r.envelope(fmt.Sprintf("busy%d", i), "s@example.net", "x@busy.big.example"))
+	}
+	r.waitFor(1)
+	r.queue.enqueue(r.envelope("other", "s@example.net", "x@other.big.example"))
+	var d Decision
+	r.wait(func() bool {
+		d = r.s.Explain(r.queue.byID["other"].env, 0, State{Leased: true})
+		return d.Action == Limit
+	})
+	if d.Reason != "limited: all 1 connections to provider big are in use; in line: 0 recipients before it, 0 of 1 connections; site of MX other.big.example of provider big" {
+		t.Errorf("%s: %s", d.Action, d.Reason)
+	}
+	if got := r.s.Attended([]string{"other"}); !got["other"] {
+		t.Error("what waits for a connection is not attended to")
+	}
+	r.queue.enqueue(r.envelope("small", "s@example.net", "x@small.example"))
+	r.settledWhen(r.done("small"))
+	r.net.set("busy.big.example", "ok")
+	r.settledWhen(r.done("other"))
+	r.idle()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, n := 0, 0
+	for _, l := range r.lines {
+		var id string
+		if k, _ := fmt.Sscanf(l, "busy.big.example gets %s", &id); k == 1 {
+			n++
+		}
+		if l == "other.big.example gets other [0]" {
+			at = n
+		}
+	}
+	if n != 200 || at == 0 || at > 2*turnLength {
+		t.Errorf("the other site had its turn after %d of %d", at, n)
+	}
+	if r.net.dials > 6 {
+		t.Errorf("%d connections", r.net.dials)
+	}
+}
+
+// What is known of a next hop goes when it can make no difference any more, and
+// not before.
+func TestBudgetsAreForgotten(t *testing.T) {
+	r := newRig(t, nil)
+	r.hosts("example.org")
+	r.setRoute(&Route{Name: "internet", Kind: ViaMX, Rate: Rate{1, 10 * time.Minute}})
+	r.queue.enqueue(r.envelope("m1", "s@example.net", "x@example.org"))
+	r.idle()
+	budgets := func() int {
+		r.s.mu.Lock()
+		defer r.s.mu.Unlock()
+		return len(r.s.budgets)
+	}
+	r.advance(5 * time.Minute)
+	if budgets() == 0 {
+		t.Error("forgotten before the rate is paid for")
+	}
+	r.advance(7 * time.Minute)
+	if n := budgets(); n != 0 {
+		t.Errorf("%d budgets of next hops that are gone", n)
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	if len(r.s.hops) != 0 || len(r.s.sites.byID) != 0 {
+		t.Errorf("%d next hops, %d sites", len(r.s.hops), len(r.s.sites.byID))
+	}
+}
