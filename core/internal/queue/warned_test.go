@@ -40,7 +40,7 @@ func TestADelayIsReportedOnce(t *testing.T) {
 	r.settle(Result{Message: id, Outcomes: []Settled{{Recipient: 0, Outcome: not, Next: later}}})
 	r.reopen()
 	r.warned(id, true, false)
-	if m, err := r.queue.Show(id); err != nil || !m.States[0].WarnedAt.Equal(at) || !m.States[1].WarnedAt.IsZero() {
+	if m, err := r.queue.Show(t.Context(), id); err != nil || !m.States[0].WarnedAt.Equal(at) || !m.States[1].WarnedAt.IsZero() {
 		t.Errorf("warned at %v, want %v; %v", m.States, at, err)
 	}
 }
