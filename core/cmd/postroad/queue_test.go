@@ -55,8 +55,8 @@ func TestQueueShowPrintsStagesAndScores(t *testing.T) {
 func TestPrintWarning(t *testing.T) {
 	at := time.Date(2030, 1, 1, 9, 0, 0, 0, time.UTC)
 	for want, r := range map[string]mail.QueueRecipient{
-		"": {},
-		"  the sender was told of the delay\n":                         {Warned: true},
+		"":                                     {},
+		"  the sender was told of the delay\n": {Warned: true},
 		"  the sender was told of the delay at 2030-01-01T09:00:00Z\n": {Warned: true, WarnedAt: at},
 	} {
 		var b strings.Builder
