@@ -217,11 +217,14 @@ func (brokenError) FaultCause() string { return "breaker" }
 // CauseOf returns the cause of a stage's failure as metrics and logs spell it:
 // "error" when it does not tell, nothing when there is none.
 func CauseOf(err error) string {
-	var f Faulter
-	switch {
-	case err == nil:
+	if err == nil { // the usual case, which allocates nothing
 		return ""
-	case errors.As(err, &f):
+	}
+	return causeOf(err)
+}
+
+func causeOf(err error) string {
+	if f := Faulter(nil); errors.As(err, &f) {
 		return f.FaultCause()
 	}
 	return "error"

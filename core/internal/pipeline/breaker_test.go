@@ -139,3 +139,14 @@ func TestStageThatFailsInOnePhaseOnlyIsBroken(t *testing.T) {
 		t.Errorf("called %d times", s.calls)
 	}
 }
+
+// It is asked after every hook.
+func TestCauseOfSuccessAllocatesNothing(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() {
+		if CauseOf(nil) != "" {
+			t.Error("success has a cause")
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

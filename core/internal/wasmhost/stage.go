@@ -398,11 +398,18 @@ func (s *Stage) observe(i *instance, h *pipeline.Hook, took time.Duration, err e
 	if i != nil {
 		c.Fuel, c.Memory, c.HostCalls = i.meter.used(), int64(len(i.memory.buf)), i.used.hostCalls
 	}
-	var f *Fault
-	if errors.As(err, &f) {
-		c.Cause = f.Cause
+	if err != nil {
+		c.Cause = faultCause(err)
 	}
 	o.PluginCall(c)
+}
+
+// faultCause returns the cause of the *Fault in err, "" without one.
+func faultCause(err error) string {
+	if f := (*Fault)(nil); errors.As(err, &f) {
+		return f.Cause
+	}
+	return ""
 }
 
 // Close waits for the calls that run and frees every instance. Calls that come
