@@ -21,6 +21,7 @@ type runCmd struct{}
 // Run serves until SIGTERM or SIGINT, then drains. A second signal ends it at
 // once, which loses nothing: what was acknowledged is on disk.
 func (runCmd) Run(c *cli, s streams) error {
+	setGarbage()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	r, err := relay.Open(ctx, relay.Options{ConfigFile: c.Config, LogOutput: s.err})
