@@ -18,6 +18,7 @@ var errNoReply = errors.New("smtpin: the backend gave no answer")
 // real command is in s.pending.
 func (s *session) Mail(string, *smtp.MailOptions) (err error) {
 	defer s.rescue(&err)
+	deepen(0)
 	c := s.pending
 	s.client.Protocol = protocol(s.extended, s.client.TLSVersion != "", c.params.SMTPUTF8)
 	tx, reply := s.backend.Mail(s.ctx(), c.from, c.params)
