@@ -112,7 +112,7 @@ func queueLines(e *mail.Envelope) []string {
 		}
 	}
 	if e.NoDSN {
-		lines = append(lines, "no report when it fails")
+		lines = append(lines, "no reports")
 	}
 	return lines
 }

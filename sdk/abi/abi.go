@@ -35,7 +35,7 @@ const (
 	PhaseRoute      = 16 // before a next hop is chosen
 	PhasePredeliver = 17 // before a delivery attempt
 	PhaseResult     = 18 // after a delivery attempt
-	PhaseBounce     = 19 // before a delivery status notification is built
+	PhaseBounce     = 19 // before a report on a failure is built
 	PhaseTick       = 24 // at the interval set in HCL, without a message
 	PhaseReset      = 31 // the transaction is over or aborted; the verdict is ignored
 )
@@ -222,7 +222,7 @@ const (
 	QueueNotBefore = 1 // milliseconds since 1970-01-01 UTC: no attempt before
 	QueueExpires   = 2 // milliseconds since 1970-01-01 UTC: given up then
 	QueuePriority  = 3 // -100 to 100, higher goes first among what is due
-	QueueDSN       = 4 // 0: no report when it fails, 1: one
+	QueueDSN       = 4 // 0: no reports about this message, 1: those that the sender is due
 )
 
 // Keys of label_set.

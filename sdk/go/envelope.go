@@ -58,7 +58,8 @@ func (h *Hook) SetExpires(t time.Time) error { return h.setQueue(abi.QueueExpire
 // higher goes first.
 func (h *Hook) SetPriority(n int) error { return h.setQueue(abi.QueuePriority, int64(n)) }
 
-// SetReport says whether the sender gets a report when the message fails.
+// SetReport says whether the sender gets reports about the message: of failure,
+// and of delay and success where it is due those.
 func (h *Hook) SetReport(on bool) error {
 	if on {
 		return h.setQueue(abi.QueueDSN, 1)

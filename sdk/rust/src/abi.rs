@@ -38,7 +38,7 @@ pub const PHASE_ROUTE: i32 = 16;
 pub const PHASE_PREDELIVER: i32 = 17;
 /// after a delivery attempt
 pub const PHASE_RESULT: i32 = 18;
-/// before a delivery status notification is built
+/// before a report on a failure is built
 pub const PHASE_BOUNCE: i32 = 19;
 /// at the interval set in HCL, without a message
 pub const PHASE_TICK: i32 = 24;
@@ -245,7 +245,7 @@ pub const QUEUE_NOT_BEFORE: i32 = 1;
 pub const QUEUE_EXPIRES: i32 = 2;
 /// -100 to 100, higher goes first among what is due
 pub const QUEUE_PRIORITY: i32 = 3;
-/// 0: no report when it fails, 1: one
+/// 0: no reports about this message, 1: those that the sender is due
 pub const QUEUE_DSN: i32 = 4;
 
 /// whose mail this is
