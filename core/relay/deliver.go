@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/delivery"
@@ -90,15 +91,26 @@ type deliverySMTP struct{ c *smtp.Client }
 
 // Dial implements delivery.SMTP.
 func (d deliverySMTP) Dial(ctx context.Context, t delivery.Target) (delivery.Conn, error) {
-	c, err := d.c.Dial(ctx, smtp.Target{Host: t.Host, Addr: t.Addr, TLS: t.TLS})
+	c, err := d.c.Dial(ctx, smtp.Target{Host: t.Host, Addr: t.Addr, TLS: t.TLS, Local: t.Local, Hostname: t.Hostname})
 	var he *smtp.HostError
 	switch {
+	case errors.As(err, &he) && he.Local:
+		return nil, &delivery.SourceError{Err: inShort(he)}
 	case errors.As(err, &he):
 		return nil, &delivery.HostError{Reply: he.Reply, Remote: he.Remote}
 	case err != nil:
 		return nil, err
 	}
 	return deliveryConn{c}, nil
+}
+
+// inShort is what the system said, without the operation around it.
+func inShort(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
 }
 
 type deliveryConn struct{ c *smtp.Conn }

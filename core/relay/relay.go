@@ -79,7 +79,8 @@ type Options struct {
 	Logger    hclog.Logger // nil: by server.log_format and log_level, to LogOutput
 	LogOutput io.Writer    // nil: os.Stderr
 
-	// Dial opens connections to next hops; nil: net.Dialer.
+	// Dial opens connections to next hops; nil: net.Dialer. It chooses where they
+	// leave from, whatever sources a route has.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	disk func(*store.Options) // tests break disks with it

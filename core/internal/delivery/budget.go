@@ -196,8 +196,8 @@ func (s *Scheduler) sleep(h *hop) {
 	if !h.asleep {
 		h.asleep = true
 		b.asleep.push(h)
-		s.atRest()
 	}
+	s.atRest()
 	s.callFor(b, h)
 }
 
@@ -319,5 +319,9 @@ func (s *Scheduler) hush() {
 			b.wake()
 			b.wake = nil
 		}
+	}
+	if s.egress.wake != nil {
+		s.egress.wake()
+		s.egress.wake = nil
 	}
 }

@@ -37,14 +37,16 @@ func (k hopKey) host() string {
 }
 
 // connect opens a connection to the first host of the next hop that answers. If
-// none does it says why.
+// none does it says why; when no connection can leave from the source, which is no
+// attempt, it says nothing.
 func (w *worker) connect() (Conn, *mail.Outcome) {
 	hosts, err := w.hop.key.hosts()
 	if err != nil {
 		return nil, w.hop.key.unresolved(w.hop.key.host(), err)
 	}
-	var failed verdict
+	var failed, grounded verdict
 	left := maxAddresses
+hosts:
 	for _, h := range hosts {
 		addrs, err := w.s.addresses(w.ctx, w.hop.key, h.name)
 		if err != nil {
@@ -53,32 +55,59 @@ func (w *worker) connect() (Conn, *mail.Outcome) {
 		}
 		for _, a := range addrs {
 			if left--; left < 0 || w.ctx.Err() != nil {
-				return nil, failed.outcome()
+				break hosts
 			}
-			conn, o := w.dial(h, a)
-			if conn != nil {
+			conn, o, err := w.dial(h, a)
+			var ours *SourceError
+			switch {
+			case conn != nil:
 				return conn, nil
+			case errors.As(err, &ours):
+				grounded.add(o)
+			default:
+				failed.add(o)
 			}
-			failed.add(o)
 		}
 	}
-	return nil, failed.outcome()
+	return nil, w.verdict(&failed, &grounded)
 }
 
-func (w *worker) dial(h host, a netip.Addr) (Conn, mail.Outcome) {
-	r := w.hop.key.route
+// verdict is the outcome of a connection that did not come about: nil when it
+// could not leave from its source.
+func (w *worker) verdict(failed, grounded *verdict) *mail.Outcome {
+	switch {
+	case failed.any || !grounded.any:
+		return failed.outcome()
+	case w.s.healthy(w.hop.key.source):
+		return grounded.outcome()
+	}
+	return nil
+}
+
+func (w *worker) dial(h host, a netip.Addr) (Conn, mail.Outcome, error) {
+	r, src := w.hop.key.route, w.hop.key.source
 	tls := r.TLS
 	if tls == "" {
 		tls = "opportunistic"
 	}
 	addr := netip.AddrPortFrom(a, h.port)
-	conn, err := w.s.o.SMTP.Dial(w.ctx, Target{Host: h.name, Addr: addr, TLS: tls})
+	local, err := src.local(a)
+	if err != nil {
+		return nil, w.hop.key.grounded(h.name, addr, err), err
+	}
+	conn, err := w.s.o.SMTP.Dial(w.ctx, Target{Host: h.name, Addr: addr, TLS: tls, Local: local, Hostname: src.name()})
 	w.s.o.Observer.Connected(r.Name, err)
 	if err == nil {
-		return conn, mail.Outcome{}
+		w.s.left(src, local, nil)
+		return conn, mail.Outcome{}, nil
 	}
 	w.s.log.Debug("no connection", "host", h.name, "peer", addr, "error", err)
-	return nil, w.hop.key.refused(h.name, addr, err)
+	var ours *SourceError
+	if errors.As(err, &ours) {
+		w.s.left(src, local, ours.Err)
+		return nil, w.hop.key.grounded(h.name, addr, err), err
+	}
+	return nil, w.hop.key.refused(h.name, addr, err), err
 }
 
 // verdict folds what several hosts said into one outcome: it is a failure only

@@ -149,6 +149,9 @@ func (s *Scheduler) decideLine(now time.Time, h *hop) lineDecision {
 	if h.key.unplaced() {
 		return lineDecision{action: Resolve, until: h.answerBy()}
 	}
+	if until := s.sickUntil(now, h.key.source); !until.IsZero() {
+		return lineDecision{action: NoSource, until: until}
+	}
 	b, r := h.pace()
 	if free, at := b.free(now, r); !free {
 		return lineDecision{action: Throttle, until: at}
@@ -176,6 +179,8 @@ func (s *Scheduler) reason(h *hop, d lineDecision) string {
 		return "the mail exchangers of " + h.key.target + " are not known"
 	case d.action == Resolve:
 		return "the mail exchangers of " + h.key.target + " are being looked up"
+	case d.action == NoSource:
+		return s.illness(h.key.route)
 	case d.action == Throttle:
 		b, r := h.pace()
 		return "throttled: " + r.String() + " " + h.whose(b)

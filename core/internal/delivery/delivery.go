@@ -41,6 +41,10 @@
 //     with the others of its budget. Budgets outlive lines and reloads, and go when
 //     they could make no difference.
 //
+//   - Where a route has sources, messages leave from them in turn. An address that
+//     connections cannot leave from is left out for a minute. A message that finds
+//     no healthy source waits in its line, and that is no attempt.
+//
 //   - Mail that a failing queue could not settle stays leased and is settled
 //     later; until then nothing new is leased, for it could not be settled
 //     either.
@@ -126,6 +130,7 @@ type Scheduler struct {
 	turns     turns
 	lookups   lookups
 	budgets   map[budgetKey]*budget
+	egress    egress
 	idle      map[*worker]struct{}
 	all       map[*worker]struct{}
 	recalls   []ticket        // set back, on the way into the queue
@@ -148,6 +153,7 @@ func New(o Options) *Scheduler {
 	s.budgets = map[budgetKey]*budget{}
 	s.lookups.lines = map[string][]*hop{}
 	s.sites.init()
+	s.egress.init()
 	s.settler.init()
 	return s
 }

@@ -36,7 +36,7 @@ func (s *Scheduler) Explain(env *mail.Envelope, rcpt int, st State) Decision {
 	}
 	if d.Action == Try && !st.Leased {
 		d.Hop = d.key.String()
-		d.Reason = s.crowd(s.hops[s.place(d.key)])
+		d.Reason = s.crowd(s.anySource(s.place(d.key)))
 	}
 	return d
 }
@@ -52,10 +52,11 @@ func (s *Scheduler) HopOf(r *mail.Recipient) string {
 }
 
 // crowd says of a recipient that is due what there is at its next hop.
-func (s *Scheduler) crowd(h *hop) string {
-	if h == nil {
+func (s *Scheduler) crowd(hops []*hop) string {
+	if len(hops) == 0 {
 		return "due"
 	}
+	h := hops[0]
 	_, most := h.slots()
 	return fmt.Sprintf("due: next hop has %d of %d connections and %d recipients in line, %d messages set back%s",
 		h.workers, most, h.waiting, h.parked.len(), s.about(h))
@@ -80,8 +81,12 @@ const maxDomains = 5
 // about says to which site a next hop leads, whose it is, and which domains share
 // it.
 func (s *Scheduler) about(h *hop) string {
+	from := ""
+	if h.key.source != nil {
+		from = "; from source " + h.key.source.Name
+	}
 	if h.key.site == nil {
-		return ""
+		return from
 	}
 	domains, more := s.sites.sharedDomains(s.o.Clock.Now(), h.key.site, maxDomains)
 	out := "; " + h.key.site.String()
@@ -94,7 +99,7 @@ func (s *Scheduler) about(h *hop) string {
 	if more > 0 {
 		out += fmt.Sprintf(" and %d more", more)
 	}
-	return out
+	return out + from
 }
 
 // named is the next hop that people know: of a recipient that goes to a site,
@@ -159,7 +164,7 @@ func (s *Scheduler) Attended(ids []string) map[string]bool {
 		}
 	}
 	for _, h := range s.hops {
-		if h.workers == 0 && s.slots < s.o.Connections && h.sought.IsZero() && !h.asleep && !h.awaits {
+		if h.workers == 0 && s.slots < s.o.Connections && h.sought.IsZero() && !h.asleep && !h.rests && !h.awaits {
 			continue // nobody will come
 		}
 		h.list(found)

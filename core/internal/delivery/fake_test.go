@@ -241,12 +241,13 @@ type fakeNet struct {
 	limit   int // connections that a host takes at once; 0: any number
 	open    map[string]int
 	most    map[string]int
+	broken  map[netip.Addr]bool // addresses of ours that nothing can leave from
 	events  func(format string, args ...any)
 	waits   chan string // a host that hangs says so
 }
 
 func newFakeNet() *fakeNet {
-	return &fakeNet{mx: map[string][]MX{}, mxErr: map[string]error{}, mxGate: map[string]chan struct{}{}, ip: map[string][]netip.Addr{}, hosts: map[string]string{},
+	return &fakeNet{mx: map[string][]MX{}, mxErr: map[string]error{}, mxGate: map[string]chan struct{}{}, broken: map[netip.Addr]bool{}, ip: map[string][]netip.Addr{}, hosts: map[string]string{},
 		gate: map[string]chan struct{}{}, open: map[string]int{}, most: map[string]int{},
 		events: func(string, ...any) {}, waits: make(chan string, 10000)}
 }
@@ -308,8 +309,16 @@ func (n *fakeNet) Dial(ctx context.Context, t Target) (Conn, error) {
 	b, gate := n.behaviour(t.Host)
 	n.mu.Lock()
 	n.dials++
+	broken := n.broken[t.Local]
 	n.mu.Unlock()
+	from := ""
+	if t.Local.IsValid() {
+		from = fmt.Sprintf(" from %s as %s", t.Local, t.Hostname)
+	}
 	switch {
+	case broken:
+		n.events("dial %s [%s]%s: cannot leave", t.Host, t.Addr, from)
+		return nil, &SourceError{errors.New("cannot assign requested address")}
 	case b == "refuse":
 		n.events("dial %s [%s]: refused", t.Host, t.Addr)
 		return nil, errors.New("connection refused")
@@ -325,7 +334,7 @@ func (n *fakeNet) Dial(ctx context.Context, t Target) (Conn, error) {
 			return nil, ctx.Err()
 		}
 	}
-	n.events("dial %s [%s]: ok", t.Host, t.Addr)
+	n.events("dial %s [%s]%s: ok", t.Host, t.Addr, from)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.limit > 0 && n.open[t.Host] >= n.limit {

@@ -12,10 +12,11 @@ import (
 // hopKey names a next hop. A reload brings new routes, hence new next hops.
 type hopKey struct {
 	route   *Route
-	target  string // domain of ViaMX whose site is not known, "host:port" of a raw next hop, else empty
-	site    *site  // of ViaMX: where domains with one set of mail exchangers are
-	raw     bool   // a stage chose "host:port" itself
-	outside bool   // and may lead to public addresses alone
+	target  string  // domain of ViaMX whose site is not known, "host:port" of a raw next hop, else empty
+	site    *site   // of ViaMX: where domains with one set of mail exchangers are
+	raw     bool    // a stage chose "host:port" itself
+	outside bool    // and may lead to public addresses alone
+	source  *Source // where connections leave from; nil: the system chooses
 }
 
 func hopOf(r *Route, rcpt *mail.Recipient) hopKey {
@@ -64,6 +65,7 @@ type hop struct {
 	own      *budget      // of this line alone
 	shared   *budget      // of all sites of the provider; nil: none
 	asleep   bool         // it is among the asleep of a budget
+	rests    bool         // it waits for a healthy source
 	awaits   bool         // it is among the waiting of a budget
 	sought   time.Time    // since when the site of its domain is looked up; zero: it is not
 
@@ -162,6 +164,8 @@ func (s *Scheduler) grow(h *hop, id string) {
 	switch d := s.decideLine(now, h); {
 	case d.action == Resolve:
 		s.seek(h, id)
+	case d.action == NoSource:
+		s.reseat(h)
 	case d.action == Throttle:
 		s.sleep(h)
 	case d.cause == noBudget:
@@ -266,6 +270,3 @@ func (s *Scheduler) recall(h *hop) {
 	}
 	s.rouse()
 }
-
-// sourceName returns the name of the source, empty without one.
-func (k hopKey) sourceName() string { return "" }

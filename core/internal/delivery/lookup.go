@@ -50,6 +50,7 @@ func (s *Scheduler) place(k hopKey) hopKey {
 // at h: its domain has not moved to another site, as far as is known.
 func (s *Scheduler) leads(k hopKey, h *hop) bool {
 	if h.key.site == nil || k.raw || k.kind() != ViaMX {
+		k.source = h.key.source
 		return k == h.key
 	}
 	return k.route == h.key.route && !s.sites.moved(k.target, h.key.site)
@@ -94,7 +95,7 @@ func (s *Scheduler) lookUp(domain string) {
 	for _, h := range lines {
 		h.sought = time.Time{}
 		if err == nil {
-			s.move(h, s.hopFor(hopKey{route: h.key.route, site: st}))
+			s.move(h, hopKey{route: h.key.route, site: st})
 		} else {
 			lost = append(lost, h.empty()...)
 			s.recall(h)
@@ -102,6 +103,7 @@ func (s *Scheduler) lookUp(domain string) {
 		s.drop(h)
 	}
 	s.lookOn()
+	s.atRest()
 	s.mu.Unlock()
 	s.failAll(lost, func(t *task) mail.Outcome { return *t.hop.key.unresolved(domain, err) })
 }
@@ -170,21 +172,33 @@ func (s *Scheduler) beforeUs(mxs []MX) ([]MX, bool) {
 	return slices.DeleteFunc(mxs, func(m MX) bool { return m.Pref >= ours }), true
 }
 
-// move puts all that waits at one next hop in line at another. The caller holds
-// mu.
-func (s *Scheduler) move(from, to *hop) {
+// move puts all that waits at one next hop in line at another, where each message
+// leaves from the source whose turn it is. The caller holds mu.
+func (s *Scheduler) move(from *hop, key hopKey) {
+	now := s.o.Clock.Now()
 	for _, t := range from.empty() {
-		if other := to.kindred(t); other != nil {
-			to.merge(other, t)
-			continue
+		if !s.merged(key, t) {
+			s.join(s.hopFor(s.sourced(now, key)), t)
 		}
-		s.join(to, t)
 	}
 	for _, t := range from.parked.all() {
+		to := s.hopFor(s.sourced(now, key))
 		to.parked.push(t)
+		s.recall(to)
 	}
-	s.recall(to)
-	s.drop(to)
+	s.drop(from)
+}
+
+// merged puts a task to others of the same message that wait at key; false when
+// there are none.
+func (s *Scheduler) merged(key hopKey, t *task) bool {
+	for _, to := range s.anySource(key) {
+		if other := to.kindred(t); other != nil {
+			to.merge(other, t)
+			return true
+		}
+	}
+	return false
 }
 
 // join puts a task in line at h, or sets it back when the line is as long as it

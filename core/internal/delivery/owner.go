@@ -196,7 +196,8 @@ func (s *Scheduler) inLine(key hopKey, m Message, rcpts []int, routed bool) bool
 	if s.stopped {
 		return false
 	}
-	s.join(s.hopFor(s.place(key)), &task{msg: m, rcpts: rcpts, routed: routed})
+	key = s.sourced(s.o.Clock.Now(), s.place(key))
+	s.join(s.hopFor(key), &task{msg: m, rcpts: rcpts, routed: routed})
 	return true
 }
 
@@ -308,14 +309,14 @@ func (s *Scheduler) arm(full bool) {
 	busy := len(s.hops) > 0 || s.held > 0
 	s.mu.Unlock()
 	ok = ok && !full
-	if look := now.Add(watchEvery); busy && (!ok || at.After(look)) {
-		at, ok = look, true
+	if busy && (!ok || at.After(s.lookAt)) {
+		at, ok = s.lookAt, true
 	}
 	if !ok {
 		return
 	}
 	s.stopTimer = s.o.Clock.AfterFunc(max(at.Sub(now), time.Millisecond), s.rouse)
-	if later := s.o.Clock.Now(); later.After(now) && !later.Before(at) {
+	if later := s.o.Clock.Now(); !later.Before(at) && (later.After(now) || at.Equal(s.lookAt)) {
 		s.rouse()
 	}
 }
@@ -363,7 +364,7 @@ func (s *Scheduler) tellIdle(waiters []chan struct{}, more bool) {
 // holds mu.
 func (s *Scheduler) sleeping() (n int) {
 	for _, h := range s.hops {
-		if !h.asleep {
+		if !h.asleep && !h.rests {
 			continue
 		}
 		n += h.waiting

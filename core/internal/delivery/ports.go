@@ -153,13 +153,17 @@ type Target struct {
 	Host string // name, for TLS and logs
 	Addr netip.AddrPort
 	TLS  string // "opportunistic", "required" or "off"
+
+	Local    netip.Addr // address that the connection leaves from, of Addr's family; zero: the system chooses
+	Hostname string     // our name in EHLO; empty: the one that the transport has
 }
 
 // SMTP opens connections to mail hosts.
 type SMTP interface {
 	// Dial returns a connection that is ready for MAIL: greeting, EHLO and
 	// STARTTLS are done. The error is a *HostError, or holds a mail.Reply,
-	// where there is anything to tell.
+	// where there is anything to tell; it is a *SourceError when the connection
+	// cannot leave from t.Local.
 	Dial(ctx context.Context, t Target) (Conn, error)
 }
 

@@ -34,12 +34,13 @@ type rig struct {
 
 	suspensions map[string]time.Time // domain -> until
 	providers   map[*Provider][]string
+	sources     map[string]*Source
 }
 
 func newRig(t *testing.T, change func(*Options)) *rig {
 	start := time.Date(2030, 1, 2, 3, 0, 0, 0, time.UTC)
 	r := &rig{t: t, clock: testkit.NewClock(start), start: start, queue: newFakeQueue(), net: newFakeNet(),
-		routes: map[string]*Route{"internet": {Name: "internet", Kind: ViaMX}}, rules: map[string]string{}, suspensions: map[string]time.Time{}, providers: map[*Provider][]string{}, ended: make(chan error, 1)}
+		routes: map[string]*Route{"internet": {Name: "internet", Kind: ViaMX}}, rules: map[string]string{}, suspensions: map[string]time.Time{}, providers: map[*Provider][]string{}, sources: map[string]*Source{}, ended: make(chan error, 1)}
 	r.queue.events, r.net.events = r.event, r.event
 	o := Options{Queue: r.queue, Routes: r.route, RouteOf: r.rule, Resolver: r.net, SMTP: r.net, Maildir: fakeMaildir{},
 		Suspended: r.suspended, ProviderOf: r.providerOf, Reporter: fakeReporter{}, Clock: r.clock, Hostname: "relay.example.net"}

@@ -44,6 +44,7 @@ type Route struct {
 	AllowPrivate bool            // ViaMX: loopback and private addresses may be next hops
 	Connections  int             // at once, per next hop; 0 means 4
 	Rate         Rate            // of messages, per next hop; zero: no limit
+	Sources      []*Source       // ViaMX, ViaSmarthost: where connections leave from, in turn; empty: the system chooses
 	Root         string          // ViaMaildir: folder below which the mailboxes are
 	Create       bool            // ViaMaildir: make a mailbox when its first message comes
 	Mailboxes    []string        // ViaMaildir: addresses that have a mailbox

@@ -419,6 +419,10 @@ func TestEveryLeaseEndsOnce(t *testing.T) {
 	names := []string{"a.example", "b.example", "c.example", "d.example", "e.example", "f.example", "g.example", "h.example"}
 	r.hosts(names...)
 	behaviours := []string{"ok", "drop", "refuse", "reply 451 4.2.0 later", "panic", "closes", "forget", "greet 421 4.3.2 busy", "ok", "ok"}
+	var sources []*Source
+	for i := range 2 {
+		sources = append(sources, &Source{Name: fmt.Sprint("s", i), Addresses: []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})}})
+	}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	sent := make(chan struct{})
 	go func() {
@@ -436,14 +440,18 @@ func TestEveryLeaseEndsOnce(t *testing.T) {
 		r.net.set(names[rnd.IntN(len(names))], behaviours[rnd.IntN(len(behaviours))])
 		r.clock.Advance(time.Duration(rnd.IntN(20)) * time.Second)
 		flaky.set(rnd.IntN(10) == 0)
+		r.breaks(sources[rnd.IntN(2)].Addresses[0], rnd.IntN(2) == 0)
 		if i%50 == 0 {
-			r.setRoute(&Route{Name: "internet", Kind: ViaMX, Jitter: 0.1, Connections: 1 + rnd.IntN(3), Rate: Rate{rnd.IntN(50), time.Second}})
+			r.setRoute(&Route{Name: "internet", Kind: ViaMX, Jitter: 0.1, Connections: 1 + rnd.IntN(3), Rate: Rate{rnd.IntN(50), time.Second}, Sources: sources[:rnd.IntN(3)]})
 			r.setProvider(&Provider{Name: "big", Connections: rnd.IntN(3), Rate: Rate{rnd.IntN(5), 10 * time.Second}}, names[:3+rnd.IntN(2)])
 			r.s.Reload()
 		}
 	}
 	<-sent
 	flaky.set(false)
+	for _, src := range sources {
+		r.breaks(src.Addresses[0], false)
+	}
 	for _, n := range names {
 		r.net.set(n, "ok")
 	}

@@ -22,7 +22,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //
 //	route NAME key=value…       a route; keys: kind, retry, expire, hosts, boxes, private, port, dsn, warning, conns, rate
 //	provider NAME SUFFIX …      whose hosts these are, also conns=, rate=
-//	unroute NAME                no such route any more
+//	source NAME ADDRESS …       where connections leave from; a route has sources=(…)
+//	address ADDRESS broken      nothing can leave from it; or ok
+//	unroute NAME no such route any more
 //	rule DOMAIN ROUTE
 //	mx DOMAIN PREF HOST … ttl=… mail exchangers; or "null", "nxdomain", "servfail"
 //	host NAME BEHAVIOUR         what a host does; the lines below: its addresses
@@ -51,7 +53,7 @@ func TestStates(t *testing.T) {
 
 var commands = map[string]func(*rig, *datadriven.TestData) string{
 	"route": func(r *rig, d *datadriven.TestData) string {
-		r.setRoute(routeFrom(d))
+		r.setRoute(routeFrom(r, d))
 		r.s.Reload()
 		return ""
 	},
@@ -60,6 +62,20 @@ var commands = map[string]func(*rig, *datadriven.TestData) string{
 		r.s.Reload()
 		r.idle()
 		return r.events()
+	},
+	"source": func(r *rig, d *datadriven.TestData) string {
+		src := &Source{Name: d.CmdArgs[0].Key, Hostname: d.CmdArgs[0].Key + ".example.net"}
+		for _, a := range d.CmdArgs[1:] {
+			src.Addresses = append(src.Addresses, netip.MustParseAddr(a.Key))
+		}
+		r.sources[src.Name] = src
+		return ""
+	},
+	"address": func(r *rig, d *datadriven.TestData) string {
+		r.net.mu.Lock()
+		defer r.net.mu.Unlock()
+		r.net.broken[netip.MustParseAddr(d.CmdArgs[0].Key)] = d.CmdArgs[1].Key == "broken"
+		return ""
 	},
 	"unroute": func(r *rig, d *datadriven.TestData) string {
 		r.mu.Lock()
@@ -151,7 +167,7 @@ func state(r *rig, d *datadriven.TestData) *State {
 	return &r.queue.byID[d.CmdArgs[0].Key].states[rcpt(d)]
 }
 
-func routeFrom(d *datadriven.TestData) *Route {
+func routeFrom(r0 *rig, d *datadriven.TestData) *Route {
 	r := &Route{Name: d.CmdArgs[0].Key}
 	for _, a := range d.CmdArgs[1:] {
 		switch v := strings.Join(a.Vals, ","); a.Key {
@@ -171,6 +187,10 @@ func routeFrom(d *datadriven.TestData) *Route {
 			r.Connections, _ = strconv.Atoi(v)
 		case "rate":
 			r.Rate = rate(v)
+		case "sources":
+			for _, name := range a.Vals {
+				r.Sources = append(r.Sources, r0.sources[name])
+			}
 		case "private":
 			r.AllowPrivate = true
 		case "dsn":

@@ -37,6 +37,7 @@ func (s *Scheduler) sweepLines(now time.Time) map[*site]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweepBudgets(now)
+	s.sweepSources(now)
 	used := map[*site]bool{}
 	for k := range s.hops {
 		if k.site != nil {

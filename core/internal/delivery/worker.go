@@ -61,9 +61,12 @@ func (w *worker) run() {
 // was never opened.
 func (w *worker) overSMTP() {
 	conn, failed := w.connect()
-	if failed != nil {
+	switch {
+	case failed != nil:
 		w.fail(*failed)
 		return
+	case conn == nil:
+		return // end has the line go on from another source
 	}
 	w.open()
 	err := conn.Run(w.ctx, w.next, w.finish)

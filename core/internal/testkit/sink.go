@@ -31,6 +31,7 @@ func DefaultExtensions() []string {
 // Received is one message that a Sink has answered 250 to.
 type Received struct {
 	Conn       int
+	Client     string   // address that the connection came from, without the port
 	From       string   // reverse-path with angle brackets, as it came
 	FromParams []string // parameters of MAIL
 	To         []string // accepted forward-paths with angle brackets

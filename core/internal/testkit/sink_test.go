@@ -15,7 +15,7 @@ func TestSinkRecordsExactOctets(t *testing.T) {
 	s := testkit.NewSink(t, testkit.SinkOptions{Script: testkit.RefuseRcpt("bad@", "550 5.1.1 unknown")})
 	testkit.Dialogue(t, s.Addr().String(), "testdata/plain.txt")
 	want := []testkit.Received{{
-		Conn: 1, From: "<a@example.com>", FromParams: []string{"SIZE=3"}, To: []string{"<b@example.org>"},
+		Conn: 1, Client: "127.0.0.1", From: "<a@example.com>", FromParams: []string{"SIZE=3"}, To: []string{"<b@example.org>"},
 		Content: []byte("Subject: dots\r\n\r\n.one\r\nbare\nand\rbare\r\nababababab\r\n"), Helo: "client.test",
 	}}
 	if d := cmp.Diff(want, s.Messages()); d != "" {

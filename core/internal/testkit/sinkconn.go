@@ -209,7 +209,7 @@ func (c *sinkConn) mailFrom(arg string) error {
 	c.mail++
 	digit, err := c.reply("MAIL", arg, "250 2.1.0 ok")
 	if err == nil && digit == '2' {
-		c.tx = &Received{Conn: c.n, From: path, FromParams: params, Helo: c.helo, TLS: c.tls}
+		c.tx = &Received{Conn: c.n, Client: c.c.RemoteAddr().(*net.TCPAddr).IP.String(), From: path, FromParams: params, Helo: c.helo, TLS: c.tls}
 	}
 	return err
 }

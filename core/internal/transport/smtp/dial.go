@@ -3,11 +3,14 @@
 package smtp
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -25,8 +28,10 @@ const (
 type Target struct {
 	Host       string // for logs and outcomes, and the name in the certificate
 	Addr       netip.AddrPort
-	TLS        string // empty: TLSOpportunistic
-	ServerName string // the name in the certificate, if not Host
+	TLS        string     // empty: TLSOpportunistic
+	ServerName string     // the name in the certificate, if not Host
+	Local      netip.Addr // where the connection leaves from, of Addr's family; zero: the system chooses
+	Hostname   string     // our name in EHLO; empty: Options.Hostname
 }
 
 // name returns the name that the host's certificate must be for.
@@ -67,9 +72,11 @@ func (c *Client) Dial(ctx context.Context, target Target) (*Conn, error) {
 func (c *Client) dial(ctx context.Context, target Target) (*Conn, error) {
 	dialing, cancel := context.WithTimeout(ctx, c.o.Timeouts.Connect)
 	defer cancel()
-	nc, err := c.o.Dial(dialing, "tcp", target.Addr.String())
+	nc, err := c.connect(dialing, target)
 	if err != nil {
-		return nil, hostError(target, mail.Enhanced{4, 4, 1}, "cannot connect", err)
+		failed := hostError(target, mail.Enhanced{4, 4, 1}, "cannot connect", err)
+		failed.Local = target.Local.IsValid() && unbound(err)
+		return nil, failed
 	}
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
@@ -79,6 +86,25 @@ func (c *Client) dial(ctx context.Context, target Target) (*Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+func (c *Client) connect(ctx context.Context, target Target) (net.Conn, error) {
+	if c.o.Dial != nil {
+		return c.o.Dial(ctx, "tcp", target.Addr.String())
+	}
+	var d net.Dialer
+	if target.Local.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(target.Local, 0))
+	}
+	return d.DialContext(ctx, "tcp", target.Addr.String())
+}
+
+// unbound reports whether a connection failed on this machine, for its local
+// address. That a network cannot be reached is no such fault: a router on the way,
+// the other side's perhaps, can say so too.
+func unbound(err error) bool {
+	var call *os.SyscallError
+	return errors.As(err, &call) && call.Syscall == "bind"
 }
 
 // open does what comes before the first MAIL.
@@ -100,7 +126,7 @@ func (c *Conn) open(target Target) error {
 }
 
 func (c *Conn) hello(target Target) error {
-	r, ext, err := c.wire.hello(c.client.o.Hostname)
+	r, ext, err := c.wire.hello(cmp.Or(target.Hostname, c.client.o.Hostname))
 	if err := checkReply(target, "EHLO", r, err); err != nil {
 		return err
 	}

@@ -7,7 +7,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -153,5 +155,31 @@ func TestNothingSurvivesSTARTTLS(t *testing.T) {
 	}
 	if m := s.Messages()[0]; !m.TLS || ses.got[j][0].TLS != "TLS1.3" {
 		t.Errorf("%+v", m)
+	}
+}
+
+// A connection leaves from the address that the target names, with the name that
+// goes with it; when it cannot, nothing is said of the host.
+func TestLeavesFromAnAddress(t *testing.T) {
+	s := testkit.NewSink(t, testkit.SinkOptions{})
+	to := target(s)
+	to.Local, to.Hostname = netip.MustParseAddr("127.0.0.2"), "two.test"
+	c, err := client(smtp.Timeouts{}).Dial(testContext(t), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if got := s.Commands()[0][0]; got != "EHLO two.test" {
+		t.Error(got)
+	}
+	to.Local = netip.MustParseAddr("192.0.2.1") // of nobody (RFC 5737)
+	var he *smtp.HostError
+	if _, err = client(smtp.Timeouts{}).Dial(testContext(t), to); !errors.As(err, &he) || !he.Local || !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("%v", err)
+	}
+	to = target(s)
+	s.Close()
+	if _, err = client(smtp.Timeouts{}).Dial(testContext(t), to); !errors.As(err, &he) || he.Local {
+		t.Errorf("%v", err)
 	}
 }

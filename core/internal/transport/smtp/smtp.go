@@ -42,7 +42,8 @@ type Options struct {
 	Logger   hclog.Logger
 	TLS      *tls.Config // base for STARTTLS (roots, client certificate); nil: the system's
 	Timeouts Timeouts
-	// Dial opens the TCP connection; nil: net.Dialer.
+	// Dial opens the TCP connection, from wherever it likes; nil: net.Dialer, from
+	// Target.Local.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -91,9 +92,6 @@ func New(o Options) *Client {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	if o.Dial == nil {
-		o.Dial = new(net.Dialer).DialContext
-	}
 	if o.TLS == nil {
 		o.TLS = new(tls.Config)
 	}
@@ -129,6 +127,7 @@ type HostError struct {
 	Address string     // "ip:port"
 	Reply   mail.Reply // the host's, or ours where none came
 	Remote  bool       // Reply was spoken by the host
+	Local   bool       // the connection could not leave from Target.Local: nothing is known of the host
 }
 
 // Error implements error.
