@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/config"
@@ -30,6 +31,8 @@ type engine struct {
 	stores *kv.Stores
 	sched  *delivery.Scheduler
 	ended  chan struct{} // closed when the scheduler's Run is over; nil until started
+
+	pausing sync.Mutex // held while delivery is paused or resumed
 }
 
 func (r *Relay) openEngine(c *config.Config) (_ *engine, err error) {
@@ -39,7 +42,7 @@ func (r *Relay) openEngine(c *config.Config) (_ *engine, err error) {
 			err = errors.Join(err, e.closeDisk())
 		}
 	}()
-	o := store.Options{Dir: c.Server.DataDir, Logger: r.log.Named("store")}
+	o := store.Options{Dir: c.Server.DataDir, Logger: r.log.Named("store"), OnStall: func(bool) { e.follow() }}
 	if r.o.InMemory {
 		o.FS = store.Memory()
 	}
@@ -56,8 +59,25 @@ func (r *Relay) openEngine(c *config.Config) (_ *engine, err error) {
 	e.stores = kv.NewStores(kv.Config{Clock: r.clock, Logger: r.log.Named("kv"), Range: func(name string) kv.Engine {
 		return e.store.Range("k" + name + "\x00")
 	}})
-	e.sched = delivery.New(r.deliveryOptions(c, e))
+	sched := delivery.New(r.deliveryOptions(c, e))
+	e.pausing.Lock()
+	e.sched = sched
+	e.pausing.Unlock()
+	e.follow()
 	return e, nil
+}
+
+// follow has delivery wait while the disk does not answer.
+func (e *engine) follow() {
+	e.pausing.Lock()
+	defer e.pausing.Unlock()
+	switch {
+	case e.sched == nil: // openEngine asks again
+	case e.store.Stalled():
+		e.sched.Pause("the disk does not answer, and no outcome could be noted")
+	default:
+		e.sched.Resume()
+	}
 }
 
 // diskKind tells a directory that another process holds from a bad disk.

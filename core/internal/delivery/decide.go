@@ -24,11 +24,12 @@ const (
 	Throttle               // nothing before Until: the rate is used up
 	Limit                  // nothing before a connection is free
 	NoSource               // nothing before Until: no connection can leave from here
+	Stall                  // nothing before outcomes can be made durable
 )
 
 // String returns the action in a word.
 func (a Action) String() string {
-	return [...]string{"try", "wait", "expire", "no route", "settled", "suspended", "unresolved", "throttled", "limited", "no source"}[a]
+	return [...]string{"try", "wait", "expire", "no route", "settled", "suspended", "unresolved", "throttled", "limited", "no source", "stalled"}[a]
 }
 
 // Decision says whether a recipient may be tried now and, if not, why and
@@ -126,7 +127,7 @@ func (s *Scheduler) lookup(name string) (*Route, string) {
 // lineDecision says whether the next one in line at a next hop may go out now
 // and, if not, why and until when.
 type lineDecision struct {
-	action Action    // Try, Resolve, Throttle, Limit or NoSource
+	action Action    // Try, Stall, Resolve, NoSource, Throttle or Limit
 	cause  cause     // of Limit
 	until  time.Time // zero when nobody knows
 }
@@ -146,6 +147,9 @@ const (
 // due: whatever wants a connection for the line asks it, and so do people. An
 // idle connection passes all limits of connections. The caller holds mu.
 func (s *Scheduler) decideLine(now time.Time, h *hop) lineDecision {
+	if s.paused != "" {
+		return lineDecision{action: Stall}
+	}
 	if h.key.unplaced() {
 		return lineDecision{action: Resolve, until: h.answerBy()}
 	}
@@ -175,6 +179,8 @@ func (s *Scheduler) decideLine(now time.Time, h *hop) lineDecision {
 // reason says a decision for the line of h in words.
 func (s *Scheduler) reason(h *hop, d lineDecision) string {
 	switch {
+	case d.action == Stall:
+		return "stalled: " + s.paused
 	case d.action == Resolve && h.sought.IsZero():
 		return "the mail exchangers of " + h.key.target + " are not known"
 	case d.action == Resolve:

@@ -49,6 +49,9 @@
 //     later; until then nothing new is leased, for it could not be settled
 //     either.
 //
+//   - While delivery is paused (Pause) no attempt begins and nothing is leased; what
+//     is in line stays there, and goes on at once when the pause ends.
+//
 //   - Stages that a route has its deliveries pass are asked beside the owner and
 //     the connections, and lose nothing when they fail.
 //
@@ -122,7 +125,8 @@ type Scheduler struct {
 
 	mu        sync.Mutex
 	started   bool
-	stopped   bool // no new work
+	stopped   bool   // no new work
+	paused    string // why no attempt begins for now; empty: they do
 	hops      map[hopKey]*hop
 	held      int // recipients leased, with their messages in memory
 	parked    int // recipients leased and set back

@@ -34,6 +34,9 @@ func (s *Scheduler) Explain(env *mail.Envelope, rcpt int, st State) Decision {
 	if st.Leased {
 		s.locate(&d, env, rcpt)
 	}
+	if d.Action == Try && !st.Leased && s.paused != "" {
+		d.Action, d.Reason = Stall, "stalled: "+s.paused
+	}
 	if d.Action == Try && !st.Leased {
 		d.Hop = d.key.String()
 		d.Reason = s.crowd(s.anySource(s.place(d.key)))

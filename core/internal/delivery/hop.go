@@ -124,7 +124,7 @@ func (s *Scheduler) push(t *task) {
 func (s *Scheduler) pop(h *hop) *task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h.ready.len() == 0 || s.stopped || !s.pays(h) {
+	if h.ready.len() == 0 || s.stopped || s.paused != "" || !s.pays(h) {
 		return nil
 	}
 	t := h.ready.pop()

@@ -10,7 +10,7 @@ func (w *worker) linger() bool {
 	s := w.s
 	s.mu.Lock()
 	switch {
-	case w.hop.ready.len() > 0 && !s.throttled(w.hop):
+	case w.hop.ready.len() > 0 && s.paused == "" && !s.throttled(w.hop):
 		s.mu.Unlock()
 		return true
 	case s.stopped || s.turns.waiting() || w.hop.wanted() || w.hop.stale(s):

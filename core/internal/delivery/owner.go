@@ -67,7 +67,7 @@ func (s *Scheduler) room() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.held < s.o.Leases && !s.stopped
+	return s.held < s.o.Leases && !s.stopped && s.paused == ""
 }
 
 // admit decides for each recipient of a lease and puts those to be tried in
@@ -351,7 +351,8 @@ func (s *Scheduler) tellIdle(waiters []chan struct{}, more bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if more || s.held+s.parked > s.sleeping() || s.slots > len(s.idle) {
+	waits := more || s.held+s.parked > s.sleeping()
+	if waits && s.paused == "" || s.slots > len(s.idle) {
 		s.waiters = append(s.waiters, waiters...)
 		return
 	}

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	retry ID RCPT               due now
 //	suspend DOMAIN DURATION
 //	resume DOMAIN               and what came of it
+//	pause REASON                no attempt begins; or "end", and what came of it
 //	fail ID RCPT REPLY          an operator's bounce, and what came of it
 func TestStates(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -52,6 +53,15 @@ func TestStates(t *testing.T) {
 }
 
 var commands = map[string]func(*rig, *datadriven.TestData) string{
+	"pause": func(r *rig, d *datadriven.TestData) string {
+		if d.CmdArgs[0].Key != "end" {
+			r.s.Pause(d.CmdArgs[0].Key)
+			return ""
+		}
+		r.s.Resume()
+		r.idle()
+		return r.events()
+	},
 	"route": func(r *rig, d *datadriven.TestData) string {
 		r.setRoute(routeFrom(r, d))
 		r.s.Reload()
