@@ -26,8 +26,12 @@
 //   - Next hops do not wait for each other. Each has its own line and its own
 //     connections; one that is slow fills its share of the memory and no more:
 //     what is beyond is set back without its message, and fetched when the line
-//     is half empty. When connections are short, messages take
-//     turns, so that a list with thousands of next hops does not go first.
+//     is half empty.
+//
+//   - In a line urgent mail goes first and tenants take turns; in one that is full
+//     they take the place of what is less urgent, or of who has more there. When
+//     connections are short, tenants and their messages take turns, so that a
+//     list with thousands of next hops does not go first.
 //
 //   - The site of a domain is looked up beside the owner and the workers, once at a
 //     time for each domain; what waits for that stands in a line of the domain's
@@ -128,10 +132,10 @@ type Scheduler struct {
 	stopped   bool   // no new work
 	paused    string // why no attempt begins for now; empty: they do
 	hops      map[hopKey]*hop
-	held      int // recipients leased, with their messages in memory
-	parked    int // recipients leased and set back
-	slots     int // workers
-	turns     turns
+	held      int        // recipients leased, with their messages in memory
+	parked    int        // recipients leased and set back
+	slots     int        // workers
+	turns     line[*hop] // those that wait for a free connection, by message
 	lookups   lookups
 	budgets   map[budgetKey]*budget
 	egress    egress

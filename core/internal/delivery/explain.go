@@ -75,7 +75,8 @@ func (s *Scheduler) standing(d *Decision, h *hop, before int) {
 	if d.Reason = s.reason(h, line); d.Reason != "" {
 		d.Reason += "; "
 	}
-	d.Reason += fmt.Sprintf("in line: %d recipients before it, %d of %d connections%s", before, h.workers, most, s.about(h))
+	d.Reason += fmt.Sprintf("in line: %d recipients of its campaign before it, %d in all, %d of %d connections%s",
+		before, h.ready.weight+h.parked.weight, h.workers, most, s.about(h))
 }
 
 // maxDomains is how many domains of a site are named to people.
@@ -135,21 +136,15 @@ func (s *Scheduler) locate(d *Decision, env *mail.Envelope, rcpt int) {
 	d.Reason = "leased: stages are asked, or its outcome is being written down"
 }
 
-// position returns how many recipients are before one in the line of h.
+// position returns how many recipients of its campaign are before one in the line
+// of h.
 func (h *hop) position(id string, rcpt int) (before int, ok bool) {
-	for _, t := range h.ready.items[h.ready.head:] {
-		if t.msg.Envelope().ID == id && slices.Contains(t.rcpts, rcpt) {
-			return before, true
-		}
-		before += len(t.rcpts)
+	_, before, ok = h.ready.find(func(t *task) bool { return t.msg.Envelope().ID == id && slices.Contains(t.rcpts, rcpt) })
+	if ok {
+		return before, true
 	}
-	for _, t := range h.parked.items[h.parked.head:] {
-		if t.id == id && slices.Contains(t.rcpts, rcpt) {
-			return before, true
-		}
-		before += len(t.rcpts)
-	}
-	return 0, false
+	k, before, ok := h.parked.find(func(t ticket) bool { return t.id == id && slices.Contains(t.rcpts, rcpt) })
+	return before + h.ready.waiting(k), ok
 }
 
 // Attended returns which of the messages are in delivery's hands in good order:
@@ -186,10 +181,6 @@ func (s *Scheduler) Attended(ids []string) map[string]bool {
 
 // list notes the messages in the line of h.
 func (h *hop) list(found map[string]bool) {
-	for _, t := range h.ready.items[h.ready.head:] {
-		found[t.msg.Envelope().ID] = true
-	}
-	for _, t := range h.parked.items[h.parked.head:] {
-		found[t.id] = true
-	}
+	h.ready.each(func(t *task) { found[t.msg.Envelope().ID] = true })
+	h.parked.each(func(t ticket) { found[t.id] = true })
 }

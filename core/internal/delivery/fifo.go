@@ -39,48 +39,25 @@ func (f *fifo[T]) pop() T {
 	return v
 }
 
+// first returns the first one; there must be one.
+func (f *fifo[T]) first() T { return f.items[f.head] }
+
+// popLast takes the last one out; there must be one.
+func (f *fifo[T]) popLast() T {
+	var zero T
+	last := len(f.items) - 1
+	v := f.items[last]
+	f.items[last] = zero
+	f.items = f.items[:last]
+	if f.head == last {
+		f.items, f.head = f.items[:0], 0
+	}
+	return v
+}
+
 // all takes everything out.
 func (f *fifo[T]) all() []T {
 	vs := f.items[f.head:]
 	f.items, f.head = nil, 0
 	return vs
 }
-
-// turns hands out next hops that wait for a free connection, message by
-// message in turn: one of a message with thousands of next hops, then one of
-// the next message. The zero value is ready.
-type turns struct {
-	flows map[string]*fifo[*hop] // by message id
-	ring  fifo[string]
-}
-
-func (t *turns) add(id string, h *hop) {
-	if t.flows == nil {
-		t.flows = map[string]*fifo[*hop]{}
-	}
-	f := t.flows[id]
-	if f == nil {
-		f = &fifo[*hop]{}
-		t.flows[id] = f
-		t.ring.push(id)
-	}
-	f.push(h)
-}
-
-// next returns the next hop in turn, nil when none waits.
-func (t *turns) next() *hop {
-	if t.ring.len() == 0 {
-		return nil
-	}
-	id := t.ring.pop()
-	f := t.flows[id]
-	h := f.pop()
-	if f.len() > 0 {
-		t.ring.push(id)
-	} else {
-		delete(t.flows, id)
-	}
-	return h
-}
-
-func (t *turns) waiting() bool { return t.ring.len() > 0 }

@@ -3,7 +3,6 @@
 package delivery
 
 import (
-	"iter"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -55,9 +54,9 @@ func (k hopKey) String() string {
 type hop struct {
 	key      hopKey
 	provider *Provider // of all hosts of the site; nil: none
-	ready    fifo[*task]
+	ready    line[*task]
 	waiting  int          // recipients in ready
-	parked   fifo[ticket] // set back until there is room
+	parked   line[ticket] // set back until there is room
 	workers  int          // goroutines, each with at most one connection
 	dialing  int          // workers without a connection yet
 	open     int          // workers with a connection
@@ -100,42 +99,32 @@ func (t *task) cut(n int) *task {
 	return c
 }
 
-// tasks returns what is in line.
-func (h *hop) tasks() iter.Seq[*task] {
-	return func(yield func(*task) bool) {
-		for _, t := range h.ready.items[h.ready.head:] {
-			if !yield(t) {
-				return
-			}
-		}
-	}
-}
-
 // push puts t in line and gets somebody to carry it.
 func (s *Scheduler) push(t *task) {
 	h := t.hop
-	h.ready.push(t)
+	h.ready.push(campaignOf(t.msg.Envelope()), t)
 	h.waiting += len(t.rcpts)
-	s.grow(h, t.msg.Envelope().ID)
+	s.grow(h, t.msg.Envelope())
 }
 
-// pop takes the next transaction of h: messages in turn, so that a small one
-// overtakes a list with thousands of recipients.
+// pop takes the next transaction of h, in turns. The rest of a message goes to
+// the end of its flow, so that a small one overtakes a list with thousands of
+// recipients.
 func (s *Scheduler) pop(h *hop) *task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h.ready.len() == 0 || s.stopped || s.paused != "" || !s.pays(h) {
 		return nil
 	}
-	t := h.ready.pop()
-	c := t.cut(s.o.TransactionRecipients)
-	if c != t {
-		h.ready.push(t)
-	}
+	var c *task
+	h.ready.take(func(t *task) (int, bool) {
+		c = t.cut(s.o.TransactionRecipients)
+		return len(c.rcpts), c != t
+	})
 	h.waiting -= len(c.rcpts)
 	s.recall(h)
 	if h.ready.len() > 0 {
-		s.grow(h, t.msg.Envelope().ID)
+		s.grow(h, c.msg.Envelope())
 	}
 	return c
 }
@@ -148,7 +137,7 @@ func (s *Scheduler) requeue(t *task) bool {
 	if s.stopped {
 		return false
 	}
-	t.hop.ready.unshift(t)
+	t.hop.ready.unshift(campaignOf(t.msg.Envelope()), t)
 	t.hop.waiting += len(t.rcpts)
 	return true
 }
@@ -156,14 +145,14 @@ func (s *Scheduler) requeue(t *task) bool {
 // grow gets one more worker for h if there is work and decideLine has nothing
 // against it: an idle one, or a new one. Else it sees to it that the line goes on
 // when that has changed.
-func (s *Scheduler) grow(h *hop, id string) {
+func (s *Scheduler) grow(h *hop, env *mail.Envelope) {
 	if s.stopped || h.ready.len() == 0 {
 		return
 	}
 	now := s.o.Clock.Now()
 	switch d := s.decideLine(now, h); {
 	case d.action == Resolve:
-		s.seek(h, id)
+		s.seek(h, env)
 	case d.action == NoSource:
 		s.reseat(h)
 	case d.action == Throttle:
@@ -171,7 +160,7 @@ func (s *Scheduler) grow(h *hop, id string) {
 	case d.cause == noBudget:
 		s.await(h)
 	case d.cause == noSlot:
-		s.turns.add(id, h)
+		s.turns.push(messageOf(env), h)
 		s.evict()
 	case d.action == Try:
 		s.letGo(h, now)
@@ -191,22 +180,21 @@ func (s *Scheduler) letGo(h *hop, now time.Time) {
 // advance gives free slots to those whose turn it is.
 func (s *Scheduler) advance() {
 	for s.slots < s.o.Connections && !s.stopped {
-		h := s.turns.next()
-		if h == nil {
+		if s.turns.len() == 0 {
 			return
 		}
-		if len(h.idle) == 0 {
+		if h := s.turns.pop(); len(h.idle) == 0 {
 			s.grow(h, h.first())
 		}
 	}
 }
 
-// first returns the id of the first message in line, empty when there is none.
-func (h *hop) first() string {
-	for t := range h.tasks() {
-		return t.msg.Envelope().ID
+// first returns the envelope of the first message in line, nil when there is none.
+func (h *hop) first() *mail.Envelope {
+	if h.ready.len() == 0 {
+		return nil
 	}
-	return ""
+	return h.ready.first().msg.Envelope()
 }
 
 // evict asks one idle worker to give up its connection.
@@ -245,11 +233,28 @@ func (s *Scheduler) share() int {
 	return max(1, min(s.o.HopLeases, (s.o.Leases-s.held)/2))
 }
 
+// displace sets back what is in line and less urgent, or of who has more there, to
+// make room for t in a line that is full; false when there is nothing such. The
+// caller holds mu.
+func (s *Scheduler) displace(h *hop, t *task) bool {
+	freed := 0
+	for freed < len(t.rcpts) {
+		v, ok := h.ready.yield(campaignOf(t.msg.Envelope()))
+		if !ok {
+			break
+		}
+		freed += len(v.rcpts)
+		h.waiting -= len(v.rcpts)
+		s.park(h, v.msg, v.rcpts)
+	}
+	return freed > 0
+}
+
 // park sets recipients back: they stay leased, without the message. The caller
 // holds mu.
 func (s *Scheduler) park(h *hop, m Message, rcpts []int) {
 	env := m.Envelope()
-	h.parked.push(ticket{env.ID, rcpts, h.key.route.expiry(env)})
+	h.parked.push(campaignOf(env), ticket{env.ID, rcpts, h.key.route.expiry(env)})
 	s.held -= len(rcpts)
 	s.parked += len(rcpts)
 }

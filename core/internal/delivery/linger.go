@@ -13,7 +13,7 @@ func (w *worker) linger() bool {
 	case w.hop.ready.len() > 0 && s.paused == "" && !s.throttled(w.hop):
 		s.mu.Unlock()
 		return true
-	case s.stopped || s.turns.waiting() || w.hop.wanted() || w.hop.stale(s):
+	case s.stopped || s.turns.len() > 0 || w.hop.wanted() || w.hop.stale(s):
 		w.leave()
 		s.mu.Unlock()
 		return false

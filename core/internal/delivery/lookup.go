@@ -9,11 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroad-mail/postroad/core/internal/fair"
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // lookupsAtOnce is how many domains are looked up at once. Further ones wait
-// in turn, message by message, so that a list with thousands of domains does
+// in turn, by tenant and message, so that a list with thousands of domains does
 // not go first.
 const lookupsAtOnce = 256
 
@@ -25,7 +26,7 @@ const lookupLimit = time.Minute
 // domain. Its fields belong to Scheduler.mu.
 type lookups struct {
 	lines   map[string][]*hop // that wait, by domain; there is one look-up for each domain
-	turns   turns             // of domains whose look-up has not begun, a line of each
+	turns   line[*hop]        // of domains whose look-up has not begun, a line of each
 	running int
 }
 
@@ -57,7 +58,7 @@ func (s *Scheduler) leads(k hopKey, h *hop) bool {
 }
 
 // seek has the domain of a line looked up. The caller holds mu.
-func (s *Scheduler) seek(h *hop, id string) {
+func (s *Scheduler) seek(h *hop, env *mail.Envelope) {
 	if !h.sought.IsZero() {
 		return
 	}
@@ -65,18 +66,15 @@ func (s *Scheduler) seek(h *hop, id string) {
 	domain := h.key.target
 	s.lookups.lines[domain] = append(s.lookups.lines[domain], h)
 	if len(s.lookups.lines[domain]) == 1 {
-		s.lookups.turns.add(id, h)
+		s.lookups.turns.push(messageOf(env), h)
 		s.lookOn()
 	}
 }
 
 // lookOn begins look-ups that are in turn. The caller holds mu.
 func (s *Scheduler) lookOn() {
-	for s.lookups.running < lookupsAtOnce && !s.stopped {
-		h := s.lookups.turns.next()
-		if h == nil {
-			return
-		}
+	for s.lookups.running < lookupsAtOnce && s.lookups.turns.len() > 0 && !s.stopped {
+		h := s.lookups.turns.pop()
 		s.lookups.running++
 		s.errands.all.Go(func() { s.lookUp(h.key.target) })
 	}
@@ -181,11 +179,11 @@ func (s *Scheduler) move(from *hop, key hopKey) {
 			s.join(s.hopFor(s.sourced(now, key)), t)
 		}
 	}
-	for _, t := range from.parked.all() {
+	from.parked.drain(func(k fair.Key, t ticket) {
 		to := s.hopFor(s.sourced(now, key))
-		to.parked.push(t)
+		to.parked.push(k, t)
 		s.recall(to)
-	}
+	})
 	s.drop(from)
 }
 
@@ -202,9 +200,9 @@ func (s *Scheduler) merged(key hopKey, t *task) bool {
 }
 
 // join puts a task in line at h, or sets it back when the line is as long as it
-// may be. The caller holds mu.
+// may be and nothing there has to yield. The caller holds mu.
 func (s *Scheduler) join(h *hop, t *task) {
-	if h.waiting > 0 && h.waiting >= s.share() {
+	if h.waiting > 0 && h.waiting >= s.share() && !s.displace(h, t) {
 		s.park(h, t.msg, t.rcpts)
 		return
 	}
@@ -219,7 +217,7 @@ func (h *hop) kindred(t *task) *task {
 	if len(env.Recipients) == len(t.rcpts) {
 		return nil
 	}
-	for other := range h.tasks() {
+	for _, other := range h.ready.of(campaignOf(env)) {
 		if other.routed == t.routed && other.untried == 0 && other.msg.Envelope().ID == env.ID {
 			return other
 		}
@@ -232,4 +230,5 @@ func (h *hop) merge(other, t *task) {
 	other.rcpts = append(slices.Clip(other.rcpts), t.rcpts...)
 	slices.Sort(other.rcpts)
 	h.waiting += len(t.rcpts)
+	h.ready.grew(campaignOf(t.msg.Envelope()), len(t.rcpts))
 }

@@ -42,22 +42,8 @@ func (s *Scheduler) recallThose(want func(id string) bool) {
 
 // pick takes messages out of the line of h.
 func (h *hop) pick(want func(id string) bool) (tasks []*task, tickets []ticket) {
-	for _, t := range h.empty() {
-		if want(t.msg.Envelope().ID) {
-			tasks = append(tasks, t)
-			continue
-		}
-		h.ready.push(t)
-		h.waiting += len(t.rcpts)
-	}
-	for _, t := range h.parked.all() {
-		if want(t.id) {
-			tickets = append(tickets, t)
-			continue
-		}
-		h.parked.push(t)
-	}
-	return tasks, tickets
+	tasks = h.remove(func(t *task) bool { return want(t.msg.Envelope().ID) })
+	return tasks, h.parked.remove(func(t ticket) bool { return want(t.id) })
 }
 
 // Fail fails recipients that the caller has leased, in the words of an operator,

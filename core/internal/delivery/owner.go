@@ -183,7 +183,8 @@ func (s *Scheduler) dispatch(ways map[hopKey][]int, m Message, routed bool) {
 }
 
 // enqueue puts recipients of a message in their next hop's line, or sets them
-// back when the line is as long as it may be. Once we stop they are returned.
+// back when the line is as long as it may be and nothing there has to yield. Once
+// we stop they are returned.
 func (s *Scheduler) enqueue(key hopKey, m Message, rcpts []int, routed bool) {
 	if !s.inLine(key, m, rcpts, routed) {
 		s.giveUp(m, rcpts, time.Time{})
@@ -262,6 +263,15 @@ func (s *Scheduler) returnAll(tasks []*task) {
 func (h *hop) empty() []*task {
 	h.waiting = 0
 	return h.ready.all()
+}
+
+// remove takes some tasks out of the line.
+func (h *hop) remove(goes func(*task) bool) []*task {
+	tasks := h.ready.remove(goes)
+	for _, t := range tasks {
+		h.waiting -= len(t.rcpts)
+	}
+	return tasks
 }
 
 // recallAll returns to the queue what was set back and now has room.
@@ -368,10 +378,7 @@ func (s *Scheduler) sleeping() (n int) {
 		if !h.asleep && !h.rests {
 			continue
 		}
-		n += h.waiting
-		for _, t := range h.parked.items[h.parked.head:] {
-			n += len(t.rcpts)
-		}
+		n += h.waiting + h.parked.weight
 	}
 	return n
 }

@@ -57,9 +57,7 @@ func (r *rig) lined() (ids []string) {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	for _, h := range r.s.hops {
-		for _, t := range h.ready.items[h.ready.head:] {
-			ids = append(ids, t.msg.Envelope().ID)
-		}
+		h.ready.each(func(t *task) { ids = append(ids, t.msg.Envelope().ID) })
 	}
 	return ids
 }
@@ -133,6 +131,23 @@ func TestSlowDestinationHoldsUpNobody(t *testing.T) {
 // When connections are short, a list with many next hops and a small message
 // take turns.
 func TestSmallMailOvertakesHugeList(t *testing.T) {
+	overtakesHanging(t, func(r *rig, to []string) { r.queue.enqueue(r.envelope("list", "s@example.net", to...)) })
+}
+
+// So do tenants, however many messages each has.
+func TestTenantsTakeTurnsForConnections(t *testing.T) {
+	overtakesHanging(t, func(r *rig, to []string) {
+		for i, a := range to {
+			env := r.envelope(fmt.Sprint("one", i), "s@example.net", a)
+			env.Tenant = "many"
+			r.queue.enqueue(env)
+		}
+	})
+}
+
+// overtakesHanging has mail for 300 hosts that hang, and a small message behind
+// it.
+func overtakesHanging(t *testing.T, enqueue func(r *rig, to []string)) {
 	r := newRig(t, func(o *Options) { o.Connections = 2 })
 	var to []string
 	for i := range 300 {
@@ -142,14 +157,15 @@ func TestSmallMailOvertakesHugeList(t *testing.T) {
 		to = append(to, "x@"+host)
 	}
 	r.hosts("small.example")
-	r.queue.enqueue(r.envelope("list", "s@example.net", to...))
+	enqueue(r, to)
 	hanging := []string{<-r.net.waits, <-r.net.waits}
+	r.wait(func() bool { return len(r.lined()) >= 298 })
 	r.queue.enqueue(r.envelope("small", "s@example.net", "x@small.example"))
 	r.inLine("small")
 	tried := 2
 	for !r.saw("small.example gets small") {
 		if tried++; tried > 10 {
-			t.Fatal("the small message waits behind the list")
+			t.Fatal("the small message waits behind the others")
 		}
 		r.net.set(hanging[0], "refuse")
 		hanging = hanging[1:]

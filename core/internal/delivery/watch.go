@@ -70,21 +70,8 @@ func (s *Scheduler) expireWaiting(now time.Time) {
 	s.mu.Lock()
 	var old []*task
 	for _, h := range s.hops {
-		for _, t := range h.empty() {
-			if s.over(now, t) {
-				old = append(old, t)
-				continue
-			}
-			h.ready.push(t)
-			h.waiting += len(t.rcpts)
-		}
-		for _, t := range h.parked.all() {
-			if now.Before(t.expiry) {
-				h.parked.push(t)
-				continue
-			}
-			s.recalls = append(s.recalls, t)
-		}
+		old = append(old, h.remove(func(t *task) bool { return s.over(now, t) })...)
+		s.recalls = append(s.recalls, h.parked.remove(func(t ticket) bool { return !now.Before(t.expiry) })...)
 		s.recall(h)
 		s.drop(h)
 	}
