@@ -55,7 +55,7 @@ type Envelope struct {
 	Stages         []StageMark       // the stages that were called, each once, in the order of their first call
 	NotBefore      time.Time         // no delivery attempt before; zero: at once
 	Expires        time.Time         // given up then; zero: when the route says so
-	Priority       int               // -100 to 100, higher first among what is due
+	Priority       int               // -MaxPriority to MaxPriority, higher first among what is due
 	NoDSN          bool              // no report, whatever becomes of it
 	Return         Return            // RET= of MAIL (RFC 3461 §4.3)
 	EnvelopeID     string            // ENVID= of MAIL, decoded: printable ASCII (RFC 3461 §4.4)

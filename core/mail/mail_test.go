@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -222,6 +223,21 @@ func FuzzReadHeader(f *testing.F) {
 		}
 		if !bytes.Equal(bytes.ReplaceAll(whole, []byte("\r\n"), []byte("\n")), bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n"))) {
 			t.Errorf("%q became %q", raw, whole)
+		}
+	})
+}
+
+func FuzzParsePriority(f *testing.F) {
+	for _, s := range []string{"0", "-100", "+100", "101", "9223372036854775808", " 1", "1e1", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, ok := ParsePriority(s)
+		if !ok && n != 0 || n < -MaxPriority || n > MaxPriority {
+			t.Errorf("%q is %d, %v", s, n, ok)
+		}
+		if again, same := ParsePriority(strconv.Itoa(n)); ok && (!same || again != n) {
+			t.Errorf("%q is %d, which is not read back", s, n)
 		}
 	})
 }

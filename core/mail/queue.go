@@ -2,7 +2,10 @@
 
 package mail
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // QueueEntry is a queued message as people see it.
 type QueueEntry struct {
@@ -11,6 +14,7 @@ type QueueEntry struct {
 	Sender     Address
 	Tenant     string `json:",omitempty"`
 	Campaign   string `json:",omitempty"`
+	Priority   int    `json:",omitempty"` // -100 to 100
 	Received   time.Time
 	Size       int64       // octets of header and body
 	Reason     string      `json:",omitempty"` // by whom and why it is held
@@ -26,6 +30,7 @@ type QueueRecipient struct {
 	Address  Address
 	Status   string // queued, delivered, failed or dropped
 	Route    string
+	Class    string `json:",omitempty"` // the route's class that the message's priority is in
 	NextHop  string `json:",omitempty"` // raw next hop that a stage chose
 	Attempts int
 	Next     time.Time `json:",omitzero"`  // next attempt
@@ -82,4 +87,17 @@ func ValidLabel(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= maxLabel
+}
+
+// MaxPriority is the highest priority of a message, and its negative the lowest.
+const MaxPriority = 100
+
+// ParsePriority reads a priority: a whole number from -MaxPriority to MaxPriority
+// with a sign or without; false for anything else.
+func ParsePriority(s string) (int, bool) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < -MaxPriority || n > MaxPriority {
+		return 0, false
+	}
+	return n, true
 }

@@ -8,22 +8,40 @@ import (
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
-// label takes the fields that name tenant and campaign out of the header. They
-// are believed of clients that may send anywhere. Those of strangers are taken
-// out as well: the next relay may believe us.
+// label takes the fields that name tenant, campaign and priority out of the
+// header. They are believed of clients that may send anywhere. Those of strangers
+// are taken out as well: the next relay may believe us.
 func (t *transaction) label(h *mail.Header) *mail.Reply {
 	env := t.tx.Envelope()
-	if r := t.labelFrom(h, t.l.TenantHeader, &env.Tenant); r != nil {
-		return r
+	name := func(into *string) func(string) bool {
+		return func(s string) bool {
+			if !mail.ValidLabel(s) {
+				return false
+			}
+			*into = s
+			return true
+		}
 	}
-	if r := t.labelFrom(h, t.l.CampaignHeader, &env.Campaign); r != nil {
-		return r
+	priority := func(s string) (ok bool) { env.Priority, ok = mail.ParsePriority(s); return ok }
+	for _, f := range [...]struct {
+		field, want string
+		set         func(string) (ok bool)
+	}{
+		{t.l.TenantHeader, "1 to 64 characters without a space", name(&env.Tenant)},
+		{t.l.CampaignHeader, "1 to 64 characters without a space", name(&env.Campaign)},
+		{t.l.PriorityHeader, "a whole number from -100 to 100", priority},
+	} {
+		if r := t.labelFrom(h, f.field, f.want, f.set); r != nil {
+			return r
+		}
 	}
-	t.tenant, t.campaign = env.Tenant, env.Campaign
+	t.tenant, t.campaign, t.priority = env.Tenant, env.Campaign, env.Priority
 	return nil
 }
 
-func (t *transaction) labelFrom(h *mail.Header, field string, into *string) *mail.Reply {
+// labelFrom takes a field out and hands its value to set. After a refusal the
+// message is not taken.
+func (t *transaction) labelFrom(h *mail.Header, field, want string, set func(string) bool) *mail.Reply {
 	if field == "" {
 		return nil
 	}
@@ -36,9 +54,8 @@ func (t *transaction) labelFrom(h *mail.Header, field string, into *string) *mai
 	if !t.trusted || len(values) == 0 {
 		return nil
 	}
-	if len(values) > 1 || !mail.ValidLabel(values[0]) {
-		return mail.NewReply(554, mail.Enhanced{5, 6, 0}, fmt.Sprintf("field %s must be there once and hold 1 to 64 characters without a space", field))
+	if len(values) > 1 || !set(values[0]) {
+		return mail.NewReply(554, mail.Enhanced{5, 6, 0}, fmt.Sprintf("field %s must be there once and hold %s", field, want))
 	}
-	*into = values[0]
 	return nil
 }

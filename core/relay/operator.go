@@ -109,7 +109,7 @@ func (o operator) Show(ctx context.Context, id string) (mail.QueueEntry, error) 
 
 func (o operator) message(e *engine, q *queue.Queued) mail.QueueEntry {
 	env := q.Envelope
-	m := mail.QueueEntry{ID: env.ID, State: state(q), Sender: env.Sender, Tenant: env.Tenant, Campaign: env.Campaign, Received: env.Received, Size: q.Size(),
+	m := mail.QueueEntry{ID: env.ID, State: state(q), Sender: env.Sender, Tenant: env.Tenant, Campaign: env.Campaign, Priority: env.Priority, Received: env.Received, Size: q.Size(),
 		Stages: env.Stages, Scores: env.Scores}
 	if h := q.Hold; h != nil {
 		m.Reason, m.Until = h.By+": "+h.Reason, h.Until
@@ -160,6 +160,7 @@ func (o operator) recipient(e *engine, q *queue.Queued, i int) mail.QueueRecipie
 	ds := deliveryMessage{q}.State(i)
 	d := e.sched.Explain(q.Envelope, i, ds)
 	out.Why, out.Now, out.Hop, out.Until, out.Expires = why(d), inAWord(d, ds), d.Hop, d.Until, d.Expire
+	out.Class = d.Class
 	return out
 }
 

@@ -80,6 +80,9 @@ func mayRelay(l *config.Listener, addr netip.Addr) bool {
 // deliveryRoute is a route of pipeline.hcl as delivery knows it.
 func deliveryRoute(c *config.Route) *delivery.Route {
 	r := &delivery.Route{Name: c.Name, Retry: c.Retry, Jitter: c.Jitter, Expire: c.Expire, DelayWarning: c.DelayWarning, DSN: dsnPolicy(c.DSN), Pipeline: c.Pipeline}
+	for _, k := range c.Classes {
+		r.Classes = append(r.Classes, delivery.Class{Name: k.Name, Lowest: k.Lowest, Highest: k.Highest, Schedule: delivery.Schedule(k.Schedule)})
+	}
 	switch c.Kind {
 	case "mx":
 		r.Kind, r.Port, r.TLS = delivery.ViaMX, uint16(c.MX.Port), c.MX.TLS

@@ -24,7 +24,8 @@ type transaction struct {
 	tx      *pipeline.Transaction
 	trusted bool // the client may send anywhere
 
-	tenant, campaign string // before a stage had its say
+	tenant, campaign string // before a stage had its say, as priority
+	priority         int
 
 	refusals int // so far
 }

@@ -311,6 +311,9 @@ func checkEnvelope(e *mail.Envelope) error {
 			return fmt.Errorf("sender: %w", err)
 		}
 	}
+	if e.Priority < -mail.MaxPriority || e.Priority > mail.MaxPriority {
+		return fmt.Errorf("priority %d is not from %d to %d", e.Priority, -mail.MaxPriority, mail.MaxPriority)
+	}
 	texts := []string{string(e.OriginalSender), e.Params, e.Tenant, e.Campaign, e.Client.Helo, e.Client.Name, e.Client.Protocol}
 	for i := range e.Recipients {
 		r := &e.Recipients[i]

@@ -65,10 +65,11 @@ func TestImportRefusesSmuggledLines(t *testing.T) {
 			e.Recipients[0].Address = "b@x.test>\r\nRCPT TO:<c@x.test"
 			return "", ""
 		},
-		"params": func(e *mail.Envelope) (string, string) { e.Params = "X\r\nQUIT"; return "", "" },
-		"body":   func(*mail.Envelope) (string, string) { return "A: b\r\n\r\n", "x\n.\nMAIL FROM:<>\n" },
-		"header": func(*mail.Envelope) (string, string) { return "A: b\n\n", "" },
-		"id":     func(e *mail.Envelope) (string, string) { e.ID = "../../etc/passwd"; return "", "" },
+		"params":   func(e *mail.Envelope) (string, string) { e.Params = "X\r\nQUIT"; return "", "" },
+		"body":     func(*mail.Envelope) (string, string) { return "A: b\r\n\r\n", "x\n.\nMAIL FROM:<>\n" },
+		"header":   func(*mail.Envelope) (string, string) { return "A: b\n\n", "" },
+		"priority": func(e *mail.Envelope) (string, string) { e.Priority = 300; return "", "" },
+		"id":       func(e *mail.Envelope) (string, string) { e.ID = "../../etc/passwd"; return "", "" },
 	}
 	for what, spoil := range bad {
 		for _, yes := range []bool{true, false} {

@@ -188,7 +188,7 @@ func printMessage(w io.Writer, m mail.QueueEntry) {
 		fmt.Fprintf(w, "score %s by stage %s: %s\n", harmless(s.Symbol), s.Stage, points(s.Milli))
 	}
 	for _, r := range m.Recipients {
-		fmt.Fprintf(w, "recipient %s: %s, route %s, %s\n", r.Address.Path(), r.Status, r.Route, counted(int64(r.Attempts), "attempt"))
+		fmt.Fprintf(w, "recipient %s: %s, route %s, %s\n", r.Address.Path(), r.Status, routeOf(r), counted(int64(r.Attempts), "attempt"))
 		if r.Last != "" {
 			fmt.Fprintf(w, "  last attempt: %s\n", r.Last)
 		}
@@ -208,6 +208,9 @@ func printLabels(w io.Writer, m mail.QueueEntry) {
 	}
 	if m.Campaign != "" {
 		fmt.Fprintf(w, "campaign %s\n", m.Campaign)
+	}
+	if m.Priority != 0 {
+		fmt.Fprintf(w, "priority %d\n", m.Priority)
 	}
 }
 
@@ -241,7 +244,7 @@ func explain(w io.Writer, m mail.QueueEntry) {
 			continue
 		}
 		fmt.Fprintf(w, "%s: %s\n  why: %s\n", r.Address.Path(), r.Now, harmless(r.Why))
-		fmt.Fprintf(w, "  route %s, attempts so far: %d", r.Route, r.Attempts)
+		fmt.Fprintf(w, "  route %s, attempts so far: %d", routeOf(r), r.Attempts)
 		if r.Last != "" {
 			fmt.Fprintf(w, ", last reply: %s", harmless(r.Last))
 		}
@@ -262,6 +265,14 @@ func printWarning(w io.Writer, r *mail.QueueRecipient) {
 	default:
 		fmt.Fprintf(w, "  the sender was told of the delay at %s\n", r.WarnedAt.UTC().Format(time.RFC3339))
 	}
+}
+
+// routeOf names a recipient's route, with the class whose times it has there.
+func routeOf(r mail.QueueRecipient) string {
+	if r.Class == "" {
+		return r.Route
+	}
+	return r.Route + " (class " + r.Class + ")"
 }
 
 func afterATry(attempts int) string {

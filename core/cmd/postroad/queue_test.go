@@ -65,3 +65,15 @@ func TestPrintWarning(t *testing.T) {
 		}
 	}
 }
+
+// The class whose times a recipient has is told with the route.
+func TestQueueExplainNamesTheClass(t *testing.T) {
+	var b strings.Builder
+	explain(&b, mail.QueueEntry{ID: "1", Priority: -20, Recipients: []mail.QueueRecipient{
+		{Address: "a@x.test", Now: "waiting", Route: "internet", Class: "newsletters"}, {Address: "b@x.test", Now: "waiting", Route: "boxes"}}})
+	for _, want := range []string{"\npriority -20\n", "\n  route internet (class newsletters), attempts", "\n  route boxes, attempts"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+}

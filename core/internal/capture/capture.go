@@ -46,6 +46,7 @@ type Record struct {
 	Trusted      bool             `json:"trusted,omitempty"` // the client might send anywhere
 	Tenant       string           `json:"tenant,omitempty"`  // as listener and header field named it
 	Campaign     string           `json:"campaign,omitempty"`
+	Priority     int              `json:"priority,omitempty"`
 	Stages       []mail.StageMark `json:"stages,omitempty"`
 	Decision     []string         `json:"decision"`           // what became of it, one fact a line
 	Redacted     []string         `json:"redacted,omitempty"` // words of Options.Redact

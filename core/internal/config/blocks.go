@@ -5,6 +5,8 @@ package config
 import (
 	"math"
 	"time"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // grammar is everything that may stand in pipeline.hcl. The reference is
@@ -61,6 +63,8 @@ func listenerSpec() *blockSpec {
 			{"campaign", labelKind(), ``, false, "Of which campaign it is."},
 			{"tenant_header", fieldNameKind(), ``, false, "Header field that names the tenant in place of the listener. It is believed of clients in relay_from and of programs, and taken out of every message."},
 			{"campaign_header", fieldNameKind(), ``, false, "The same for the campaign."},
+			{"priority", priorityKind(), `0`, false, "Priority of the mail: what is higher goes first among what is due, and the classes of a route go by it."},
+			{"priority_header", fieldNameKind(), ``, false, "The same as tenant_header for the priority, a whole number from -100 to 100."},
 			{"on_mixed", enumKind("tempfail", "accept_and_bounce", "accept_and_drop"), `"accept_and_drop"`, false, "The one reply after DATA when stages refused some recipients and let others pass: refuse all for now; accept and send a bounce for the refused; or accept and drop them with a record in the log."},
 		},
 		blocks: []*blockSpec{tlsSpec(), limitsSpec()},
@@ -252,14 +256,35 @@ func routeSpec() *blockSpec {
 		name: "route", labels: []string{"name"}, count: many, example: routeExample, doc: "A way out. It holds exactly one of the blocks maildir, mx, smarthost, discard.",
 		args: []argSpec{
 			{"pipeline", refKind("pipeline"), ``, false, "The stages that its deliveries pass, in the phases route, predeliver, result and bounce; none if left out."},
-			{"retry", listKind[time.Duration](durationKind(time.Millisecond), "list of durations"), `["1m", "5m", "15m", "1h", "4h"]`, false, "Waiting times between attempts; the last one repeats. `backoff(\"1m\", \"4h\")` makes a list of times that double."},
+			{"retry", retryKind(), `["1m", "5m", "15m", "1h", "4h"]`, false, "Waiting times between attempts; the last one repeats. `backoff(\"1m\", \"4h\")` makes a list of times that double."},
 			{"jitter", shareKind("the waiting time"), ``, false, "Each waiting time becomes longer by a random part of itself, up to this share, so that what failed together is not tried together. None if left out."},
 			{"expire", durationKind(time.Second), `"5d"`, false, "Age at which a message that could not be delivered fails for good."},
 			{"dsn", enumKind("off", "headers", "full"), `"headers"`, false, "What senders are told of this route's deliveries: nothing; what they want to hear (without a word from them: when a message fails for good), with the message's header; or that, and the whole message of up to 64 KiB back to who asks for it with RET=FULL."},
 			{"delay_warning", durationKind(time.Minute), ``, false, "Tell senders once that a message is still not delivered after this time, unless they asked not to hear of it. If left out, only those who ask with NOTIFY=DELAY are told, after 4 hours."},
 		},
-		blocks: []*blockSpec{maildirSpec(), mxSpec(), smarthostSpec(), {name: "discard", count: optional, doc: "Drops everything."}},
+		blocks: []*blockSpec{classSpec(), maildirSpec(), mxSpec(), smarthostSpec(), {name: "discard", count: optional, doc: "Drops everything."}},
 	}
+}
+
+func classSpec() *blockSpec {
+	return &blockSpec{
+		name: "class", labels: []string{"name"}, count: many, example: classExample,
+		doc: "Times of its own for mail of some priorities. A listener, a header field or a stage sets the priority of a message. Priorities in no class have the times of the route, and so has what a class leaves out.",
+		args: []argSpec{
+			{"lowest", priorityKind(), `-100`, false, "The lowest priority in the class."},
+			{"highest", priorityKind(), `100`, false, "The highest priority in the class. No priority is in two classes of a route."},
+			{"retry", retryKind(), ``, false, "As in the route."},
+			{"jitter", shareKind("the waiting time"), ``, false, "As in the route."},
+			{"expire", durationKind(time.Second), ``, false, "As in the route."},
+			{"delay_warning", durationKind(time.Minute), ``, false, "As in the route."},
+		},
+	}
+}
+
+func priorityKind() kind { return numberKind(-mail.MaxPriority, mail.MaxPriority) }
+
+func retryKind() kind {
+	return listKind[time.Duration](durationKind(time.Millisecond), "list of durations")
 }
 
 func maildirSpec() *blockSpec {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -71,6 +72,7 @@ func (d *decoder) listener(n *node) Listener {
 		RelayFrom: arg[[]netip.Prefix](n, "relay_from"), OnMixed: arg[string](n, "on_mixed"),
 		Tenant: arg[string](n, "tenant"), Campaign: arg[string](n, "campaign"),
 		TenantHeader: arg[string](n, "tenant_header"), CampaignHeader: arg[string](n, "campaign_header"),
+		Priority: int(arg[int64](n, "priority")), PriorityHeader: arg[string](n, "priority_header"),
 		Limits: buildLimits(n.child("limits")), Pos: d.pos(n.rng),
 	}
 	if t := n.child("tls"); t != nil {
@@ -121,11 +123,7 @@ func buildLimits(n *node) ListenerLimits {
 
 func (d *decoder) route(n *node, dataDir string) Route {
 	r := Route{
-		Name: n.name(), Pipeline: arg[string](n, "pipeline"), Retry: arg[[]time.Duration](n, "retry"), Expire: arg[time.Duration](n, "expire"),
-		Jitter: arg[float64](n, "jitter"), DSN: arg[string](n, "dsn"), DelayWarning: arg[time.Duration](n, "delay_warning"), Pos: d.pos(n.rng),
-	}
-	if n.has("retry") && len(r.Retry) == 0 {
-		d.fault(n.args["retry"].rng, "retry is empty", "expected at least one time, such as [\"1m\", \"1h\"]")
+		Name: n.name(), Pipeline: arg[string](n, "pipeline"), Schedule: d.schedule(n), Classes: d.classes(n), DSN: arg[string](n, "dsn"), Pos: d.pos(n.rng),
 	}
 	d.transport(&r, n, dataDir)
 	return r
@@ -133,16 +131,17 @@ func (d *decoder) route(n *node, dataDir string) Route {
 
 // transport reads the one block that says how the route delivers.
 func (d *decoder) transport(r *Route, n *node, dataDir string) {
-	if len(n.blocks) == 0 {
+	ways := slices.DeleteFunc(slices.Clone(n.blocks), func(b *node) bool { return b.spec.name == "class" })
+	if len(ways) == 0 {
 		d.fault(n.rng, "the route does not say how to deliver", "expected one of the blocks maildir, mx, smarthost, discard")
 		return
 	}
-	for _, b := range n.blocks[1:] {
-		if b.spec != n.blocks[0].spec {
-			d.fault(b.rng, fmt.Sprintf("the route has a %s block already", n.blocks[0].spec.name), "a route delivers in one way; define a second route")
+	for _, b := range ways[1:] {
+		if b.spec != ways[0].spec {
+			d.fault(b.rng, fmt.Sprintf("the route has a %s block already", ways[0].spec.name), "a route delivers in one way; define a second route")
 		}
 	}
-	b := n.blocks[0]
+	b := ways[0]
 	r.Kind = b.spec.name
 	switch r.Kind {
 	case "maildir":

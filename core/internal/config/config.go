@@ -71,8 +71,10 @@ type Listener struct {
 	Limits    ListenerLimits
 	Pos       Pos
 
-	Tenant, Campaign             string
-	TenantHeader, CampaignHeader string // field names; empty: none
+	Tenant, Campaign string
+	Priority         int // -100 to 100
+
+	TenantHeader, CampaignHeader, PriorityHeader string // field names; empty: none
 }
 
 // TLS names the certificate of a listener; both are absolute paths of PEM files.
@@ -226,18 +228,33 @@ type Rule struct {
 
 // Route is a way out.
 type Route struct {
-	Name         string
-	Kind         string // "mx", "smarthost", "maildir" or "discard"
-	Maildir      Maildir
-	MX           MX
-	Smarthost    Smarthost
-	Pipeline     string          // name of the stages that delivery passes; empty: none
+	Name      string
+	Kind      string // "mx", "smarthost", "maildir" or "discard"
+	Maildir   Maildir
+	MX        MX
+	Smarthost Smarthost
+	Pipeline  string  // name of the stages that delivery passes; empty: none
+	Schedule          // of mail that no class is for
+	Classes   []Class // in text order
+	DSN       string  // what senders are told: "off", "headers" or "full"
+	Pos       Pos
+}
+
+// Schedule says when a route tries again, gives up and tells senders of a delay.
+type Schedule struct {
 	Retry        []time.Duration // the last one repeats
 	Jitter       float64         // part by which a waiting time may become longer
 	Expire       time.Duration
-	DSN          string        // what senders are told: "off", "headers" or "full"
 	DelayWarning time.Duration // when senders who did not ask hear of a delay; 0: never
-	Pos          Pos
+}
+
+// Class is a route's Schedule for mail of some priorities, of which each is in one
+// class at most.
+type Class struct {
+	Name            string
+	Lowest, Highest int // both included
+	Schedule
+	Pos Pos
 }
 
 // Maildir delivers into folders of this machine.

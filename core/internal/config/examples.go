@@ -58,6 +58,27 @@ pipeline "inbound" {
   }
 }
 `
+	classExample = `route "internet" {
+  class "codes" {
+    lowest = 50
+    retry  = ["10s", "1m"]
+    expire = "15m"
+  }
+  class "newsletters" {
+    highest = -1
+    retry   = backoff("15m", "8h")
+    expire  = "1d"
+  }
+  mx {
+    tls = "opportunistic"
+  }
+}
+routing {
+  rule {
+    route = route.internet
+  }
+}
+`
 	routeExample = `plugin "retries" {
   source = "./retries.wasm"
   phases = ["predeliver", "result"]

@@ -39,6 +39,7 @@ type Decision struct {
 	Reason string    // for people
 	Until  time.Time // of Wait and Suspend: zero when nobody knows
 	Route  string    // name of the route, empty if none was found
+	Class  string    // name of the message's class there, empty for none; only Explain fills it
 	Place  Place     // of a leased recipient; only Explain fills it and what follows in
 	Hop    string    // the next hop as logs spell it
 	Expire time.Time // when it is given up, after one attempt at least; zero when it is settled

@@ -28,7 +28,7 @@ func (s *Scheduler) Explain(env *mail.Envelope, rcpt int, st State) Decision {
 		return d
 	}
 	route, _ := s.lookup(s.routeName(&env.Recipients[rcpt]))
-	d.Expire = route.expiry(env)
+	d.Expire, d.Class = route.expiry(env), route.className(env)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st.Leased {

@@ -59,7 +59,7 @@ func (r *Route) success(o *mail.Outcome) mail.Action {
 // or it was told before. Mail that was not to go out at once is not late before
 // its time.
 func (r *Route) warning(env *mail.Envelope, rcpt int, st State) time.Time {
-	n, after := env.Recipients[rcpt].Notify, r.DelayWarning
+	n, after := env.Recipients[rcpt].Notify, r.schedule(env).DelayWarning
 	switch {
 	case st.Warned || !r.reports(env) || n != 0 && !n.Has(mail.NotifyDelay):
 		return time.Time{}

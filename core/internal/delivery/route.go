@@ -3,7 +3,6 @@
 package delivery
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -53,6 +52,7 @@ type Route struct {
 	Expire       time.Duration   // from Envelope.Received; 0 means DefaultExpire
 	DSN          DSN             // what senders are told
 	DelayWarning time.Duration   // when senders who said nothing hear of a delay; 0: never
+	Classes      []Class         // other times for mail of some priorities
 	Pipeline     string          // its deliveries pass stages, if Hooks has any; empty: none
 }
 
@@ -93,30 +93,12 @@ func (r *Route) port() uint16 {
 }
 
 // expiry returns when a message is given up: when a stage said so, else after
-// the route's time.
+// the time of its class.
 func (r *Route) expiry(env *mail.Envelope) time.Time {
-	switch {
-	case !env.Expires.IsZero():
+	if !env.Expires.IsZero() {
 		return env.Expires
-	case r.Expire > 0:
-		return env.Received.Add(r.Expire)
 	}
-	return env.Received.Add(DefaultExpire)
-}
-
-// interval returns how long to wait after an attempt that attempts others came
-// before. The schedule may have become shorter since: its last step repeats.
-func (r *Route) interval(attempts int) time.Duration {
-	steps := r.Retry
-	if len(steps) == 0 {
-		steps = DefaultRetry()
-	}
-	d := steps[min(max(attempts, 0), len(steps)-1)]
-	spread := time.Duration(r.Jitter * float64(d))
-	if spread <= 0 {
-		return d
-	}
-	return d + rand.N(spread)
+	return env.Received.Add(r.schedule(env).expire())
 }
 
 // retryAt returns when to try again after an attempt that ended now: by the
@@ -124,7 +106,7 @@ func (r *Route) interval(attempts int) time.Duration {
 // behind the time of a warning, if there is to be one: before somebody hears of a
 // delay it is tried once more.
 func (r *Route) retryAt(now time.Time, env *mail.Envelope, warning time.Time, attempts int) time.Time {
-	next := now.Add(r.interval(attempts))
+	next := now.Add(r.schedule(env).interval(attempts))
 	for _, bound := range [...]time.Time{warning, r.expiry(env)} {
 		if next.After(bound) && bound.After(now) {
 			next = bound

@@ -551,7 +551,7 @@ func TestRetryAt(t *testing.T) {
 		}
 	}
 	r.Jitter = 0.5
-	if d := r.interval(1); d < 5*time.Minute || d > 450*time.Second {
+	if d := r.schedule(&mail.Envelope{}).interval(1); d < 5*time.Minute || d > 450*time.Second {
 		t.Errorf("with jitter: %v", d)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,12 +25,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	provider NAME SUFFIX …      whose hosts these are, also conns=, rate=
 //	source NAME ADDRESS …       where connections leave from; a route has sources=(…)
 //	address ADDRESS broken      nothing can leave from it; or ok
-//	unroute NAME no such route any more
+//	class ROUTE NAME key=value… a class of it; keys: lowest, highest, retry, expire, warning
+//	unroute NAME                no such route any more
 //	rule DOMAIN ROUTE
 //	mx DOMAIN PREF HOST … ttl=… mail exchangers; or "null", "nxdomain", "servfail"
 //	host NAME BEHAVIOUR         what a host does; the lines below: its addresses
 //	enqueue ID from=… to=(…)    and what came of it; also route=, hop=, outside, age=, expires=, nodsn,
-//	                            notify=(…) for each recipient, ret=, notbefore=
+//	                            notify=(…) for each recipient, ret=, notbefore=, priority=
 //	advance DURATION            and what came of it
 //	hold ID RCPT REASON
 //	explain ID RCPT
@@ -85,6 +87,13 @@ var commands = map[string]func(*rig, *datadriven.TestData) string{
 		r.net.mu.Lock()
 		defer r.net.mu.Unlock()
 		r.net.broken[netip.MustParseAddr(d.CmdArgs[0].Key)] = d.CmdArgs[1].Key == "broken"
+		return ""
+	},
+	"class": func(r *rig, d *datadriven.TestData) string {
+		route := *r.routes[d.CmdArgs[0].Key]
+		route.Classes = append(slices.Clone(route.Classes), classFrom(d))
+		r.setRoute(&route)
+		r.s.Reload()
 		return ""
 	},
 	"unroute": func(r *rig, d *datadriven.TestData) string {
@@ -164,6 +173,9 @@ var commands = map[string]func(*rig, *datadriven.TestData) string{
 		if !e.Expire.IsZero() {
 			out += "; expires +" + e.Expire.Sub(r.start).String()
 		}
+		if e.Class != "" {
+			out += "; class " + e.Class
+		}
 		return out + fmt.Sprintf(" (route %q, hop %q, attempts %d)\n", e.Route, e.Hop, st.Attempts)
 	},
 }
@@ -234,6 +246,25 @@ func rate(s string) Rate {
 	return Rate{Count: count, Per: duration(per)}
 }
 
+func classFrom(d *datadriven.TestData) Class {
+	c := Class{Name: d.CmdArgs[1].Key, Lowest: -mail.MaxPriority, Highest: mail.MaxPriority}
+	for _, a := range d.CmdArgs[2:] {
+		switch v := a.Vals[0]; a.Key {
+		case "lowest":
+			c.Lowest, _ = strconv.Atoi(v)
+		case "highest":
+			c.Highest, _ = strconv.Atoi(v)
+		case "retry":
+			c.Retry = append(c.Retry, duration(v))
+		case "expire":
+			c.Expire = duration(v)
+		case "warning":
+			c.DelayWarning = duration(v)
+		}
+	}
+	return c
+}
+
 func duration(s string) time.Duration {
 	d, err := time.ParseDuration(s)
 	if err != nil {
@@ -296,7 +327,7 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 	route, hop, age, expires, nodsn, outside := "", "", time.Duration(0), time.Duration(0), false, false
 	var notify []string
 	var ret mail.Return
-	notBefore := time.Duration(0)
+	notBefore, priority := time.Duration(0), 0
 	for _, a := range d.CmdArgs[1:] {
 		switch a.Key {
 		case "from":
@@ -317,6 +348,8 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 			notify = a.Vals
 		case "ret":
 			ret, _ = mail.ParseReturn(a.Vals[0])
+		case "priority":
+			priority, _ = strconv.Atoi(a.Vals[0])
 		case "notbefore":
 			notBefore = duration(a.Vals[0])
 		case "nodsn":
@@ -324,6 +357,7 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 		}
 	}
 	env := r.envelope(d.CmdArgs[0].Key, from, to...)
+	env.Priority = priority
 	if env.NoDSN = nodsn; expires != 0 {
 		env.Expires = env.Received.Add(expires)
 	}

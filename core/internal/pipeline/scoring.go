@@ -13,10 +13,9 @@ import (
 
 // Limits of scores and of options of the queue.
 const (
-	maxScores   = 1000 // symbols of one message
-	maxSymbol   = 128  // octets of a symbol
-	maxPriority = 100
-	maxMillis   = 253402300799999 // 9999-12-31T23:59:59.999Z
+	maxScores = 1000            // symbols of one message
+	maxSymbol = 128             // octets of a symbol
+	maxMillis = 253402300799999 // 9999-12-31T23:59:59.999Z
 )
 
 // AddScore adds a named symbol with its score, in thousandths, in the phases
@@ -69,7 +68,7 @@ func checkQueue(key int, val int64) error {
 	case abi.QueueNotBefore, abi.QueueExpires:
 		high = maxMillis
 	case abi.QueuePriority:
-		low, high = -maxPriority, maxPriority
+		low, high = -mail.MaxPriority, mail.MaxPriority
 	case abi.QueueDSN:
 		high = 1
 	default:

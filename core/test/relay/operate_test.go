@@ -19,7 +19,8 @@ import (
 	"github.com/postroad-mail/postroad/sdk/abi"
 )
 
-const labelled = "listener: tenant = \"house\"\nlistener: tenant_header = \"X-Tenant\"\nlistener: campaign_header = \"X-Campaign\"\n"
+const labelled = "listener: tenant = \"house\"\nlistener: tenant_header = \"X-Tenant\"\nlistener: campaign_header = \"X-Campaign\"\n" +
+	"listener: priority = 10\nlistener: priority_header = \"X-Urgency\"\n"
 
 // onDisk is a relay with a control socket, and its operator.
 func onDisk(t *testing.T, hcl string) (*rig, *control.Client) {
@@ -49,26 +50,29 @@ func (g *rig) again(hcl string) {
 	g.run(r)
 }
 
-// Tenant and campaign come from the listener or from fields of a client that is
-// trusted, and the fields do not leave with the message.
-func TestTenantAndCampaignOfAMessage(t *testing.T) {
+// Tenant, campaign and priority come from the listener or from fields of a client
+// that is trusted, and the fields do not leave with the message.
+func TestTenantCampaignAndPriorityOfAMessage(t *testing.T) {
 	g, op := onDisk(t, base("", labelled))
 	if _, err := op.Suspend(context.Background(), control.SuspendAction{Select: mail.QueueSelector{Route: "next"}, For: time.Hour, Reason: "x", Yes: true}); err != nil {
 		t.Fatal(err)
 	}
 	c := g.dial()
 	c.send(250, "a@here.test", hello, "b@far.test")
-	c.send(250, "a@here.test", "x-tenant: shop\r\nX-CAMPAIGN:\r\n spring\r\n"+hello, "b@far.test")
+	c.send(250, "a@here.test", "x-tenant: shop\r\nX-CAMPAIGN:\r\n spring\r\nX-Urgency: -20\r\n"+hello, "b@far.test")
 	c.send(554, "a@here.test", "X-Tenant: two words\r\n"+hello, "b@far.test")
+	for _, bad := range []string{"101", "-101", "urgent", "5.0", "1 2", ""} {
+		c.send(554, "a@here.test", "X-Urgency: "+bad+"\r\n"+hello, "b@far.test")
+	}
 	c.send(554, "a@here.test", "X-Tenant: one\r\nX-Tenant: two\r\n"+hello, "b@far.test")
 	g.idle()
 	q := g.queue()
 	slices.SortFunc(q, func(a, b mail.QueueEntry) int { return strings.Compare(a.Tenant, b.Tenant) })
-	if len(q) != 2 || q[0].Tenant != "house" || q[0].Campaign != "" || q[1].Tenant != "shop" || q[1].Campaign != "spring" {
+	if len(q) != 2 || q[0].Tenant != "house" || q[0].Campaign != "" || q[1].Tenant != "shop" || q[1].Campaign != "spring" || q[0].Priority != 10 || q[1].Priority != -20 {
 		t.Errorf("%+v", q)
 	}
 	m, err := op.Show(context.Background(), q[1].ID)
-	if err != nil || strings.Contains(strings.ToLower(m.Header), "x-tenant") || strings.Contains(m.Header, "spring") {
+	if err != nil || strings.Contains(strings.ToLower(m.Header), "x-tenant") || strings.Contains(m.Header, "spring") || strings.Contains(m.Header, "Urgency") {
 		t.Errorf("%v\n%s", err, m.Header)
 	}
 }
@@ -105,11 +109,34 @@ func TestTenantOfAStranger(t *testing.T) {
 	hcl := strings.Replace(base("", labelled), `relay_from = ["127.0.0.0/8"]`, "", 1)
 	hcl = strings.Replace(hcl, "rule { route = route.next }", "rule {\n domains = [\"far.test\"]\n accept = true\n route = route.next\n}\nrule { route = route.next }", 1)
 	g := newRig(t, hcl, nil)
-	g.dial().send(250, "a@here.test", "X-Tenant: shop\r\nX-Campaign: not a name\r\n"+hello, "b@far.test")
+	g.dial().send(250, "a@here.test", "X-Tenant: shop\r\nX-Campaign: not a name\r\nX-Urgency: 1000\r\n"+hello, "b@far.test")
 	g.idle()
 	got := g.sink.Messages()
-	if len(got) != 1 || bytes.Contains(got[0].Content, []byte("X-Tenant")) || bytes.Contains(got[0].Content, []byte("X-Campaign")) {
+	if len(got) != 1 || bytes.Contains(got[0].Content, []byte("X-Tenant")) || bytes.Contains(got[0].Content, []byte("X-Campaign")) || bytes.Contains(got[0].Content, []byte("X-Urgency")) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A class of a route has times of its own, and who asks is told its name.
+func TestClassOfARoute(t *testing.T) {
+	hcl := base("", labelled+"route \"dead\" {\n  smarthost { hosts = [\"127.0.0.1:1\"] }\n  class \"codes\" {\n    lowest = 50\n    expire = \"15m\"\n  }\n}\n")
+	g, op := onDisk(t, strings.Replace(hcl, "rule { route = route.next }", "rule { route = route.dead }", 1))
+	for _, priority := range []string{"49", "50"} {
+		g.dial().send(250, "a@here.test", "X-Urgency: "+priority+"\r\n"+hello, "b@far.test")
+	}
+	g.idle()
+	for _, e := range g.queue() {
+		m, err := op.Show(context.Background(), e.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		class, age := "", 5*24*time.Hour
+		if m.Priority == 50 {
+			class, age = "codes", 15*time.Minute
+		}
+		if r := m.Recipients[0]; r.Class != class || !r.Expires.Equal(m.Received.Add(age)) {
+			t.Errorf("priority %d: %+v", m.Priority, r)
+		}
 	}
 }
 

@@ -165,6 +165,17 @@ route "smart" {
   }
   retry  = backoff("90s", "1h")
   jitter = "12.5%"
+  class "codes" {
+    lowest = 50
+    retry  = ["10s"]
+    expire = "15m"
+    jitter = "1%"
+  }
+  class "newsletters" {
+    lowest        = -100
+    highest       = -1
+    delay_warning = "1d"
+  }
 }
 route "several" {
   smarthost { hosts = ["192.0.2.1:2525", "[2001:db8::1]:25"] }
