@@ -62,6 +62,13 @@ func (r *rig) lined() (ids []string) {
 	return ids
 }
 
+// placed tells whether no site is looked up.
+func (r *rig) placed() bool {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	return len(r.s.lookups.lines) == 0
+}
+
 // rests tells whether there are connections and all of them wait for work.
 func (r *rig) rests() bool {
 	r.s.mu.Lock()
@@ -162,6 +169,7 @@ func overtakesHanging(t *testing.T, enqueue func(r *rig, to []string)) {
 	r.wait(func() bool { return len(r.lined()) >= 298 })
 	r.queue.enqueue(r.envelope("small", "s@example.net", "x@small.example"))
 	r.inLine("small")
+	r.wait(r.placed)
 	tried := 2
 	for !r.saw("small.example gets small") {
 		if tried++; tried > 10 {
