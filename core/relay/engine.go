@@ -100,12 +100,13 @@ func (r *Relay) deliveryOptions(c *config.Config, e *engine) delivery.Options {
 			route, ok := r.gen.Load().routing.routes[name]
 			return route, ok
 		},
-		RouteOf:   func(rcpt mail.Recipient) string { return r.gen.Load().routing.routeOf(rcpt) },
-		Resolver:  deliveryResolver{r.dns},
-		SMTP:      deliverySMTP{smtp.New(smtp.Options{Hostname: c.Server.Hostname, Logger: log, Dial: r.o.Dial})},
-		Maildir:   deliveryMaildir{maildir.New(maildir.Options{Hostname: c.Server.Hostname, Clock: r.clock})},
-		Suspended: e.suspendedBy,
-		Reporter:  reporter{r}, Hooks: deliveryHooks{r}, AttemptLimit: hang,
+		RouteOf:    func(rcpt mail.Recipient) string { return r.gen.Load().routing.routeOf(rcpt) },
+		ProviderOf: func(hosts []string) *delivery.Provider { return r.gen.Load().routing.providerOf(hosts) },
+		Resolver:   deliveryResolver{r.dns},
+		SMTP:       deliverySMTP{smtp.New(smtp.Options{Hostname: c.Server.Hostname, Logger: log, Dial: r.o.Dial})},
+		Maildir:    deliveryMaildir{maildir.New(maildir.Options{Hostname: c.Server.Hostname, Clock: r.clock})},
+		Suspended:  e.suspendedBy,
+		Reporter:   reporter{r}, Hooks: deliveryHooks{r}, AttemptLimit: hang,
 		Clock: r.clock, Logger: log, Observer: deliveryObserver{r}, Hostname: c.Server.Hostname,
 	}
 }

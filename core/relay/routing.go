@@ -4,6 +4,7 @@ package relay
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/postroad-mail/postroad/core/internal/config"
@@ -16,12 +17,28 @@ type routing struct {
 	rules  []config.Rule
 	routes map[string]*delivery.Route
 	local  map[string]bool // routes that deliver on this machine
+
+	providers []provider
+}
+
+// provider is one of pipeline.hcl, as delivery knows it and with its hosts.
+type provider struct {
+	*config.Provider
+	as *delivery.Provider
 }
 
 func newRouting(c *config.Config) *routing {
 	r := &routing{rules: c.Rules, routes: map[string]*delivery.Route{}, local: map[string]bool{}}
+	sources := map[string]*delivery.Source{}
+	for _, s := range c.Sources {
+		sources[s.Name] = &delivery.Source{Name: s.Name, Addresses: s.Addresses, Hostname: s.Hostname}
+	}
+	for i := range c.Providers {
+		p := &c.Providers[i]
+		r.providers = append(r.providers, provider{p, &delivery.Provider{Name: p.Name, Connections: p.Connections, Rate: delivery.Rate(p.Rate)}})
+	}
 	for i := range c.Routes {
-		r.routes[c.Routes[i].Name] = deliveryRoute(&c.Routes[i])
+		r.routes[c.Routes[i].Name] = deliveryRoute(&c.Routes[i], sources)
 		r.local[c.Routes[i].Name] = c.Routes[i].Kind == "maildir"
 	}
 	return r
@@ -47,6 +64,18 @@ func (r *routing) routeOf(rcpt mail.Recipient) string {
 		return rule.Route
 	}
 	return ""
+}
+
+// providerOf returns the provider of which all hosts of a site are; nil when there
+// is none.
+func (r *routing) providerOf(hosts []string) *delivery.Provider {
+	for i := range r.providers {
+		foreign := func(host string) bool { return !r.providers[i].Covers(host) }
+		if !slices.ContainsFunc(hosts, foreign) {
+			return r.providers[i].as
+		}
+	}
+	return nil
 }
 
 // ours reports whether mail for the domain is taken from anyone: a rule that
@@ -78,8 +107,11 @@ func mayRelay(l *config.Listener, addr netip.Addr) bool {
 }
 
 // deliveryRoute is a route of pipeline.hcl as delivery knows it.
-func deliveryRoute(c *config.Route) *delivery.Route {
-	r := &delivery.Route{Name: c.Name, Retry: c.Retry, Jitter: c.Jitter, Expire: c.Expire, DelayWarning: c.DelayWarning, DSN: dsnPolicy(c.DSN), Pipeline: c.Pipeline}
+func deliveryRoute(c *config.Route, sources map[string]*delivery.Source) *delivery.Route {
+	r := &delivery.Route{Name: c.Name, Retry: c.Retry, Jitter: c.Jitter, Expire: c.Expire, DelayWarning: c.DelayWarning, DSN: dsnPolicy(c.DSN), Pipeline: c.Pipeline, Rate: delivery.Rate(c.Rate)}
+	for _, name := range slices.Concat(c.MX.Sources, c.Smarthost.Sources) { // one of both is empty
+		r.Sources = append(r.Sources, sources[name])
+	}
 	for _, k := range c.Classes {
 		r.Classes = append(r.Classes, delivery.Class{Name: k.Name, Lowest: k.Lowest, Highest: k.Highest, Schedule: delivery.Schedule(k.Schedule)})
 	}

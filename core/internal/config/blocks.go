@@ -14,7 +14,7 @@ import (
 func grammar() *blockSpec {
 	return &blockSpec{name: "pipeline.hcl", blocks: []*blockSpec{
 		serverSpec(), adminSpec(), resolverSpec(), listenerSpec(), pluginSpec(), storeSpec(), bucketSpec(),
-		pipelineSpec(), routingSpec(), routeSpec(),
+		pipelineSpec(), routingSpec(), routeSpec(), providerSpec(), sourceSpec(),
 	}}
 }
 
@@ -258,6 +258,7 @@ func routeSpec() *blockSpec {
 			{"pipeline", refKind("pipeline"), ``, false, "The stages that its deliveries pass, in the phases route, predeliver, result and bounce; none if left out."},
 			{"retry", retryKind(), `["1m", "5m", "15m", "1h", "4h"]`, false, "Waiting times between attempts; the last one repeats. `backoff(\"1m\", \"4h\")` makes a list of times that double."},
 			{"jitter", shareKind("the waiting time"), ``, false, "Each waiting time becomes longer by a random part of itself, up to this share, so that what failed together is not tried together. None if left out."},
+			{"rate", rateKind(), ``, false, "Messages per time to one next hop, by MX to all domains with the same mail exchangers. They go out evenly: at once only what one second may bring. A message counts once for each transaction, of up to 100 recipients. No limit if left out."},
 			{"expire", durationKind(time.Second), `"5d"`, false, "Age at which a message that could not be delivered fails for good."},
 			{"dsn", enumKind("off", "headers", "full"), `"headers"`, false, "What senders are told of this route's deliveries: nothing; what they want to hear (without a word from them: when a message fails for good), with the message's header; or that, and the whole message of up to 64 KiB back to who asks for it with RET=FULL."},
 			{"delay_warning", durationKind(time.Minute), ``, false, "Tell senders once that a message is still not delivered after this time, unless they asked not to hear of it. If left out, only those who ask with NOTIFY=DELAY are told, after 4 hours."},
@@ -306,6 +307,7 @@ func mxSpec() *blockSpec {
 			{"port", numberKind(1, 65535), `25`, false, "The port of every host."},
 			{"allow_private", boolKind(), `false`, false, "Loopback and private addresses may be next hops."},
 			connectionsArg(),
+			sourcesArg(),
 		},
 	}
 }
@@ -318,6 +320,7 @@ func smarthostSpec() *blockSpec {
 			{"hosts", listKind[string](peerKind(25), "list of host:port"), ``, false, "The hosts; the first one that answers is taken."},
 			tlsModeArg(),
 			connectionsArg(),
+			sourcesArg(),
 		},
 	}
 }
@@ -327,5 +330,5 @@ func tlsModeArg() argSpec {
 }
 
 func connectionsArg() argSpec {
-	return argSpec{"connections", numberKind(1, 1000), `4`, false, "Connections at once to one next hop."}
+	return argSpec{"connections", numberKind(1, 1000), `4`, false, "Connections at once to one next hop, by MX to all domains with the same mail exchangers."}
 }

@@ -32,6 +32,10 @@ func (d *decoder) config(root *node, opts Options) *Config {
 	for _, n := range root.children("bucket") {
 		c.Buckets = append(c.Buckets, buildBucket(n))
 	}
+	for _, n := range root.children("source") {
+		c.Sources = append(c.Sources, d.source(n))
+	}
+	d.providers(c, root)
 	for _, n := range root.children("route") {
 		c.Routes = append(c.Routes, d.route(n, c.Server.DataDir))
 	}
@@ -123,7 +127,8 @@ func buildLimits(n *node) ListenerLimits {
 
 func (d *decoder) route(n *node, dataDir string) Route {
 	r := Route{
-		Name: n.name(), Pipeline: arg[string](n, "pipeline"), Schedule: d.schedule(n), Classes: d.classes(n), DSN: arg[string](n, "dsn"), Pos: d.pos(n.rng),
+		Name: n.name(), Pipeline: arg[string](n, "pipeline"), Schedule: d.schedule(n), Classes: d.classes(n), Rate: arg[Rate](n, "rate"),
+		DSN: arg[string](n, "dsn"), Pos: d.pos(n.rng),
 	}
 	d.transport(&r, n, dataDir)
 	return r
@@ -147,9 +152,9 @@ func (d *decoder) transport(r *Route, n *node, dataDir string) {
 	case "maildir":
 		r.Maildir = buildMaildir(b, dataDir)
 	case "mx":
-		r.MX = MX{arg[string](b, "tls"), int(arg[int64](b, "port")), arg[bool](b, "allow_private"), int(arg[int64](b, "connections"))}
+		r.MX = MX{arg[string](b, "tls"), int(arg[int64](b, "port")), arg[bool](b, "allow_private"), int(arg[int64](b, "connections")), d.sources(b)}
 	case "smarthost":
-		r.Smarthost = Smarthost{d.hosts(b), arg[string](b, "tls"), int(arg[int64](b, "connections"))}
+		r.Smarthost = Smarthost{d.hosts(b), arg[string](b, "tls"), int(arg[int64](b, "connections")), d.sources(b)}
 	}
 }
 

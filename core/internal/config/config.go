@@ -32,6 +32,8 @@ type Config struct {
 	Pipelines []Pipeline
 	Rules     []Rule // the last one matches every domain
 	Routes    []Route
+	Providers []Provider
+	Sources   []Source
 	Warnings  Diagnostics // what is suspicious but does not stop the load
 
 	root *node   // the checked text, for Dump
@@ -236,6 +238,7 @@ type Route struct {
 	Pipeline  string  // name of the stages that delivery passes; empty: none
 	Schedule          // of mail that no class is for
 	Classes   []Class // in text order
+	Rate      Rate    // messages per next hop; zero: no limit
 	DSN       string  // what senders are told: "off", "headers" or "full"
 	Pos       Pos
 }
@@ -268,8 +271,9 @@ type Maildir struct {
 type MX struct {
 	TLS          string // "opportunistic", "required" or "off"
 	Port         int
-	AllowPrivate bool // loopback and private addresses may be next hops
-	Connections  int  // at once, per next hop
+	AllowPrivate bool     // loopback and private addresses may be next hops
+	Connections  int      // at once, per next hop
+	Sources      []string // names of Sources, taken in turn; empty: the system chooses
 }
 
 // Smarthost delivers everything to fixed hosts, the first that answers.
@@ -277,4 +281,5 @@ type Smarthost struct {
 	Hosts       []string // host:port each
 	TLS         string   // as MX.TLS
 	Connections int
+	Sources     []string // as MX.Sources
 }

@@ -22,6 +22,7 @@ func sameConfig() cmp.Options {
 		cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Pos" }, cmp.Ignore()),
 		cmp.Comparer(func(a, b *Condition) bool { return (a == nil) == (b == nil) && (a == nil || a.String() == b.String()) }),
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmpopts.EquateEmpty(),
 	}
 }

@@ -79,6 +79,32 @@ routing {
   }
 }
 `
+	providerExample = `provider "bigmail" {
+  mx          = ["*.bigmail.example", "mx.bigmail.example.net"]
+  connections = 20
+  rate        = "600/1m"
+}
+`
+	sourceExample = `source "a" {
+  addresses = ["192.0.2.1", "2001:db8::1"]
+  hostname  = "a.example.org"
+}
+source "b" {
+  addresses = ["192.0.2.2", "2001:db8::2"]
+  hostname  = "b.example.org"
+}
+route "internet" {
+  rate = "3000/1h"
+  mx {
+    sources = [source.a, source.b]
+  }
+}
+routing {
+  rule {
+    route = route.internet
+  }
+}
+`
 	routeExample = `plugin "retries" {
   source = "./retries.wasm"
   phases = ["predeliver", "result"]

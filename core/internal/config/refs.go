@@ -12,7 +12,9 @@ import (
 )
 
 // referable is what references lead to.
-func referable() []string { return []string{"plugin", "store", "bucket", "pipeline", "route"} }
+func referable() []string {
+	return []string{"plugin", "store", "bucket", "pipeline", "route", "source"}
+}
 
 // definition is one named block at the top level.
 type definition struct {

@@ -152,7 +152,9 @@ route "internet" {
     tls = "required"
     port = env("MX_PORT", "2500")
     allow_private = true
+    sources = [source.one, source.six]
   }
+  rate = "600/1m"
   retry = ["1s", "2m"]
   expire = "2d"
   dsn = "off"
@@ -183,3 +185,17 @@ route "several" {
 route "gone" {
   discard {}
 }
+provider "google" {
+  mx = ["*.Google.example", "mx.example.net"]
+  connections = 20
+  rate = "100/90s"
+}
+provider "slow" {
+  mx = ["mx.slow.example"]
+  rate = "1/1h"
+}
+source "one" {
+  addresses = ["192.0.2.1", "2001:DB8::1"]
+  hostname = "one.example.org"
+}
+source "six" { addresses = ["2001:db8::6"] }
