@@ -36,9 +36,9 @@ type QueueRecipient struct {
 	Next     time.Time `json:",omitzero"`  // next attempt
 	Last     string    `json:",omitempty"` // next hop and reply of the last attempt
 	Why      string    `json:",omitempty"` // may it be tried now, and if not, why and until when
-	Now      string    `json:",omitempty"` // the same in a word: due, waiting, expired, suspended, held, no route, in line, attempt or leased
+	Now      string    `json:",omitempty"` // the same in a word: due, waiting, expired, suspended, held, no route, in line, unresolved, throttled, limited, no source, attempt or leased
 	Hop      string    `json:",omitempty"` // next hop, as far as it is decided
-	Until    time.Time `json:",omitzero"`  // when waiting, suspended or held ends; zero: nobody knows
+	Until    time.Time `json:",omitzero"`  // when what Now says ends; zero: nobody knows
 	Expires  time.Time `json:",omitzero"`  // when it is given up, after one attempt at least
 	Warned   bool      `json:",omitempty"` // the sender was told of the delay, and is not told again
 	WarnedAt time.Time `json:",omitzero"`  // when, as far as it was noted

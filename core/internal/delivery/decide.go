@@ -4,6 +4,7 @@ package delivery
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -85,6 +86,9 @@ func (s *Scheduler) decideFor(now time.Time, env *mail.Envelope, r *mail.Recipie
 	}
 	if now.Before(st.Next) {
 		d.Action, d.Until, d.Reason = Wait, st.Next, waiting(st)
+		if r.NextHop == "" && !strings.Contains(d.Reason, why) {
+			d.Reason = why + "; " + d.Reason
+		}
 		return d
 	}
 	if why != "" && r.NextHop == "" {
