@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +19,26 @@ import (
 // no recipient was leased twice at a time, and nothing is left.
 func TestHammer(t *testing.T) {
 	r := newRig(t, vfs.NewMem())
-	h := &hammer{rig: r, leased: map[string]bool{}, done: map[string]int{}, dropped: map[string]bool{}}
+	hammerOn(&hammer{rig: r, leased: map[string]bool{}, done: map[string]int{}, dropped: map[string]bool{}})
+}
+
+// TestHammerWhileTheQueueIsRead has what was queued before in hand as well, which
+// is read meanwhile.
+func TestHammerWhileTheQueueIsRead(t *testing.T) {
+	r := newRig(t, vfs.NewMem())
+	h := &hammer{rig: r, leased: map[string]bool{}, done: map[string]int{}, dropped: map[string]bool{}, before: 200}
+	h.session(hammerBefore, h.before)
+	r.batch, r.pace = 3, func(<-chan struct{}) { runtime.Gosched() }
+	r.reopen()
+	r.batch, r.pace = 0, nil
+	hammerOn(h)
+}
+
+// hammerBefore is the session of what was queued before.
+const hammerBefore = 99
+
+func hammerOn(h *hammer) {
+	r, t := h.rig, h.t
 	const sessions, each = 6, 60
 	var accept, rest sync.WaitGroup
 	stop := make(chan struct{})
@@ -37,15 +57,9 @@ func TestHammer(t *testing.T) {
 		t.Errorf("left: %+v", s)
 	}
 	for s := range sessions {
-		for i := range each {
-			id := ident(fmt.Sprint(s, "-", i))
-			for rcpt := range 2 {
-				if n := h.done[fmt.Sprint(id, rcpt)]; n != 1 && !h.dropped[id] {
-					t.Errorf("recipient %d of %s was delivered %d times", rcpt, id, n)
-				}
-			}
-		}
+		h.check(s, each)
 	}
+	h.check(hammerBefore, h.before)
 	if r.queue.index.hot != 0 {
 		t.Errorf("%d octets are still counted as kept in memory", r.queue.index.hot)
 	}
@@ -55,8 +69,21 @@ func TestHammer(t *testing.T) {
 	}
 }
 
+// check looks whether all messages of a session are done.
+func (h *hammer) check(s, each int) {
+	for i := range each {
+		id := ident(fmt.Sprint(s, "-", i))
+		for rcpt := range 2 {
+			if n := h.done[fmt.Sprint(id, rcpt)]; n != 1 && !h.dropped[id] {
+				h.t.Errorf("recipient %d of %s was delivered %d times", rcpt, id, n)
+			}
+		}
+	}
+}
+
 type hammer struct {
 	*rig
+	before  int // messages that were queued before the start
 	mu      sync.Mutex
 	leased  map[string]bool
 	done    map[string]int
