@@ -43,6 +43,10 @@ type walk struct {
 	history []model // after each operation since the last one that is durable, that one first
 	serial  int
 
+	power struct { // what a power loss leaves of the disk
+		sync.Mutex
+		rng *rand.Rand
+	}
 	mu     sync.Mutex
 	cut    int // writes to come before the power goes; 0: it stays
 	photo  *vfs.MemFS
@@ -57,6 +61,7 @@ type walk struct {
 func newWalk(t *testing.T, seed uint64, spoil func(vfs.FS) vfs.FS) *walk {
 	w := &walk{rng: rand.New(rand.NewPCG(seed, 11)), spoil: spoil, live: model{}, history: []model{{}}}
 	w.rig = &rig{t: t, dir: "/data", clock: newRigClock()}
+	w.power.rng = rand.New(rand.NewPCG(seed, 12))
 	w.start(vfs.NewCrashableMem())
 	return w
 }
@@ -108,10 +113,13 @@ func (w *walk) inject(op errorfs.Op) error {
 // fired reports whether the failure has happened.
 func (w *walk) fired() bool { return w.faulty != nil && w.faulty.Load() < 0 }
 
-// crash is the disk without some of what was not synced.
+// crash is the disk without some of what was not synced. Goroutines of the database
+// may bring it about as well.
 func (w *walk) crash() *vfs.MemFS {
-	percent := []int{0, 0, 50, 90}[w.rng.IntN(4)]
-	return w.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: w.rng})
+	w.power.Lock()
+	defer w.power.Unlock()
+	percent := []int{0, 0, 50, 90}[w.power.rng.IntN(4)]
+	return w.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: w.power.rng})
 }
 
 func (w *walk) fault(format string, args ...any) {
@@ -483,6 +491,7 @@ func TestWalksWithOneFailure(t *testing.T) {
 	for n, reached := int32(0), true; reached; n += step {
 		w := &walk{rng: rand.New(rand.NewPCG(5, 5)), spoil: unspoiled, live: model{}, history: []model{{}}, faulty: errorfs.OnIndex(n)}
 		w.rig = &rig{t: t, dir: "/data", clock: newRigClock()}
+		w.power.rng = rand.New(rand.NewPCG(5, 12))
 		w.start(vfs.NewCrashableMem())
 		w.run(60)
 		for _, f := range w.faults {
