@@ -34,15 +34,16 @@ func TestEveryCaseAgainstTheRealBinary(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newReport(t.Context(), b, repo(t), peers, []string{"a note"})
-	r.cases = r.cases[1:2] // c20/reuse with all of them
+	all := r.cases
+	r.cases = all[1:2] // c20/reuse with all of them
 	if err := b.rounds(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	r.peers, r.cases = peers[:1], append(allCases(b.options)[:1:1], allCases(b.options)[4:]...)
+	r.peers, r.cases = peers[:1], append(all[:1:1], all[4:]...)
 	if err := b.rounds(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	r.peers, r.cases = peers, allCases(b.options)
+	r.peers, r.cases = peers, all
 	checkReport(t, r)
 }
 
@@ -57,7 +58,7 @@ func checkReport(t *testing.T, r *report) {
 	if err != nil || string(text) != out.String() {
 		t.Errorf("the file is not what was printed: %v", err)
 	}
-	for _, want := range []string{"\n| postroad+3 | ", "\n| none | ", "## large: ", "## idle1000: ", "## deferred: ", "- a note\n", "go1."} {
+	for _, want := range []string{"\n| postroad+3 | ", "\n| none | ", "## large: ", "## idle1000: ", "## deferred: ", "## Targets", "- a note\n", "go1."} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())
 		}
@@ -259,7 +260,7 @@ func FuzzMilterSession(f *testing.F) {
 func TestCommandLine(t *testing.T) {
 	for args, want := range map[string]string{
 		"-cases c20/wrong": `-cases does not know "c20/wrong"; there are: c20/conn, `,
-		"-peers exim":      `-peers does not know "exim"`,
+		"-peers sendmail":  `-peers does not know "sendmail"`,
 		"-runs 0":          "-runs has to be at least 1",
 		"-size 10":         "-size has to be at least 1024",
 		"-tools mine":      `not "mine"`,
@@ -308,9 +309,77 @@ func TestChildrenCountWithTheirParent(t *testing.T) {
 	if !found && fileExists("/proc/self/stat") {
 		t.Error("a child is not in the tree")
 	}
-	if fileExists("/proc/self/smaps_rollup") && memory(os.Getpid()) <= memory(child.pid()) {
+	both, _ := memory(os.Getpid())
+	one, own := memory(child.pid())
+	if fileExists("/proc/self/smaps_rollup") && (both <= one || own > one) {
 		t.Error("memory leaves out the parent or the child")
 	}
 }
 
 func fileExists(path string) bool { _, err := os.Stat(path); return err == nil }
+
+func TestStraceIsCounted(t *testing.T) {
+	const text = "12 fsync(3)               = 0\n13 fdatasync(4 <unfinished ...>\n12 <... fdatasync resumed>) = 0\n13 sync_file_range(4, 0, 1, 2) = 0\n+++ exited with 0 +++\n"
+	if n := countCalls([]byte(text)); n != 2 {
+		t.Errorf("%d calls, want 2", n)
+	}
+}
+
+// TestTargets: what is enough, what is not, and what was not measured.
+func TestTargets(t *testing.T) {
+	r := &report{samples: map[key][]sample{}}
+	ours, theirs := newSample(), newSample()
+	ours.values[accepted], theirs.values[accepted] = 4000, 1000
+	ours.values[delivered], theirs.values[delivered] = 4000, 1000
+	r.samples[key{"c20/conn", aim}], r.samples[key{"c20/conn", base}] = []sample{ours}, []sample{theirs}
+	idle := newSample()
+	idle.values[idleMemory], idle.values[afterMemory] = 29, 50
+	r.samples[key{"idle1000", aim}] = []sample{idle}
+	failed := newSample()
+	failed.failed = "lost"
+	r.samples[key{"deferred", aim}] = []sample{failed}
+	var b strings.Builder
+	r.targets(&b)
+	for _, want := range []string{
+		"| c20/conn | accepted/s, times postfix | ≥ 4 | 4.00 | met |\n",
+		"| c20/conn | delivered/s, times postfix | ≥ 5 | 4.00 | **missed** |\n",
+		"| c20/reuse | accepted/s, times postfix | ≥ 8 | – | not measured |\n",
+		"| idle1000 | MiB idle | < 30 | 29.0 | met |\n",
+		"| idle1000 | MiB with 1,000 idle connections | < 50 | 50.0 | **missed** |\n",
+		"| deferred | MiB with 20,000 deferred messages | < 80 | – | not measured |\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, b.String())
+		}
+	}
+}
+
+// TestSlowPeersGetFewerMessages, but where memory is measured, and never more
+// than the case has.
+func TestSlowPeersGetFewerMessages(t *testing.T) {
+	p := newPeer("slow", "", nothingMissing, startNone).slow(12)
+	for _, c := range []struct{ kind, sessions, messages, want int }{
+		{int(relayed), 20, 6000, 500}, {int(relayed), 100, 600, 100}, {int(relayed), 10, 200, 50}, {int(relayed), 10, 30, 30}, {int(deferred), 20, 20000, 20000},
+	} {
+		if got := p.loaded(benchCase{kind: kind(c.kind), sessions: c.sessions, messages: c.messages}); got.messages != c.want {
+			t.Errorf("%+v: %d messages", c, got.messages)
+		}
+	}
+}
+
+func TestWhatIsWrittenIsCounted(t *testing.T) {
+	if !fileExists("/proc/self/io") {
+		t.Skip("no /proc/self/io")
+	}
+	dir := t.TempDir()
+	before := written(os.Getpid())
+	if err := os.WriteFile(filepath.Join(dir, "file"), make([]byte, 1<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := written(os.Getpid()) - before; fileSystem(dir) == "ext4" && got < 1<<20 {
+		t.Errorf("%v octets were written, at least %d expected", got, 1<<20)
+	}
+	if n := deviceWritten("/proc"); !math.IsNaN(n) {
+		t.Errorf("/proc is no device, and %v octets were written to it", n)
+	}
+}

@@ -11,6 +11,7 @@ const (
 	relayed  kind = iota // messages go through to the next hop
 	held                 // connections are opened and kept idle
 	deferred             // the next hop is dead, messages stay in the queue
+	traced               // messages go through while the server's system calls are counted
 )
 
 // benchCase is a load. For held, messages is the number of connections.
@@ -38,8 +39,9 @@ func allCases(o options) []benchCase {
 		{"c100/conn", "100 sessions, a new connection for each message", relayed, 100, false, 6000, small, rates()},
 		{"c100/reuse", "100 sessions, connections kept", relayed, 100, true, 6000, small, rates()},
 		{"large", "messages of 5 MiB, 10 sessions, connections kept", relayed, 10, true, 200, large, megabytes()},
-		{"idle1000", "1,000 idle connections after EHLO", held, 1000, true, 1000, small, []metric{idleMemory, afterMemory}},
-		{"deferred", "20,000 messages that cannot be delivered", deferred, 20, true, 20000, small, []metric{accepted, afterMemory, disk, others}},
+		{"idle1000", "1,000 idle connections after EHLO", held, 1000, true, 1000, small, []metric{idleMemory, idleOwn, afterMemory, afterOwn}},
+		{"deferred", "20,000 messages that cannot be delivered", deferred, 20, true, 20000, small, []metric{accepted, afterMemory, afterOwn, disk, others}},
+		{"syncs", "system calls that sync, counted by strace; 10 sessions, connections kept", traced, 10, true, 200, small, []metric{syncs}},
 	}
 	for i := range all {
 		all[i].resize(o.messages, o.size)
@@ -80,8 +82,12 @@ const (
 	p50           // ms from the end of data to the 250
 	p99
 	idleMemory // MiB after the start
+	idleOwn    // of it not the page cache's
 	afterMemory
-	syncs // per message
+	afterOwn
+	syncs         // per message
+	writtenByIt   // KiB per message, by the server's processes
+	writtenToDisk // KiB per message, by the whole machine
 	connections
 	loadCPU // ms per message
 	sinkCPU
@@ -92,16 +98,16 @@ const (
 
 func (m metric) String() string {
 	return [metricCount]string{"accepted/s", "delivered/s", "accepted MB/s", "delivered MB/s", "CPU ms/msg", "CPU ms/MB",
-		"250 after ms, p50", "p99", "memory idle MiB", "after MiB", "log syncs/msg", "connections out/msg",
+		"250 after ms, p50", "p99", "memory idle MiB", "of it anonymous", "after MiB", "of it anonymous", "syncs/msg", "written KiB/msg", "device KiB/msg", "connections out/msg",
 		"load CPU ms/msg", "next hop CPU ms/msg", "cores used by others", "disk MiB"}[m]
 }
 
 func rates() []metric {
-	return []metric{accepted, delivered, cpuPerMessage, p50, p99, idleMemory, afterMemory, syncs, connections, loadCPU, sinkCPU, others}
+	return []metric{accepted, delivered, cpuPerMessage, p50, p99, afterMemory, syncs, writtenByIt, writtenToDisk, connections, loadCPU, sinkCPU, others}
 }
 
 func megabytes() []metric {
-	return []metric{acceptedMB, deliveredMB, cpuPerMB, idleMemory, afterMemory, others}
+	return []metric{acceptedMB, deliveredMB, cpuPerMB, afterMemory, writtenByIt, writtenToDisk, others}
 }
 
 // sample is one measured run. A metric that is not known is NaN.

@@ -46,7 +46,7 @@ func regrowProcess(ctx context.Context, args []string, _ io.Reader, out io.Write
 		return err
 	}
 	r.Heap = heap() - empty
-	r.Resident = memory(os.Getpid())
+	r.Resident, _ = memory(os.Getpid())
 	s := g.queue.Stats()
 	r.Messages = s.Ready.Messages + s.Deferred.Messages
 	return errors.Join(json.NewEncoder(out).Encode(r), g.queue.Close(), g.store.Close())

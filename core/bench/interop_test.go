@@ -6,6 +6,7 @@ package main
 
 import (
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -23,17 +24,52 @@ func TestPostfixPeers(t *testing.T) {
 		if b.tools, err = b.openTools(); err != nil {
 			t.Fatal(err)
 		}
-		peers, _, err := choose(allPeers(b.options, repo(t)), []string{"postroad", "postfix", "postfix+milter"})
+		peers, _, err := choose(allPeers(b.options, repo(t)), []string{"postroad", "postfix", "postfix+milter", "postfix-tuned"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := newReport(t.Context(), b, repo(t), peers, nil)
+		if kind == "postfix" {
+			r.cases = r.cases[:2] // the tools are another, not the servers
+		}
 		if err := b.rounds(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.failures(); err != nil {
 			t.Errorf("tools %s: %v", kind, err)
 		}
+	}
+}
+
+// TestOtherPeers measures Exim and Haraka where EXIM names a binary and HARAKA a
+// folder, as -exim and -haraka do.
+func TestOtherPeers(t *testing.T) {
+	b := newBench(t, 20)
+	b.exim, b.haraka = os.Getenv("EXIM"), os.Getenv("HARAKA")
+	var err error
+	if b.dir, err = os.MkdirTemp("", "postroad-bench-"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(b.dir) })
+	names := []string{}
+	for _, env := range []string{"EXIM", "HARAKA"} {
+		if os.Getenv(env) != "" {
+			names = append(names, strings.ToLower(env))
+		}
+	}
+	if len(names) == 0 {
+		t.Skip("neither EXIM nor HARAKA is set")
+	}
+	peers, _, err := choose(allPeers(b.options, repo(t)), names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReport(t.Context(), b, repo(t), peers, nil)
+	if err := b.rounds(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.failures(); err != nil {
+		t.Error(err)
 	}
 }
 

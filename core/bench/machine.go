@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -58,21 +59,29 @@ func gibibytes(kb string) string {
 	return strconv.Itoa((n+1<<19)>>20) + " GiB"
 }
 
-// fileSystem returns the type of the file system that dir is on, by the mount
-// with the longest path above it (proc_pid_mountinfo(5)).
-func fileSystem(dir string) (kind string) {
+// fileSystem returns the type of the file system that dir is on.
+func fileSystem(dir string) string {
+	fields := mountOf(dir)
+	if i := slices.Index(fields, "-"); i >= 0 && i+1 < len(fields) {
+		return fields[i+1]
+	}
+	return ""
+}
+
+// mountOf returns the fields of the mount with the longest path above dir
+// (proc_pid_mountinfo(5)), nil where there are none.
+func mountOf(dir string) (found []string) {
 	longest := 0
 	for line := range strings.Lines(word("/proc/self/mountinfo")) {
-		left, right, _ := strings.Cut(line, " - ")
-		fields, types := strings.Fields(left), strings.Fields(right)
-		if len(fields) < 5 || len(types) < 1 {
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
 			continue
 		}
 		if at := fields[4]; len(at) >= longest && strings.HasPrefix(dir+"/", strings.TrimSuffix(at, "/")+"/") {
-			longest, kind = len(at), types[0]
+			longest, found = len(at), fields
 		}
 	}
-	return kind
+	return found
 }
 
 // commit returns the short hash, with a word when files differ from it.

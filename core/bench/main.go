@@ -16,8 +16,9 @@
 //	go run ./core/bench growth -out core/bench/results
 //
 // It needs Go alone. Where Postfix is installed and the command runs as root,
-// Postfix without and with a milter is measured too, with a configuration and a
-// queue of its own below a temporary folder, on loopback ports.
+// Postfix as Debian configures it, with a milter, and tuned is measured too, with
+// a configuration and a queue of its own below a temporary folder, on loopback
+// ports; so are Exim where there is one, and a Haraka that is pointed to.
 //
 // Load generator, next hop and milter are this binary, run again as processes
 // of their own (load.go, sink.go, milter.go), so that their CPU time is not

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -63,16 +64,17 @@ func (o options) openTools() (tools, error) {
 }
 
 // rounds measures every case of every peer once in each round; the peers take
-// turns, and each round begins with another one.
+// turns, and each round begins with another one. What varies little (memory,
+// counts of calls), and peers that no target is about, have the first round alone.
 func (b *bench) rounds(ctx context.Context, r *report) error {
 	for round := range b.runs {
 		for _, c := range r.cases {
 			for i := range r.peers {
 				p := r.peers[(i+round)%len(r.peers)]
-				if p.name == "none" && c.kind != relayed {
+				if round > 0 && (p.single || c.kind != relayed) || slices.Contains(p.without, c.name) {
 					continue
 				}
-				s := b.one(ctx, c, p)
+				s := b.one(ctx, b.of(c, p), p)
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
@@ -82,6 +84,14 @@ func (b *bench) rounds(ctx context.Context, r *report) error {
 		}
 	}
 	return nil
+}
+
+// of returns the case with the messages that p gets, which -n says for all.
+func (b *bench) of(c benchCase, p peer) benchCase {
+	if b.messages > 0 {
+		return c
+	}
+	return p.loaded(c)
 }
 
 // one measures one case of one peer, on a fresh server with an empty queue.
@@ -178,6 +188,8 @@ func (g *rig) run(ctx context.Context, s *sample) error {
 		return g.hold(ctx, s)
 	case deferred:
 		return g.fill(ctx, s)
+	case traced:
+		return g.trace(ctx, s)
 	default:
 		return g.relay(ctx, s)
 	}

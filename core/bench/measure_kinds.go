@@ -16,8 +16,6 @@ const mib = 1 << 20
 // relay sends a warm-up and then the counted messages, and waits until all of
 // them are at the next hop.
 func (g *rig) relay(ctx context.Context, s *sample) error {
-	g.pause(ctx)
-	s.values[idleMemory] = g.memory()
 	warm := g.c.warmUp()
 	if _, _, err := g.through(ctx, 0, warm); err != nil {
 		return fmt.Errorf("warm-up: %w", err)
@@ -34,7 +32,7 @@ func (g *rig) relay(ctx context.Context, s *sample) error {
 	g.shares(s, before, g.read(ctx), sent)
 	g.pause(ctx) // what is settled after delivery belongs to the message too
 	g.costs(s, before, g.read(ctx))
-	s.values[afterMemory] = g.memory()
+	s.values[afterMemory], s.values[afterOwn] = g.memory()
 	return nil
 }
 
@@ -85,18 +83,20 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 type reading struct {
 	at                 time.Time
 	server, sink, busy time.Duration
-	syncs              float64
-	syncsKnown         bool
+	syncs              float64 // NaN = not known
+	written, device    float64 // octets
 }
 
 func (g *rig) read(ctx context.Context) reading {
-	r := reading{at: time.Now(), server: cpuTime(g.server.pids()...), busy: busyTime()}
+	r := reading{at: time.Now(), server: cpuTime(g.server.pids()...), busy: busyTime(), syncs: math.NaN(),
+		written: written(g.server.pids()...), device: deviceWritten(g.dir)}
 	if g.hop != nil {
 		r.sink = cpuTime(g.hop.pid())
 	}
 	if g.server.syncs != nil {
-		n, err := g.server.syncs(ctx)
-		r.syncs, r.syncsKnown = n, err == nil
+		if n, err := g.server.syncs(ctx); err == nil {
+			r.syncs = n
+		}
 	}
 	return r
 }
@@ -104,13 +104,12 @@ func (g *rig) read(ctx context.Context) reading {
 // costs fills in what the messages took of the server between two readings.
 func (g *rig) costs(s *sample, from, to reading) {
 	n := float64(g.c.messages)
-	if len(g.server.processes) > 0 {
+	if len(g.server.processes) > 0 && !g.server.detached {
 		cpu := milliseconds(to.server - from.server)
 		s.values[cpuPerMessage], s.values[cpuPerMB] = cpu/n, cpu/(n*float64(g.c.size)/1e6)
+		s.values[writtenByIt], s.values[writtenToDisk] = (to.written-from.written)/n/1024, (to.device-from.device)/n/1024
 	}
-	if from.syncsKnown && to.syncsKnown {
-		s.values[syncs] = (to.syncs - from.syncs) / n
-	}
+	s.values[syncs] = (to.syncs - from.syncs) / n
 }
 
 // shares fills in what everything else took of the machine between two
@@ -125,14 +124,14 @@ func (g *rig) shares(s *sample, from, to reading, sent loaded) {
 // hold opens idle connections and reads the memory.
 func (g *rig) hold(ctx context.Context, s *sample) error {
 	g.pause(ctx)
-	s.values[idleMemory] = g.memory()
+	s.values[idleMemory], s.values[idleOwn] = g.memory()
 	h, _, err := startHelper(g.self, filepath.Join(g.dir, "hold.log"), "hold", g.server.addr, strconv.Itoa(g.c.messages))
 	if err != nil {
 		return err
 	}
 	defer h.stop()
 	g.pause(ctx)
-	s.values[afterMemory] = g.memory()
+	s.values[afterMemory], s.values[afterOwn] = g.memory()
 	return nil
 }
 
@@ -146,7 +145,7 @@ func (g *rig) fill(ctx context.Context, s *sample) error {
 	s.values[accepted] = float64(g.c.messages) / seconds(sent.Start, sent.End)
 	g.shares(s, before, g.read(ctx), sent)
 	g.pause(ctx)
-	s.values[afterMemory] = g.memory()
+	s.values[afterMemory], s.values[afterOwn] = g.memory()
 	s.values[disk] = float64(diskUse(filepath.Join(g.dir, "server"))) / mib
 	n, err := g.server.queued(ctx)
 	if err == nil && n != g.c.messages {
@@ -155,12 +154,14 @@ func (g *rig) fill(ctx context.Context, s *sample) error {
 	return err
 }
 
-// memory is that of the server, in MiB; not known when there is none.
-func (g *rig) memory() float64 {
-	if m := memory(g.server.pids()...); m > 0 {
-		return float64(m) / mib
+// memory is that of the server, in MiB, and its anonymous part; not known when
+// there is none.
+func (g *rig) memory() (all, own float64) {
+	a, o := memory(g.server.pids()...)
+	if a == 0 {
+		return math.NaN(), math.NaN()
 	}
-	return math.NaN()
+	return float64(a) / mib, float64(o) / mib
 }
 
 // pause lets the server come to rest.

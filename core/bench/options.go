@@ -22,6 +22,8 @@ type options struct {
 	out      string   // folder of the report; empty = standard output alone
 	dir      string   // where queues and logs live while it runs
 	binary   string   // a postroad that is already built; empty = build it
+	exim     string   // Exim's binary; empty = where it is installed
+	haraka   string   // folder with an installed Haraka; empty = none
 	tools    string   // "own" or "postfix": load generator and sink
 	self     string   // this binary, for the helper processes
 }
@@ -43,6 +45,8 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.StringVar(&o.out, "out", "", "folder into which peers-YYYY-MM-DD.md is written")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "folder for queues and logs while it runs; its file system is what is measured")
 	f.StringVar(&o.binary, "postroad", "", "a postroad binary that is already built (built from this module)")
+	f.StringVar(&o.exim, "exim", "", "Exim's binary (exim4 or exim where programs are installed)")
+	f.StringVar(&o.haraka, "haraka", "", "folder in which `npm install Haraka` was run; without it Haraka is left out")
 	f.StringVar(&o.tools, "tools", "own", "load generator and next hop: own, or postfix for smtp-source and smtp-sink")
 	if err := f.Parse(args); err != nil {
 		return o, err

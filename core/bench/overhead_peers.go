@@ -57,22 +57,22 @@ func addedCase(messages int) benchCase {
 // addedPeers writes the guests' modules and returns the servers.
 func (o overhead) addedPeers(ctx context.Context, repo string) ([]peer, error) {
 	plain := postroad{binary: o.bench.binary, repo: repo}
-	pf, h := postfix{o.bench.self, o.bench.dir}, haraka{o.haraka}
-	peers := []peer{{"postroad", "examples/smarthost.hcl: no stage", nothingMissing, plain.starter("examples/smarthost.hcl")}}
+	pf, h := postfix{self: o.bench.self, dir: o.bench.dir}.inTune(), haraka{dir: o.haraka}
+	peers := []peer{newPeer("postroad", "examples/smarthost.hcl: no stage", nothingMissing, plain.starter("examples/smarthost.hcl"))}
 	for _, guest := range []string{"rust", filters.Go} {
 		with, err := plain.running(ctx, guest, o.bench.dir)
 		if err != nil {
 			return nil, err
 		}
-		peers = append(peers, peer{"postroad+" + guest, "core/bench/overhead.hcl: a stage in the language " + guest, nothingMissing,
-			with.starter("core/bench/overhead.hcl")})
+		peers = append(peers, newPeer("postroad+"+guest, "core/bench/overhead.hcl: a stage in the language "+guest, nothingMissing,
+			with.starter("core/bench/overhead.hcl")))
 	}
 	return append(peers,
-		peer{"postfix", "no milter", pf.missing, pf.starter(noMilter)},
-		peer{"postfix+milter", "with core/bench/milter.go, asked at the end of the message alone", pf.missing, pf.starter(goMilter)},
-		peer{"postfix+pymilter", "with core/bench/addfield.py: pymilter, on libmilter", pf.pythonMissing, pf.starter(pythonMilter)},
-		peer{"haraka", "Haraka " + h.version() + ", relays through queue/smtp_forward, keeps nothing on disk", h.missing, h.starter()},
-		peer{"haraka+plugin", "with core/bench/haraka.js", h.missing, h.starter("filter")},
+		newPeer("postfix", "tuned for throughput, no milter", pf.missing, pf.starter(noMilter)),
+		newPeer("postfix+milter", "with core/bench/milter.go, asked at the end of the message alone", pf.missing, pf.starter(goMilter)),
+		newPeer("postfix+pymilter", "with core/bench/addfield.py: pymilter, on libmilter", pf.pythonMissing, pf.starter(pythonMilter)),
+		newPeer("haraka", "Haraka "+h.version()+", relays through queue/smtp_forward, keeps nothing on disk", h.missing, h.starter()),
+		newPeer("haraka+plugin", "with core/bench/haraka.js", h.missing, h.starter("filter")),
 	), nil
 }
 

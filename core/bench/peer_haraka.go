@@ -18,8 +18,12 @@ import (
 var harakaPlugins []byte
 
 // haraka starts a Haraka that npm installed below dir, as a relay to the next
-// hop: it answers 250 when the next hop has the message, and keeps none itself.
-type haraka struct{ dir string }
+// hop: with its own queue it answers 250 when the message is in a file there,
+// without it (its plugin queue/smtp_forward) when the next hop has the message.
+type haraka struct {
+	dir   string
+	queue bool
+}
 
 func (h haraka) program() string { return filepath.Join(h.dir, "node_modules", ".bin", "haraka") }
 
@@ -59,7 +63,7 @@ func (h haraka) start(ctx context.Context, at place, plugins []string) (*server,
 	if err != nil {
 		return nil, err
 	}
-	s := &server{addr: addr, processes: []*process{run}, queued: func(context.Context) (int, error) { return 0, nil }}
+	s := &server{addr: addr, processes: []*process{run}, queued: func(context.Context) (int, error) { return harakaQueue(at.dir) }}
 	if err := waitGreeting(ctx, run, addr); err != nil {
 		s.stop()
 		return nil, err
@@ -76,13 +80,22 @@ func (h haraka) configure(at place, addr string, plugins []string) error {
 	files := map[string]string{
 		"config/smtp.ini":         "listen=" + addr + "\nnodes=0\n",
 		"config/me":               "haraka.example\n",
-		"config/loglevel":         "error\n",
 		"config/connection.ini":   "[max]\nbytes=104857600\nline_length=512\ndata_line_length=992\n[headers]\nmax_lines=1000\nmax_received=100\n[message]\nhelo=hello\nclose=bye\n[uuid]\nbanner_chars=6\n",
-		"config/plugins":          strings.Join(append([]string{"accept"}, append(plugins, "queue/smtp_forward")...), "\n") + "\n",
-		"config/smtp_forward.ini": "host=" + host + "\nport=" + port + "\nenable_tls=false\n",
 		"plugins/accept.js":       string(harakaPlugins),
 		"plugins/filter.js":       string(harakaPlugins),
+		"plugins/relay.js":        string(harakaPlugins),
+		"config/next_hop":         at.nextHop + "\n",
+		"config/smtp_forward.ini": "host=" + host + "\nport=" + port + "\nenable_tls=false\n",
+		"config/log.ini":          "[main]\nlevel=info\ntimestamps=false\nformat=default\n", // as it comes
+		"queue/.keep":             "",
 	}
+	first, last := "accept", "queue/smtp_forward"
+	if h.queue {
+		first, last = "relay", "" // what no plugin takes goes to its own queue
+	} else {
+		files["config/log.ini"] = "[main]\nlevel=error\n"
+	}
+	files["config/plugins"] = first + "\n" + strings.Join(append(plugins, last), "\n") + "\n"
 	for name, text := range files {
 		file := filepath.Join(at.dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
@@ -90,4 +103,16 @@ func (h haraka) configure(at place, addr string, plugins []string) error {
 		}
 	}
 	return nil
+}
+
+// harakaQueue counts the files of the queue; those that are being written have a
+// name that begins with a dot.
+func harakaQueue(dir string) (n int, err error) {
+	entries, err := os.ReadDir(filepath.Join(dir, "queue"))
+	for _, e := range entries {
+		if e.Type().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
+			n++
+		}
+	}
+	return n, err
 }

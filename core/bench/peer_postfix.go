@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-//go:embed main.cf master.cf addfield.py
+//go:embed main.cf master.cf main-tuned.cf master-tuned.cf addfield.py
 var postfixFiles embed.FS
 
 // milterKind is what filters for Postfix.
@@ -32,8 +32,18 @@ const (
 )
 
 // postfix starts an installed Postfix with a configuration, queue and log of
-// its own; the installed ones are not touched.
-type postfix struct{ self, dir string }
+// its own; the installed ones are not touched. The configuration is Debian's
+// (main.cf, master.cf), or one for throughput (main-tuned.cf, master-tuned.cf).
+type postfix struct {
+	self, dir string
+	tuned     bool
+}
+
+// inTune returns the same with the configuration for throughput.
+func (p postfix) inTune() postfix {
+	p.tuned = true
+	return p
+}
 
 // missing needs root because Postfix does: its master starts programs as other
 // users, and those have to reach the queue.
@@ -64,14 +74,23 @@ func reachable(dir string) error {
 	return nil
 }
 
-// postfixProgram finds a program that may be outside the path of users.
+// postfixProgram finds a program of Postfix.
 func postfixProgram(name string) (string, error) {
+	path, err := systemProgram(name)
+	if err != nil {
+		return "", fmt.Errorf("%w (on Debian: the package postfix)", err)
+	}
+	return path, nil
+}
+
+// systemProgram finds a program that may be outside the path of users.
+func systemProgram(name string) (string, error) {
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/local/sbin") {
 		if path := filepath.Join(dir, name); executable(path) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s is not installed (on Debian: the package postfix)", name)
+	return "", fmt.Errorf("%s is not installed", name)
 }
 
 func executable(path string) bool {
@@ -110,8 +129,11 @@ func (p postfix) starter(milter milterKind) func(context.Context, place) (*serve
 // postfixConfig is what main.cf and master.cf are filled with.
 type postfixConfig struct {
 	Dir, Listen, NextHost, NextPort, Milter string
-	Sessions                                int
+	Sessions                                int // connections that have to be taken at once
 }
+
+// Limit leaves room for the connections of another moment that are ending.
+func (c postfixConfig) Limit() int { return c.Sessions + 20 }
 
 func (p postfix) start(ctx context.Context, at place, milter milterKind) (_ *server, err error) {
 	s := &server{queued: func(context.Context) (int, error) { return postfixQueue(at.dir) }}
@@ -123,7 +145,7 @@ func (p postfix) start(ctx context.Context, at place, milter milterKind) (_ *ser
 	if s.addr, err = freeAddress(); err != nil {
 		return nil, err
 	}
-	c := postfixConfig{Dir: at.dir, Listen: s.addr, Sessions: at.sessions + 20}
+	c := postfixConfig{Dir: at.dir, Listen: s.addr, Sessions: at.sessions}
 	if c.NextHost, c.NextPort, err = net.SplitHostPort(at.nextHop); err != nil {
 		return nil, err
 	}
@@ -184,7 +206,7 @@ func startPythonMilter(ctx context.Context, dir, socket string) (*process, error
 }
 
 func (p postfix) startMaster(ctx context.Context, s *server, c postfixConfig) error {
-	etc, err := writePostfix(c)
+	etc, err := p.write(c)
 	if err != nil {
 		return err
 	}
@@ -202,9 +224,9 @@ func (p postfix) startMaster(ctx context.Context, s *server, c postfixConfig) er
 	return waitGreeting(ctx, master, s.addr)
 }
 
-// writePostfix makes the folders and files that Postfix expects, with the
+// write makes the folders and files that Postfix expects, with the
 // owners that it checks, and returns the configuration's folder.
-func writePostfix(c postfixConfig) (string, error) {
+func (p postfix) write(c postfixConfig) (string, error) {
 	etc := filepath.Join(c.Dir, "etc")
 	errs := []error{os.Chmod(c.Dir, 0o755), os.Mkdir(etc, 0o755), os.Mkdir(filepath.Join(c.Dir, "spool"), 0o755),
 		os.WriteFile(filepath.Join(c.Dir, "maillog"), nil, 0o644), postfixFolders(c.Dir)}
@@ -212,10 +234,14 @@ func writePostfix(c postfixConfig) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, name := range []string{"main.cf", "master.cf"} {
+	for _, name := range []string{"main", "master"} {
+		source := name + ".cf"
+		if p.tuned {
+			source = name + "-tuned.cf"
+		}
 		var text strings.Builder
-		errs = append(errs, files.ExecuteTemplate(&text, name, c),
-			os.WriteFile(filepath.Join(etc, name), []byte(text.String()), 0o644))
+		errs = append(errs, files.ExecuteTemplate(&text, source, c),
+			os.WriteFile(filepath.Join(etc, name+".cf"), []byte(text.String()), 0o644))
 	}
 	return etc, errors.Join(errs...)
 }

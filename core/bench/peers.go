@@ -14,6 +14,10 @@ type peer struct {
 	about   string
 	missing func() error // why it cannot be measured here; nil = it can
 	start   func(ctx context.Context, p place) (*server, error)
+
+	part    int      // of a case's messages: 1 = all, 2 = half
+	single  bool     // in the first round alone
+	without []string // cases
 }
 
 // place is what a server is started with.
@@ -28,6 +32,7 @@ type place struct {
 type server struct {
 	addr      string
 	processes []*process
+	detached  bool                                   // what it forks leaves it: its CPU time and writes are not known
 	queued    func(context.Context) (int, error)     // messages in its queue
 	syncs     func(context.Context) (float64, error) // syncs of its log so far; nil = not known
 }
@@ -49,21 +54,69 @@ func (s *server) stop() {
 
 // peerNames are the peers in the order of the report.
 func peerNames() []string {
-	return []string{"postroad", "postroad+1", "postroad+3", "postfix", "postfix+milter", "none"}
+	var names []string
+	for _, p := range allPeers(options{}, "") {
+		names = append(names, p.name)
+	}
+	return names
 }
 
-// allPeers makes the peers; repo is the module's folder, binary postroad's.
+// allPeers makes the peers; repo is the module's folder.
 func allPeers(o options, repo string) []peer {
 	pr := postroad{binary: o.binary, repo: repo}
-	pf := postfix{o.self, o.dir}
+	pf, ex, h := postfix{self: o.self, dir: o.dir}, exim{o.exim, o.dir}, haraka{dir: o.haraka, queue: true}
 	return []peer{
-		{"postroad", "examples/smarthost.hcl: no stage", nothingMissing, pr.starter("examples/smarthost.hcl")},
-		{"postroad+1", "core/bench/filter.hcl: the plugin filter", nothingMissing, pr.starter("core/bench/filter.hcl")},
-		{"postroad+3", "examples/smarthost-filtered.hcl: ratelimit, filter, rewrite", nothingMissing, pr.starter("examples/smarthost-filtered.hcl")},
-		{"postfix", "relays to the next hop, no milter", pf.missing, pf.starter(noMilter)},
-		{"postfix+milter", "with a milter that adds one header field at the end of the message", pf.missing, pf.starter(goMilter)},
-		{"none", "load generator and next hop without a server: the ceiling of the tools", nothingMissing, startNone},
+		newPeer("postroad", "examples/smarthost.hcl: no stage. Its 250 comes after a sync of its log that messages share", nothingMissing,
+			pr.starter("examples/smarthost.hcl")),
+		newPeer("postroad+1", "core/bench/filter.hcl: the plugin filter", nothingMissing, pr.starter("core/bench/filter.hcl")).except("idle1000", "deferred"),
+		newPeer("postroad+3", "examples/smarthost-filtered.hcl: ratelimit, filter, rewrite", nothingMissing, pr.starter("examples/smarthost-filtered.hcl")),
+		newPeer("postfix", "Debian's configuration (core/bench/main.cf), as a relay to the next hop. Its 250 comes after an fsync of the queue file",
+			pf.missing, pf.starter(noMilter)).slow(2),
+		newPeer("postfix+milter", "the same with a milter that adds one header field at the end of the message", pf.missing,
+			pf.starter(goMilter)).slow(2).except("idle1000", "deferred"),
+		newPeer("postfix-tuned", "tuned for throughput (core/bench/main-tuned.cf)", pf.missing, pf.inTune().starter(noMilter)).slow(2).once().except("idle1000", "deferred"),
+		newPeer("exim", "delivers each message at once, in a process of its own. Its 250 comes after fsyncs of two spool files and a log. "+
+			"Those processes leave their parent, so that their CPU time is not known and is among the others'",
+			ex.missing, ex.start).slow(12).once().except("deferred"),
+		newPeer("haraka", "Haraka "+h.version()+", its own outbound queue. Its 250 comes after an fsync of the queue file", h.missing, h.starter()).slow(4).once(),
+		newPeer("none", "load generator and next hop without a server: the ceiling of the tools", nothingMissing,
+			startNone).once().except("idle1000", "deferred", "syncs"),
 	}
+}
+
+// newPeer returns a peer that is measured in every case and round.
+func newPeer(name, about string, missing func() error, start func(context.Context, place) (*server, error)) peer {
+	return peer{name: name, about: about, missing: missing, start: start, part: 1}
+}
+
+// slow has it measured with the n-th part of a case's own number of messages,
+// where they are relayed, so that it does not take n times the time.
+func (p peer) slow(n int) peer {
+	p.part = n
+	return p
+}
+
+// once has it measured in the first round alone: no target is about it.
+func (p peer) once() peer {
+	p.single = true
+	return p
+}
+
+// except leaves cases out.
+func (p peer) except(cases ...string) peer {
+	p.without = cases
+	return p
+}
+
+// least is how many messages slow leaves.
+const least = 50
+
+// loaded returns the case with the number of messages that the peer gets.
+func (p peer) loaded(c benchCase) benchCase {
+	if c.kind == relayed && p.part > 1 {
+		c.messages = min(c.messages, max(c.messages/p.part, c.sessions, least))
+	}
+	return c
 }
 
 func nothingMissing() error { return nil }

@@ -33,13 +33,15 @@ func cpuTime(roots ...int) time.Duration {
 }
 
 // memory returns the proportional set size of the processes and of all that
-// descend from them, in octets: shared pages count once.
-func memory(roots ...int) int64 {
-	var sum int64
+// descend from them, in octets: shared pages count once. own is the anonymous
+// part of it: the rest are mapped pages of files, programs above all, which the
+// page cache holds.
+func memory(roots ...int) (all, own int64) {
 	for _, s := range tree(roots...) {
-		sum += pss(s.pid)
+		a, o := pss(s.pid)
+		all, own = all+a, own+o
 	}
-	return sum
+	return all, own
 }
 
 // tree returns the processes and their living descendants.
@@ -87,15 +89,23 @@ func readStat(file string) (stat, bool) {
 	return s, true
 }
 
-func pss(pid int) int64 {
+func pss(pid int) (all, own int64) {
 	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup") // empty when it has ended
 	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "Pss:"); ok {
-			kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return kib << 10
+		name, rest, _ := strings.Cut(line, ":")
+		fields := strings.Fields(rest)
+		if len(fields) == 0 {
+			continue
+		}
+		kib, _ := strconv.ParseInt(fields[0], 10, 64)
+		switch name {
+		case "Pss":
+			all = kib << 10
+		case "Pss_Anon":
+			own = kib << 10
 		}
 	}
-	return 0
+	return all, own
 }
 
 // busyTime returns the CPU time of the whole machine that was neither idle nor

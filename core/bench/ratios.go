@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -13,12 +14,12 @@ func (r *report) ratios(b *strings.Builder, c benchCase) {
 	var rows strings.Builder
 	for _, p := range r.peers {
 		for _, base := range r.peers {
-			if strings.HasPrefix(p.name, "postroad") && strings.HasPrefix(base.name, "postfix") {
+			if strings.HasPrefix(p.name, "postroad") && strings.HasPrefix(base.name, "postfix") && !base.single {
 				r.ratioRow(&rows, c, p, base)
 			}
 		}
 	}
-	if rows.Len() == 0 {
+	if rows.Len() == 0 || len(compared(c)) == 0 {
 		return
 	}
 	fmt.Fprint(b, "\n| times better than |")
@@ -57,18 +58,25 @@ func (m metric) moreIsBetter() bool {
 }
 
 func (m metric) lessIsBetter() bool {
-	return m == cpuPerMessage || m == cpuPerMB || m == afterMemory || m == disk
+	return m == cpuPerMessage || m == cpuPerMB || m == afterMemory || m == disk || m == writtenByIt || m == writtenToDisk
 }
 
 // times divides round by round.
 func times(m metric, ours, theirs []float64) []float64 {
+	if m.lessIsBetter() {
+		ours, theirs = theirs, ours
+	}
 	var all []float64
 	for i := range ours {
-		if m.lessIsBetter() {
-			all = append(all, theirs[i]/ours[i])
-		} else {
-			all = append(all, ours[i]/theirs[i])
-		}
+		all = append(all, quotient(ours[i], theirs[i]))
 	}
 	return all
+}
+
+// quotient is not known where the divisor is nothing.
+func quotient(a, b float64) float64 {
+	if b <= 0 {
+		return math.NaN()
+	}
+	return a / b
 }

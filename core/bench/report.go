@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,6 +32,13 @@ type key struct{ c, peer string }
 func newReport(ctx context.Context, b *bench, repo string, peers []peer, notes []string) *report {
 	r := &report{started: time.Now(), machine: describe(ctx, repo, b.dir), runs: b.runs, tools: b.tools.describe(),
 		notes: notes, cases: allCases(b.options), peers: peers, samples: map[key][]sample{}}
+	if err := straceMissing(); err != nil {
+		r.cases = slices.DeleteFunc(r.cases, func(c benchCase) bool { return c.kind == traced })
+		r.notes = append(r.notes, fmt.Sprintf("system calls were not counted: %v", err))
+	}
+	if v, err := (exim{binary: b.exim}).version(ctx); err == nil {
+		r.versions = append(r.versions, "Exim "+v)
+	}
 	if v, err := (postfix{}).setting(ctx, "mail_version"); err == nil {
 		r.versions = append(r.versions, "Postfix "+v)
 	}
@@ -94,6 +102,7 @@ func (r *report) markdown() string {
 		r.table(&b, c)
 		r.ratios(&b, c)
 	}
+	r.targets(&b)
 	return b.String()
 }
 
@@ -105,7 +114,7 @@ func (r *report) head(b *strings.Builder) {
 	fmt.Fprintf(b, "- Postroad %s, %s; %s\n", m.commit, m.goVersion, strings.Join(append(r.versions, fmt.Sprintf("%d rounds, interleaved; median (lowest–highest)", r.runs)), "; "))
 	fmt.Fprintf(b, "- Load generator and next hop, on the same cores: %s\n", r.tools)
 	for _, p := range r.peers {
-		fmt.Fprintf(b, "- %s: %s\n", p.name, p.about)
+		fmt.Fprintf(b, "- %s: %s%s\n", p.name, p.about, p.share())
 	}
 	for _, n := range r.notes {
 		fmt.Fprintf(b, "- %s\n", n)
@@ -129,6 +138,17 @@ func (r *report) table(b *strings.Builder, c benchCase) {
 			r.row(b, c, p, samples)
 		}
 	}
+}
+
+// share says what a peer is spared.
+func (p peer) share() (text string) {
+	if p.part > 1 {
+		text += fmt.Sprintf("; 1/%d of the messages, at least %d", p.part, least)
+	}
+	if p.single {
+		text += "; first round alone"
+	}
+	return text
 }
 
 func (c benchCase) unit() string {
