@@ -3,6 +3,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"os"
 	"time"
@@ -33,6 +34,24 @@ func CheckQueue(o Options) (*Fsck, error) { return fsck(o, queue.CheckDir) }
 // what its files still hold; a message that was delivered may come back then.
 func RepairQueue(o Options, now time.Time) (*Fsck, error) {
 	return fsck(o, func(so store.Options) (*queue.Fsck, error) { return queue.RepairDir(so, now) })
+}
+
+// RestoreQueue puts a backup into the data directory of a relay that does not
+// run, and returns what is in it when that is durable. The data directory must
+// have no queue. It refuses what Backup has not made, what is damaged and what a
+// newer program has written. Until it has come to its end, no relay starts on the
+// data directory; one that was interrupted is begun again. earlier is true when
+// that one had done all but the last step: then nothing is copied.
+func RestoreQueue(ctx context.Context, o Options, backup string) (f *Fsck, earlier bool, err error) {
+	dir, err := DataDir(o)
+	if err != nil {
+		return nil, false, err
+	}
+	found, earlier, err := queue.RestoreDir(ctx, store.Options{Dir: dir}, backup)
+	if err != nil {
+		return nil, false, diskKind(err)
+	}
+	return (*Fsck)(found), earlier, nil
 }
 
 func fsck(o Options, run func(store.Options) (*queue.Fsck, error)) (*Fsck, error) {

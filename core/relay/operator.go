@@ -260,6 +260,13 @@ func (q *StoppedQueue) Export(ctx context.Context, s mail.QueueSelector, w io.Wr
 	return operator{q.r}.Export(ctx, control.ExportAction{Select: &s}, w)
 }
 
+// HoldAll keeps all that is queued back until somebody releases it. It returns
+// after the sync.
+func (q *StoppedQueue) HoldAll(ctx context.Context, reason, by string) error {
+	_, err := operator{q.r}.Act(ctx, control.Action{Verb: queue.PutOnHold, Select: &mail.QueueSelector{}, Reason: reason, By: by, Yes: true})
+	return err
+}
+
 // Show returns one message.
 func (q *StoppedQueue) Show(ctx context.Context, id string) (mail.QueueEntry, error) {
 	return operator{q.r}.Show(ctx, id)

@@ -20,7 +20,7 @@ type queueFsckCmd struct {
 
 // Run checks the data directory of a relay that does not run.
 func (k queueFsckCmd) Run(c *cli, s streams) error {
-	if err := noRelay(c); err != nil {
+	if err := noRelay(c, "fsck", "or check a copy that postroad queue backup makes"); err != nil {
 		return err
 	}
 	o := relay.Options{ConfigFile: c.Config}
@@ -41,8 +41,9 @@ func (k queueFsckCmd) Run(c *cli, s streams) error {
 	return nil
 }
 
-// noRelay refuses while a relay runs: what it writes is no damage.
-func noRelay(c *cli) error {
+// noRelay refuses while a relay runs: what it writes is no damage, and its queue
+// cannot be another.
+func noRelay(c *cli, command, instead string) error {
 	client, err := dial(c)
 	if err != nil {
 		return err
@@ -50,7 +51,7 @@ func noRelay(c *cli) error {
 	if _, err := client.Info(context.Background()); errors.Is(err, control.ErrNotRunning) {
 		return nil
 	}
-	return &codedError{exitUnavailable, errors.New("queue fsck: the relay is running on this data directory; stop it first, or check a copy that postroad queue backup makes")}
+	return &codedError{exitUnavailable, fmt.Errorf("queue %s: the relay is running on this data directory; stop it first, %s", command, instead)}
 }
 
 func problems(n int) string {

@@ -35,6 +35,7 @@ type queueCmd struct {
 	Export      queueExportCmd      `cmd:"" help:"Write messages with envelope and content to a file, for another machine."`
 	Import      queueImportCmd      `cmd:"" help:"Queue the messages of an export."`
 	Fsck        queueFsckCmd        `cmd:"" help:"Check the data directory of a relay that does not run, and repair it."`
+	Restore     queueRestoreCmd     `cmd:"" help:"Put a backup into the data directory of a relay that does not run and has no queue."`
 	Backup      queueBackupCmd      `cmd:"" help:"Copy queue and stores to a new folder, while the relay runs or not."`
 }
 

@@ -3,6 +3,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -40,6 +41,31 @@ func CheckDir(o store.Options) (*Fsck, error) {
 	}
 	f.take(c)
 	return f, nil
+}
+
+// RestoreDir puts a copy of a backup into a data directory without a queue, and
+// tells what is in it. A backup with problems, or of a newer program, is refused
+// and nothing stays of it. earlier is true when a restore that was interrupted
+// had copied everything: then it comes to its end.
+func RestoreDir(ctx context.Context, o store.Options, backup string) (f *Fsck, earlier bool, err error) {
+	check := func(dir string) error {
+		copied := o
+		copied.Dir = dir
+		if f, err = CheckDir(copied); err != nil {
+			return err
+		}
+		if n := len(f.Problems); n > 0 {
+			return fmt.Errorf("the backup is damaged (problem 1 of %d: %s); choose another, or copy its db and spool by hand and run postroad queue fsck --repair", n, f.Problems[0])
+		}
+		return nil
+	}
+	if earlier, err = store.Restore(ctx, o, backup, check); err == nil && earlier {
+		err = check(o.Dir)
+	}
+	if f != nil {
+		f.DataDir = o.Dir
+	}
+	return f, earlier, err
 }
 
 func (f *Fsck) take(c *Checked) {

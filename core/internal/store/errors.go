@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -41,6 +42,8 @@ func explain(dir string, err error) error {
 		err = cause.err
 	}
 	switch {
+	case errors.Is(err, errRestore):
+		return fmt.Errorf("store: data directory %s: %w: run postroad queue restore again, or remove %s to do without it", dir, errRestore, filepath.Join(dir, restoring))
 	case errors.Is(err, errRepair):
 		return fmt.Errorf("store: data directory %s: %w: run postroad queue fsck --repair again", dir, err)
 	case refused(err):

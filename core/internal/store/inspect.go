@@ -27,7 +27,7 @@ func Inspect(o Options) (*Store, error) {
 }
 
 func (s *Store) inspect(o Options) error {
-	if err := s.repairEnded(); err != nil {
+	if err := errors.Join(s.restoreEnded(), s.repairEnded()); err != nil {
 		return err
 	}
 	if !s.exists(s.path("db")) {

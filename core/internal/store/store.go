@@ -10,6 +10,7 @@
 //	spool/ID     body of a queued message, named by its id
 //	spool/tmp/   bodies that are still being received
 //	ballast      space kept back for the moment when the disk is full
+//	restore.unfinished/  a backup that is being restored (restore.go)
 //	damaged/     what `queue fsck --repair` has moved aside (aside.go)
 //
 // Rooms own key ranges by their first byte: 'q' is the queue's, 'k' the
@@ -143,7 +144,7 @@ func (o Options) withDefaults() Options {
 }
 
 func (s *Store) open(o Options) error {
-	if err := s.repairEnded(); err != nil {
+	if err := errors.Join(s.restoreEnded(), s.repairEnded()); err != nil {
 		return err
 	}
 	if err := s.makeFolders(); err != nil {
