@@ -270,7 +270,7 @@ func (o operator) Suspend(ctx context.Context, a control.SuspendAction) (control
 
 func (o operator) checkSuspend(a *control.SuspendAction) error {
 	s := a.Select
-	if (mail.QueueSelector{Tenant: s.Tenant, Campaign: s.Campaign, Domain: s.Domain, Route: s.Route}) != s {
+	if !suspendable(&s) {
 		return errors.New("suspend goes by tenant, campaign, domain and route alone")
 	}
 	if _, ok := o.r.gen.Load().routing.routes[s.Route]; s.Route != "" && !ok {
@@ -300,23 +300,54 @@ func (o operator) Resume(_ context.Context, a control.ResumeAction) ([]mail.Susp
 	if err != nil {
 		return nil, err
 	}
+	if (a.Select == nil) == (len(a.IDs) == 0) {
+		return nil, errors.New("resume: name ids of suspensions, or a selector")
+	}
 	ids := a.IDs
-	if a.All {
-		for _, s := range e.queue.Suspensions() {
-			ids = append(ids, s.ID)
+	if a.Select != nil {
+		meant, err := suspensionsOf(e, a.Select)
+		if err != nil || !a.Yes || len(meant) == 0 {
+			return suspensions(meant), err
+		}
+		for i := range meant {
+			ids = append(ids, meant[i].ID)
 		}
 	}
 	ended, err := e.queue.Resume(ids...)
 	if err != nil {
 		return nil, err
 	}
-	if len(ended) == 0 && !a.All {
+	if len(ended) == 0 {
 		return nil, fmt.Errorf("no suspension %s", strings.Join(ids, ", "))
 	}
 	for i := range ended {
-		o.r.log.Info("operator", "operator", a.By, "verb", "resume", "suspension", ended[i].ID, "what", suspendedWhat(&ended[i]))
+		o.r.log.Info("operator", "operator", a.By, "verb", "resume", "selector", inWords(a.Select), "suspension", ended[i].ID, "what", suspendedWhat(&ended[i]))
 	}
 	return suspensions(ended), nil
+}
+
+// suspensionsOf returns the suspensions that name what is set in s.
+func suspensionsOf(e *engine, s *mail.QueueSelector) ([]queue.Suspension, error) {
+	if !suspendable(s) {
+		return nil, errors.New("resume goes by tenant, campaign, domain and route alone")
+	}
+	var found []queue.Suspension
+	for _, have := range e.queue.Suspensions() {
+		if (s.Tenant == "" || s.Tenant == have.Tenant) && (s.Campaign == "" || s.Campaign == have.Campaign) &&
+			(s.Domain == "" || sameDomain(s.Domain, have.Domain)) && (s.Route == "" || s.Route == have.Route) {
+			found = append(found, have)
+		}
+	}
+	return found, nil
+}
+
+// suspendable reports whether s names nothing but what suspensions go by.
+func suspendable(s *mail.QueueSelector) bool {
+	return *s == mail.QueueSelector{Tenant: s.Tenant, Campaign: s.Campaign, Domain: s.Domain, Route: s.Route}
+}
+
+func sameDomain(a, b string) bool {
+	return strings.EqualFold(strings.TrimPrefix(a, "@"), strings.TrimPrefix(b, "@"))
 }
 
 // Suspensions implements control.Service.

@@ -248,27 +248,62 @@ func (k queueSuspendCmd) Run(c *cli, s streams) error {
 }
 
 type queueResumeCmd struct {
-	IDs []string `arg:"" optional:"" name:"suspension" help:"Ids of suspensions."`
-	All bool     `help:"All suspensions."`
+	IDs      []string `arg:"" optional:"" name:"suspension" help:"Ids of suspensions."`
+	Tenant   string   `help:"Those of this tenant."`
+	Campaign string   `help:"Those of this campaign."`
+	Domain   string   `help:"Those of this domain."`
+	Route    string   `help:"Those of this route."`
+	All      bool     `help:"All suspensions."`
+	Yes      bool     `help:"Do it. Without it, a selector or --all only shows what is meant."`
 }
 
 // Run ends suspensions.
 func (k queueResumeCmd) Run(c *cli, s streams) error {
-	if k.All == (len(k.IDs) > 0) {
-		return &codedError{exitUsage, errors.New("queue resume: name the ids of suspensions, or --all")}
+	a, err := k.action()
+	if err != nil {
+		return err
 	}
 	client, err := dial(c)
 	if err != nil {
 		return err
 	}
-	ended, err := client.Resume(context.Background(), control.ResumeAction{IDs: k.IDs, All: k.All, By: operatorName()})
+	ended, err := client.Resume(context.Background(), a)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return printJSON(s.out, ended)
 	}
+	if a.Select != nil && !a.Yes {
+		return wouldEnd(s.out, ended)
+	}
 	_, err = fmt.Fprintf(s.out, "%s ended.\n", amount(len(ended), "suspension"))
+	return err
+}
+
+func (k queueResumeCmd) action() (control.ResumeAction, error) {
+	a := control.ResumeAction{IDs: k.IDs, Yes: k.Yes, By: operatorName()}
+	sel := mail.QueueSelector{Tenant: k.Tenant, Campaign: k.Campaign, Domain: k.Domain, Route: k.Route}
+	selects := sel != mail.QueueSelector{}
+	if n := len(k.IDs); n > 0 && (k.All || selects) || n == 0 && k.All == selects {
+		return a, &codedError{exitUsage, errors.New("queue resume: name the ids of suspensions, or some of --tenant, --campaign, --domain and --route, or --all")}
+	}
+	if len(k.IDs) == 0 {
+		a.Select = &sel
+	}
+	return a, nil
+}
+
+// wouldEnd is a dry run of resume.
+func wouldEnd(w io.Writer, ss []mail.Suspension) error {
+	if len(ss) == 0 {
+		_, err := fmt.Fprintln(w, "No suspension is meant.")
+		return err
+	}
+	if err := printSuspensions(w, ss); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "This ends %s. Nothing was done; --yes does it.\n", amount(len(ss), "suspension"))
 	return err
 }
 

@@ -135,7 +135,26 @@ func TestSuspendAndResume(t *testing.T) {
 	q.want(exitUsage, "--all", "resume")
 	q.want(0, "1 suspension ended", "resume", ss[0].ID)
 	q.want(exitData, "no suspension", "resume", ss[0].ID)
-	q.want(0, "0 suspensions ended", "resume", "--all")
+	q.want(0, "No suspension is meant", "resume", "--all")
+	q.want(0, "0 suspensions ended", "resume", "--all", "--yes")
+}
+
+func TestResumeBySelector(t *testing.T) {
+	q := waiting(t, "a@one.test")
+	for _, what := range [][]string{{"--tenant", "shop"}, {"--tenant", "shop", "--domain", "one.test"}, {"--campaign", "spring"}, {"--route", "nowhere"}} {
+		q.want(0, "Suspension", append([]string{"suspend", "--for", "1h", "--reason", "why", "--yes"}, what...)...)
+	}
+	q.want(0, "This ends 2 suspensions. Nothing was done", "resume", "--tenant", "shop")
+	q.want(0, "This ends 4 suspensions. Nothing was done", "resume", "--all")
+	q.want(exitUsage, "or --all", "resume", "--all", "--tenant", "shop")
+	q.want(exitUsage, "or --all", "resume", "ID", "--tenant", "shop")
+	q.want(0, "0 suspensions ended", "resume", "--tenant", "shop", "--route", "nowhere", "--yes")
+	q.want(0, "1 suspension ended", "resume", "--domain", "@One.test", "--yes")
+	q.want(0, "1 suspension ended", "resume", "--tenant", "shop", "--yes")
+	q.want(0, "1 suspension ended", "resume", "--route", "nowhere", "--yes")
+	q.want(0, "spring", "suspensions")
+	q.want(0, "1 suspension ended", "resume", "--all", "--yes")
+	q.want(0, "Nothing is suspended", "suspensions")
 }
 
 func TestExportAndImport(t *testing.T) {

@@ -98,11 +98,14 @@ type SuspendAction struct {
 	Reason string
 }
 
-// ResumeAction ends suspensions.
+// ResumeAction ends suspensions: those of IDs at once, or those that name all of
+// tenant, campaign, domain and route that are set in Select; the empty Select is
+// all. By Select nothing is done without Yes: the answer says what is meant.
 type ResumeAction struct {
-	IDs []string `json:",omitempty"`
-	All bool     `json:",omitempty"`
-	By  string   `json:",omitempty"`
+	IDs    []string            `json:",omitempty"`
+	Select *mail.QueueSelector `json:",omitempty"`
+	Yes    bool                `json:",omitempty"`
+	By     string              `json:",omitempty"`
 }
 
 // ExportAction names the messages to export. With Remove they are held until
