@@ -28,6 +28,7 @@ func (runCmd) Run(c *cli, s streams) error {
 	if err != nil {
 		return err
 	}
+	defer profile(s)()
 	if i := r.Info(); i.LogFormat != "json" { // programs read it
 		announce(s.out, i)
 	}
