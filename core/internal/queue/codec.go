@@ -150,7 +150,18 @@ func appendMeta(b []byte, meta map[string]string) []byte {
 
 // readEnvelope decodes an envelope record. The id is the key's.
 func readEnvelope(id string, b []byte) (*record, error) {
+	return newDecoder(b, envelopeVersion).envelope(id)
+}
+
+// skimEnvelope checks an envelope record as readEnvelope does, but keeps only what
+// newEntry asks for.
+func skimEnvelope(id string, b []byte) (*record, error) {
 	d := newDecoder(b, envelopeVersion)
+	d.skim = true
+	return d.envelope(id)
+}
+
+func (d *decoder) envelope(id string) (*record, error) {
 	flags := d.byte()
 	r := &record{env: &mail.Envelope{ID: id}, onFile: flags&flagOnFile != 0}
 	e := r.env
@@ -159,10 +170,10 @@ func readEnvelope(id string, b []byte) (*record, error) {
 	e.SMTPUTF8, e.EightBit = flags&flagUTF8 != 0, flags&flagEightBit != 0
 	e.Received = d.time()
 	e.DeclaredSize = d.varint()
-	e.Sender = mail.Address(d.string())
+	e.Sender = mail.Address(d.text())
 	e.OriginalSender = mail.Address(d.string())
-	e.Tenant = d.string()
-	e.Campaign = d.string()
+	e.Tenant = d.text()
+	e.Campaign = d.text()
 	e.Client = d.client()
 	e.Client.Authenticated = flags&flagAuthenticated != 0
 	e.Recipients = d.recipients()
@@ -214,7 +225,18 @@ func appendState(b []byte, s *State) []byte {
 
 // readState decodes the state of recipient number rcpt.
 func readState(rcpt int, b []byte) (State, error) {
+	return newDecoder(b, stateVersion).state(rcpt)
+}
+
+// skimState checks a state record as readState does, but keeps only what slot.load
+// asks for.
+func skimState(rcpt int, b []byte) (State, error) {
 	d := newDecoder(b, stateVersion)
+	d.skim = true
+	return d.state(rcpt)
+}
+
+func (d *decoder) state(rcpt int) (State, error) {
 	s := State{Status: d.status(d.byte())}
 	flags := d.byte()
 	s.Last.Remote = flags&flagRemote != 0
@@ -304,6 +326,7 @@ func cut(s string) string {
 type decoder struct {
 	b       []byte
 	version byte
+	skim    bool // texts are passed over, but for those that text reads
 	err     error
 }
 
@@ -366,15 +389,27 @@ func (d *decoder) count(limit uint64) int {
 	return int(v)
 }
 
+// string reads a text, or passes over it.
 func (d *decoder) string() string {
+	if b := d.octets(); !d.skim {
+		return string(b)
+	}
+	return ""
+}
+
+// text reads a text.
+func (d *decoder) text() string { return string(d.octets()) }
+
+// octets returns a text where it lies.
+func (d *decoder) octets() []byte {
 	n := d.count(math.MaxInt32)
 	if n > len(d.b) {
 		d.fail("text of %d octets where %d are left", n, len(d.b))
-		return ""
+		return nil
 	}
-	s := string(d.b[:n])
+	b := d.b[:n]
 	d.b = d.b[n:]
-	return s
+	return b
 }
 
 func (d *decoder) time() time.Time {
@@ -394,7 +429,7 @@ func (d *decoder) status(b byte) mail.Status {
 
 func (d *decoder) client() (c mail.Client) {
 	var addr netip.AddrPort
-	if err := addr.UnmarshalBinary([]byte(d.string())); err != nil {
+	if err := addr.UnmarshalBinary(d.octets()); err != nil {
 		d.fail("client address")
 		return c
 	}
@@ -423,13 +458,13 @@ func (d *decoder) recipients() []mail.Recipient {
 func (d *decoder) recipient(r *mail.Recipient) {
 	flags := d.byte()
 	r.Removed, r.Outside = flags&flagRemoved != 0, flags&flagOutside != 0
-	r.Address = mail.Address(d.string())
+	r.Address = mail.Address(d.text())
 	r.Original = r.Address
 	if flags&flagSameOriginal == 0 {
 		r.Original = mail.Address(d.string())
 	}
 	if flags&flagRouted != 0 {
-		r.Route, r.NextHop = d.string(), d.string()
+		r.Route, r.NextHop = d.text(), d.string()
 	}
 	if d.version > 1 && flags&flagParams != 0 {
 		r.Params = d.string()
@@ -458,6 +493,13 @@ func (d *decoder) meta() map[string]string {
 		d.fail("%d notes in %d octets", n, len(d.b))
 	}
 	if n == 0 || d.err != nil {
+		return nil
+	}
+	if d.skim {
+		for range n {
+			d.octets()
+			d.octets()
+		}
 		return nil
 	}
 	m := make(map[string]string, n)

@@ -123,5 +123,8 @@ func (d *decoder) code() string {
 	}
 	sum := d.b[:digestLen]
 	d.b = d.b[digestLen:]
+	if d.skim {
+		return ""
+	}
 	return digestPrefix + hex.EncodeToString(sum)
 }

@@ -98,7 +98,7 @@ func (s *scan) unreadable(key []byte, err error) {
 // hold.
 func (s *scan) envelope(id string, v []byte) error {
 	there := s.r.files.take(id)
-	rec, err := readEnvelope(id, v)
+	rec, err := skimEnvelope(id, v)
 	if err != nil {
 		s.states.upTo(id, nil)
 		s.holds.upTo(id, nil)
@@ -124,7 +124,7 @@ func (r *record) contentLen() int {
 }
 
 func (e *entry) loadState(rcpt int, v []byte) error {
-	st, err := readState(rcpt, v)
+	st, err := skimState(rcpt, v)
 	if err != nil {
 		return err
 	}

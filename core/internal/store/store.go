@@ -62,6 +62,14 @@ const (
 	DefaultMemtable = 8 << 20
 )
 
+// The bound of Pebble's memory: at most maxMemtables memtables, and beside them
+// blockCache octets of tables that were read; 64 MiB in all. Pebble takes the
+// memtables out of its cache: one that is no bigger than they are caches nothing.
+const (
+	maxMemtables = 4
+	blockCache   = 32 << 20
+)
+
 // Options says where the data live. Only Dir must be set.
 type Options struct {
 	FS       vfs.FS       // nil: the operating system's
@@ -207,7 +215,8 @@ func (s *Store) pebbleOptions(o Options) *pebble.Options {
 		Logger:                      &pebbleLog{log: o.Logger.Named("pebble"), disk: s.disk},
 		FormatMajorVersion:          pebble.FormatWALSyncChunks,
 		MemTableSize:                uint64(o.Memtable),
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: maxMemtables,
+		CacheSize:                   blockCache + maxMemtables*int64(o.Memtable),
 		MaxOpenFiles:                512,
 	}
 	p.EventListener = events(p.Logger, o.Logger.Named("pebble"))

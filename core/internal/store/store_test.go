@@ -678,3 +678,59 @@ func TestPebbleOptionsAreFixed(t *testing.T) {
 		t.Errorf("format version %v: an older program can no longer read the data", v)
 	}
 }
+
+// TestWhatIsReadIsCached: Pebble takes its memtables out of the cache, and one of
+// the size of a memtable cached nothing at all.
+func TestWhatIsReadIsCached(t *testing.T) {
+	s := open(t, Options{FS: vfs.NewMem()})
+	b := s.NewBatch()
+	defer b.Close()
+	if err := errors.Join(b.Set([]byte("qx"), []byte("value"), nil), s.Commit(b, true), s.Pebble().Flush()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if ok, err := s.Get([]byte("qx"), func([]byte) error { return nil }); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	if m := s.Pebble().Metrics().BlockCache; m.Hits == 0 || m.Size == 0 {
+		t.Errorf("%d hits, %d octets", m.Hits, m.Size)
+	}
+}
+
+// TestAViewStaysAsItWas, whatever is written meanwhile.
+func TestAViewStaysAsItWas(t *testing.T) {
+	s := open(t, Options{FS: vfs.NewMem()})
+	set := func(key, value string) {
+		b := s.NewBatch()
+		defer b.Close()
+		if err := errors.Join(b.Set([]byte(key), []byte(value), nil), s.Commit(b, true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("qa", "1")
+	set("qc", "3")
+	v, err := s.View()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set("qa", "new")
+	set("qb", "2")
+	c, err := v.Cursor([]byte("q"), []byte("r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	for ; c.Valid(); c.Next() {
+		got += string(c.Key()) + "=" + string(c.Value()) + " "
+	}
+	if err := errors.Join(c.Err(), c.Close(), v.Close()); err != nil || got != "qa=1 qc=3 " {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.View(); !errors.Is(err, ErrClosed) {
+		t.Errorf("view of a closed store: %v", err)
+	}
+}
