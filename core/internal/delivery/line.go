@@ -19,8 +19,9 @@ type line[T weighed] struct {
 	flows   map[fair.Key]*flow[T]
 	tenants map[fair.Key]*int // recipients that wait, of each tenant at a priority
 	turns   fair.Line[*flow[T]]
-	n       int // values
-	weight  int // recipients
+	n       int      // values
+	weight  int      // recipients
+	spare   *flow[T] // to be used again: a line is often empty between two messages
 }
 
 // flow is the values of one key, at least one.
@@ -73,8 +74,12 @@ func (l *line[T]) flow(k fair.Key) *flow[T] {
 		l.flows, l.tenants = map[fair.Key]*flow[T]{}, map[fair.Key]*int{}
 	}
 	k.Tenant, k.Campaign = unique.Make(k.Tenant).Value(), unique.Make(k.Campaign).Value()
-	f := &flow[T]{turn: fair.Flow[*flow[T]]{Key: k}, tenant: l.tenants[tenantOf(k)]}
-	f.turn.Value = f
+	f := l.spare
+	if l.spare = nil; f == nil {
+		f = &flow[T]{}
+		f.turn.Value = f
+	}
+	f.turn.Key, f.tenant = k, l.tenants[tenantOf(k)]
 	if f.tenant == nil {
 		f.tenant = new(int)
 		l.tenants[tenantOf(k)] = f.tenant
@@ -82,6 +87,9 @@ func (l *line[T]) flow(k fair.Key) *flow[T] {
 	l.flows[k] = f
 	return f
 }
+
+// maxSpare is how many values a flow may have had room for to be used again.
+const maxSpare = 64
 
 func tenantOf(k fair.Key) fair.Key { return fair.Key{Priority: k.Priority, Tenant: k.Tenant} }
 
@@ -128,6 +136,9 @@ func (l *line[T]) went(f *flow[T], n int) {
 	delete(l.flows, f.turn.Key)
 	if *f.tenant == 0 {
 		delete(l.tenants, tenantOf(f.turn.Key))
+	}
+	if cap(f.values.items) <= maxSpare {
+		l.spare = f
 	}
 }
 

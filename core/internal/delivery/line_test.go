@@ -223,3 +223,22 @@ func TestALineTakesTurns(t *testing.T) {
 		t.Errorf("%d messages were sent", n)
 	}
 }
+
+// BenchmarkLine has one value at a time pass a line that is empty otherwise, and
+// one that has others.
+func BenchmarkLine(b *testing.B) {
+	for _, waits := range []int{0, 1000} {
+		b.Run(fmt.Sprint("waits=", waits), func(b *testing.B) {
+			var l line[*parcel]
+			for i := range waits {
+				l.push(fair.Key{Tenant: fmt.Sprint(i % 10)}, &parcel{size: 1})
+			}
+			p := &parcel{size: 1}
+			b.ReportAllocs()
+			for b.Loop() {
+				l.push(fair.Key{Tenant: "5"}, p)
+				l.pop()
+			}
+		})
+	}
+}

@@ -59,6 +59,7 @@ type Line[T any] struct {
 	lanes  []*lane[T] // by priority, the highest first; none without flows
 	owed   int        // recipients that higher priorities had for which lower ones have not had their share
 	served uint64     // turns of lower priorities
+	spare  *lane[T]   // to be used again: a Line is often empty between two flows
 }
 
 // lane is the flows of one priority.
@@ -66,7 +67,8 @@ type lane[T any] struct {
 	priority int8
 	tenants  ring[*tenant[T]]
 	byName   map[string]*tenant[T]
-	awake    int    // flows
+	awake    int // flows
+	spare    *tenant[T]
 	served   uint64 // when it last had a turn as a lower priority
 }
 
@@ -104,6 +106,8 @@ func (l *Line[T]) Sleep(f *Flow[T]) {
 	}
 	if t.lane.awake--; t.lane.awake == 0 {
 		l.lanes = slices.DeleteFunc(l.lanes, func(x *lane[T]) bool { return x == t.lane })
+		t.lane.empty()
+		l.spare = t.lane
 	}
 }
 
@@ -145,9 +149,21 @@ func (l *Line[T]) Charge(f *Flow[T], recipients int) {
 func (l *Line[T]) lane(priority int8) *lane[T] {
 	at, ok := slices.BinarySearchFunc(l.lanes, priority, func(x *lane[T], p int8) int { return int(p) - int(x.priority) })
 	if !ok {
-		l.lanes = slices.Insert(l.lanes, at, &lane[T]{priority: priority, byName: map[string]*tenant[T]{}, served: l.served})
+		x := l.spare
+		if l.spare = nil; x == nil {
+			x = &lane[T]{byName: map[string]*tenant[T]{}}
+		}
+		x.priority, x.served = priority, l.served
+		l.lanes = slices.Insert(l.lanes, at, x)
 	}
 	return l.lanes[at]
+}
+
+// empty forgets the tenants.
+func (x *lane[T]) empty() {
+	clear(x.tenants.members)
+	x.tenants = ring[*tenant[T]]{members: x.tenants.members[:0]}
+	clear(x.byName)
 }
 
 // tenant returns a tenant who takes turns.
@@ -155,7 +171,11 @@ func (x *lane[T]) tenant(name string) *tenant[T] {
 	t := x.byName[name]
 	switch {
 	case t == nil:
-		t = &tenant[T]{name: name, lane: x}
+		if t = x.spare; t == nil {
+			t = &tenant[T]{}
+		}
+		x.spare = nil
+		*t = tenant[T]{name: name, lane: x, flows: ring[*Flow[T]]{members: t.flows.members[:0]}}
 		x.byName[name] = t
 		x.tenants.join(t)
 	case t.flows.Len() == 0: // the floor may have passed him
@@ -177,6 +197,7 @@ func (x *lane[T]) first() *tenant[T] {
 func (x *lane[T]) forget(t *tenant[T]) {
 	x.tenants.leave(t)
 	delete(x.byName, t.name)
+	x.spare = t
 }
 
 // turn is a place among those who take turns.

@@ -13,6 +13,9 @@ import (
 // transaction takes, so that few of them are sent half full.
 const maxTurn = 1000
 
+// maxSpare is how many messages a flow may have had room for to be used again.
+const maxSpare = 64
+
 // flows are the messages that wait for a time, by priority, tenant and campaign.
 // A flow is awake or asleep by when its first message is due; those awake take
 // turns. A flow that fell due has not woken before next is asked, and one may be
@@ -22,6 +25,7 @@ type flows struct {
 	asleep alarm
 	awake  alarm
 	line   fair.Line[*flow]
+	spare  *flow // to be used again: a queue is often empty between two messages
 }
 
 // flow is the messages of one campaign of a tenant at one priority, a
@@ -42,12 +46,21 @@ func (fs *flows) enter(e *entry) {
 	key := fair.Key{Priority: e.priority, Tenant: e.tenant.Value(), Campaign: e.campaign.Value()}
 	f := fs.byKey[key]
 	if f == nil {
-		f = &flow{turn: fair.Flow[*flow]{Key: key}}
-		f.turn.Value = f
+		f = fs.newFlow(key)
 		fs.byKey[key] = f
 	}
 	f.size++
 	e.flow = f
+}
+
+func (fs *flows) newFlow(key fair.Key) *flow {
+	f := fs.spare
+	if fs.spare = nil; f == nil {
+		f = &flow{}
+		f.turn.Value = f
+	}
+	f.turn.Key = key
+	return f
 }
 
 // leave takes a message out.
@@ -57,6 +70,9 @@ func (fs *flows) leave(e *entry) {
 	f := e.flow
 	if f.size--; f.size == 0 {
 		delete(fs.byKey, f.turn.Key)
+		if cap(f.waiting) <= maxSpare {
+			fs.spare = f
+		}
 	}
 }
 
