@@ -135,9 +135,7 @@ func (b *budget) take(now time.Time, r Rate) bool {
 		b.paid = now
 	}
 	b.paid = b.paid.Add(r.each())
-	if len(b.pledged) > 0 {
-		b.pledged = b.pledged[1:]
-	}
+	b.unpledge()
 	return true
 }
 
@@ -146,6 +144,13 @@ func (b *budget) take(now time.Time, r Rate) bool {
 func (b *budget) pledge(now time.Time, r Rate) {
 	if r.Count > 0 {
 		b.pledged = append(b.pledged, now.Add(min(r.each(), time.Second)))
+	}
+}
+
+// unpledge gives back room that was kept.
+func (b *budget) unpledge() {
+	if len(b.pledged) > 0 {
+		b.pledged = b.pledged[1:]
 	}
 }
 
@@ -194,9 +199,10 @@ func (s *Scheduler) throttled(h *hop) bool {
 func (s *Scheduler) sleep(h *hop) {
 	b, _ := h.pace()
 	if !h.asleep {
-		h.asleep = true
+		s.dozes(&h.asleep, true)
 		b.asleep.push(h)
 	}
+	s.shed(h)
 	s.atRest()
 	s.callFor(b, h)
 }
@@ -220,17 +226,14 @@ func (s *Scheduler) awaken(b *budget) {
 	now := s.o.Clock.Now()
 	for b.asleep.len() > 0 && !s.stopped {
 		h := b.asleep.pop()
-		h.asleep = false
-		if h.ready.len() == 0 {
-			continue
-		}
-		if _, r := h.pace(); !b.isFree(now, r) {
-			h.asleep = true
+		if _, r := h.pace(); h.mail() && !b.isFree(now, r) {
 			b.asleep.unshift(h)
 			s.callFor(b, h)
 			return
 		}
-		s.grow(h, h.first())
+		if s.dozes(&h.asleep, false); h.mail() {
+			s.call(h)
+		}
 	}
 }
 

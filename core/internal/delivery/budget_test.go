@@ -5,6 +5,7 @@ package delivery
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -146,5 +147,53 @@ func TestBudgetsAreForgotten(t *testing.T) {
 	defer r.s.mu.Unlock()
 	if len(r.s.hops) != 0 || len(r.s.sites.byID) != 0 {
 		t.Errorf("%d next hops, %d sites", len(r.s.hops), len(r.s.sites.byID))
+	}
+}
+
+// Lines that wait for their rate, however many and however long, leave room in
+// memory for those that move; and each gets its turn.
+func TestThrottledLinesHoldUpNobody(t *testing.T) {
+	addr := netip.MustParseAddr("198.51.100.1")
+	for name, route := range map[string]*Route{
+		"source":   {Name: "internet", Kind: ViaMX, Sources: []*Source{{Name: "a", Addresses: []netip.Addr{addr}}}},
+		"provider": {Name: "internet", Kind: ViaMX},
+		"route":    {Name: "internet", Kind: ViaMX, Rate: Rate{1, time.Minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(o *Options) { o.Leases = 200 })
+			r.setRoute(route)
+			r.setRoute(&Route{Name: "fast", Kind: ViaMX})
+			r.rules["fast.example"] = "fast"
+			if name == "provider" {
+				r.setProvider(&Provider{Name: "big", Rate: Rate{1, time.Minute}}, []string{".big.example"})
+			}
+			r.breaks(addr, true)
+			const sites = 500
+			r.hosts("fast.example")
+			for i := range sites {
+				r.hosts(fmt.Sprintf("h%d.big.example", i))
+			}
+			for i := range 3 * sites {
+				r.queue.enqueue(r.envelope(fmt.Sprintf("m%d", i), "s@example.net", fmt.Sprintf("x@h%d.big.example", i%sites)))
+			}
+			r.idle()
+			for i := range 20 {
+				id := fmt.Sprintf("fast%d", i)
+				r.queue.enqueue(r.envelope(id, "s@example.net", "x@fast.example"))
+				r.settledWhen(r.done(id))
+			}
+			r.s.mu.Lock()
+			if r.s.held > 100 {
+				t.Errorf("%d recipients are in memory", r.s.held)
+			}
+			r.s.mu.Unlock()
+			r.breaks(addr, false)
+			before := r.doneOf(3 * sites)
+			r.advance(30 * time.Minute)
+			got := r.doneOf(3*sites) - before
+			if name == "provider" && (got < 25 || got > 31) || name != "provider" && got+before != 3*sites {
+				t.Errorf("%d messages in 30 minutes, after %d", got, before)
+			}
+		})
 	}
 }

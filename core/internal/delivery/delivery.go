@@ -42,7 +42,8 @@
 //   - What may go to a site, or to all sites of a provider, is a budget of
 //     connections and of messages per time. A line that has to wait for its rate
 //     holds no connection that another needs, wakes by the clock, and takes turns
-//     with the others of its budget. Budgets outlive lines and reloads, and go when
+//     with the others of its budget. The more lines wait for the clock, the less
+//     mail each has in memory: lines that move have room. Budgets outlive lines and reloads, and go when
 //     they could make no difference.
 //
 //   - Where a route has sources, messages leave from them in turn. An address that
@@ -139,6 +140,7 @@ type Scheduler struct {
 	lookups   lookups
 	budgets   map[budgetKey]*budget
 	egress    egress
+	dozing    int // lines that wait for their rate or for a source
 	idle      map[*worker]struct{}
 	all       map[*worker]struct{}
 	recalls   []ticket        // set back, on the way into the queue

@@ -65,6 +65,7 @@ type hop struct {
 	shared   *budget      // of all sites of the provider; nil: none
 	asleep   bool         // it is among the asleep of a budget
 	rests    bool         // it waits for a healthy source
+	called   bool         // it was woken, and what it had set back is being leased again
 	awaits   bool         // it is among the waiting of a budget
 	sought   time.Time    // since when the site of its domain is looked up; zero: it is not
 
@@ -205,10 +206,13 @@ func (s *Scheduler) evict() {
 	}
 }
 
+// mail reports whether anything waits for h.
+func (h *hop) mail() bool { return h.ready.len() > 0 || h.parked.len() > 0 }
+
 // drop forgets h when it has neither mail nor workers. A next hop that comes
 // back is a new one.
 func (s *Scheduler) drop(h *hop) {
-	if h.workers == 0 && h.ready.len() == 0 && h.parked.len() == 0 && h.sought.IsZero() && s.hops[h.key] == h {
+	if h.workers == 0 && h.ready.len() == 0 && h.parked.len() == 0 && !h.called && h.sought.IsZero() && s.hops[h.key] == h {
 		delete(s.hops, h.key)
 	}
 }
@@ -262,8 +266,11 @@ func (s *Scheduler) park(h *hop, m Message, rcpts []int) {
 // recall takes what was set back and there is room for, once the line is half
 // empty. The owner returns it to the queue, to be leased again with its message.
 func (s *Scheduler) recall(h *hop) {
-	share := s.share()
-	if h.parked.len() == 0 || h.recalling || h.waiting > share/2 {
+	if h.parked.len() == 0 || h.asleep || h.rests || h.recalling {
+		return
+	}
+	share := s.shareOf(h)
+	if h.waiting > share/2 {
 		return
 	}
 	h.recalling = true

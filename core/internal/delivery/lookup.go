@@ -202,7 +202,12 @@ func (s *Scheduler) merged(key hopKey, t *task) bool {
 // join puts a task in line at h, or sets it back when the line is as long as it
 // may be and nothing there has to yield. The caller holds mu.
 func (s *Scheduler) join(h *hop, t *task) {
-	if h.waiting > 0 && h.waiting >= s.share() && !s.displace(h, t) {
+	if s.crowded(h) {
+		s.park(h, t.msg, t.rcpts)
+		s.doze(h)
+		return
+	}
+	if h.waiting > 0 && h.waiting >= s.shareOf(h) && !s.displace(h, t) {
 		s.park(h, t.msg, t.rcpts)
 		return
 	}

@@ -154,9 +154,10 @@ func (s *Scheduler) reseat(h *hop) {
 // rest has the line of h wait until a source may be tried again.
 func (s *Scheduler) rest(h *hop) {
 	if !h.rests {
-		h.rests = true
+		s.dozes(&h.rests, true)
 		s.egress.asleep = append(s.egress.asleep, h)
 	}
+	s.shed(h)
 	s.atRest()
 	if s.egress.wake == nil && !s.stopped {
 		now := s.o.Clock.Now()
@@ -171,8 +172,9 @@ func (s *Scheduler) risen() {
 	hops := s.egress.asleep
 	s.egress.asleep, s.egress.wake = nil, nil
 	for _, h := range hops {
-		h.rests = false
-		s.grow(h, h.first())
+		if s.dozes(&h.rests, false); h.mail() {
+			s.call(h)
+		}
 	}
 }
 

@@ -72,6 +72,7 @@ func (s *Scheduler) expireWaiting(now time.Time) {
 	for _, h := range s.hops {
 		old = append(old, h.remove(func(t *task) bool { return s.over(now, t) })...)
 		s.recalls = append(s.recalls, h.parked.remove(func(t ticket) bool { return !now.Before(t.expiry) })...)
+		h.called = false
 		s.recall(h)
 		s.drop(h)
 	}
