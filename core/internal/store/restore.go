@@ -25,10 +25,10 @@ var errRestore = errors.New("a restore was interrupted")
 // it can open as a data directory, before it gets its place. It returns when all
 // is durable.
 //
-//	1. restore.unfinished/ is made: no relay starts from here on
-//	2. db/ and spool/ are copied into it, synced and checked; a mark says so
-//	3. spool/ and then db/ are moved out of it
-//	4. it is removed
+//  1. restore.unfinished/ is made: no relay starts from here on
+//  2. db/ and spool/ are copied into it, synced and checked; a mark says so
+//  3. spool/ and then db/ are moved out of it
+//  4. it is removed
 //
 // One that was interrupted in step 2 begins anew; behind that it comes to its
 // end, and earlier is true. Files are copied and never linked: a log that
