@@ -60,10 +60,8 @@ func (o operator) Act(ctx context.Context, a control.Action) (control.Done, erro
 		if todo.ids, meant, err = e.queue.Select(ctx, todo.filter); err != nil || !a.Yes {
 			return o.dry(ctx, e, todo.filter, meant, err)
 		}
-	} else if !a.GoneOK {
-		if err := e.queue.Check(ctx, a.IDs); err != nil {
-			return control.Done{}, fmt.Errorf("%s: %w", a.Verb, err)
-		}
+	} else if err := e.queue.Check(ctx, a.IDs); err != nil && (!a.GoneOK || !errors.Is(err, queue.ErrNotFound)) {
+		return control.Done{}, fmt.Errorf("%s: %w", a.Verb, err)
 	}
 	done, err := o.do(ctx, e, todo)
 	o.log(&a, &done, err)

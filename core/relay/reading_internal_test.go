@@ -135,6 +135,9 @@ func TestNothingWaitsForTheReadingOfTheQueue(t *testing.T) {
 	if _, err := o.Show(gone, r.newID()); !errors.Is(err, queue.ErrReading) {
 		t.Errorf("show: %v", err)
 	}
+	if _, err := o.Act(gone, control.Action{Verb: verbBounce, IDs: []string{r.newID()}, Reason: "why", GoneOK: true}); !errors.Is(err, queue.ErrReading) {
+		t.Errorf("bounce: %v", err)
+	}
 	health := page(t, r, "/healthz")
 	if !strings.Contains(health, `"status":"ok"`) || !strings.Contains(health, `"queue":"still being read after the start, 0 messages so far"`) {
 		t.Errorf("health: %s", health)
