@@ -3,6 +3,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func (r *reading) run() {
 	defer close(r.done)
 	s := &scan{r: r}
 	err := s.run()
-	if err = errors.Join(err, r.view.Close()); err == nil {
+	if err = cmp.Or(err, r.view.Close()); err == nil {
 		err = s.finish()
 	}
 	r.err = err

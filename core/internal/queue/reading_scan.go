@@ -3,7 +3,7 @@
 package queue
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 
 	"github.com/postroad-mail/postroad/core/internal/store"
@@ -30,7 +30,7 @@ func (s *scan) run() error {
 	}
 	for _, c := range []*store.Cursor{envelopes, s.states.c, s.holds.c} {
 		if c != nil {
-			err = errors.Join(err, c.Close())
+			err = cmp.Or(err, c.Close()) // one is enough: a damaged table makes all of them fail
 		}
 	}
 	return err
@@ -77,7 +77,7 @@ func (s *scan) all(envelopes *store.Cursor) error {
 // publish makes the batch known: not when a cursor has failed, for a state or hold
 // may be missing from it.
 func (s *scan) publish() error {
-	if err := errors.Join(s.states.c.Err(), s.holds.c.Err()); err != nil {
+	if err := cmp.Or(s.states.c.Err(), s.holds.c.Err()); err != nil {
 		return err
 	}
 	if len(s.batch) == 0 {
