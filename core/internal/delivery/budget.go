@@ -270,15 +270,16 @@ func (h *hop) wanted() bool {
 	return false
 }
 
-// passOn gives a connection that has become free to the line whose turn it is.
+// passOn gives connections that have become free to the lines whose turn it is.
 // The caller holds mu.
 func (s *Scheduler) passOn(b *budget) {
-	for b.waiting.len() > 0 {
-		h := b.waiting.pop()
-		h.awaits = false
-		if h.ready.len() > 0 && len(h.idle) == 0 {
-			s.grow(h, h.first())
+	for b != nil && b.waiting.len() > 0 {
+		if _, most := b.waiting.items[b.waiting.head].slots(); b.workers >= most {
 			return
+		}
+		h := b.waiting.pop()
+		if h.awaits = false; h.ready.len() > 0 && len(h.idle) == 0 {
+			s.grow(h, h.first())
 		}
 	}
 }

@@ -197,3 +197,28 @@ func TestThrottledLinesHoldUpNobody(t *testing.T) {
 		})
 	}
 }
+
+// A reload that takes a provider's limit away while its connections are busy: who
+// waits for the route's own limit goes on when one of them ends.
+func TestReloadOfAProvidersConnections(t *testing.T) {
+	r := newRig(t, nil)
+	r.setRoute(&Route{Name: "internet", Kind: ViaMX, Connections: 1})
+	r.hosts("mx.big.example")
+	r.setProvider(&Provider{Name: "big", Connections: 1}, []string{".big.example"})
+	r.net.set("mx.big.example", "hang")
+	r.queue.enqueue(r.envelope("m1", "s@example.net", "x@mx.big.example"))
+	r.waitFor(1)
+	r.setProvider(&Provider{Name: "big", Rate: Rate{100, time.Second}}, []string{".big.example"})
+	r.setRoute(&Route{Name: "internet", Kind: ViaMX, Connections: 1})
+	r.s.Reload()
+	r.queue.enqueue(r.envelope("m2", "s@example.net", "x@mx.big.example"))
+	r.wait(func() bool {
+		d := r.s.Explain(r.queue.byID["m2"].env, 0, State{Leased: true})
+		return d.Action == Limit
+	})
+	r.net.set("mx.big.example", "ok")
+	r.idle()
+	if got := r.holds(r.done("m2")); !got {
+		t.Error("m2 waits for nobody")
+	}
+}

@@ -61,7 +61,6 @@ func (s *Scheduler) shed(h *hop) {
 	for _, t := range h.empty() {
 		s.park(h, t.msg, t.rcpts)
 	}
-	s.rouse() // there may be room again
 }
 
 // doze has h wait for the clock with what is set back.

@@ -259,6 +259,9 @@ func (s *Scheduler) displace(h *hop, t *task) bool {
 func (s *Scheduler) park(h *hop, m Message, rcpts []int) {
 	env := m.Envelope()
 	h.parked.push(campaignOf(env), ticket{env.ID, rcpts, h.key.route.expiry(env)})
+	if s.held >= s.o.Leases {
+		s.rouse() // there may be room again
+	}
 	s.held -= len(rcpts)
 	s.parked += len(rcpts)
 }

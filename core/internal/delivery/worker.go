@@ -382,8 +382,8 @@ func (w *worker) end() {
 	case !w.left:
 		h.dialing--
 	}
-	b, _ := h.slots()
-	s.passOn(b)
+	s.passOn(h.own)
+	s.passOn(h.shared)
 	s.advance()
 	if h.ready.len() > 0 {
 		s.grow(h, h.first())
