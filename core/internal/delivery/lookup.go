@@ -84,8 +84,11 @@ func (s *Scheduler) lookOn() {
 // moves there what waits for it; or fails it as a connection that did not come
 // about.
 func (s *Scheduler) lookUp(domain string) {
-	st, err := s.sought(domain)
+	st, ttl, err := s.sought(domain)
 	s.mu.Lock()
+	if err == nil { // under mu: nothing comes to the site before what waits here
+		st = s.sites.note(s.o.Clock.Now(), domain, st, ttl)
+	}
 	s.lookups.running--
 	lines := s.lookups.lines[domain]
 	delete(s.lookups.lines, domain)
@@ -106,8 +109,8 @@ func (s *Scheduler) lookUp(domain string) {
 	s.failAll(lost, func(t *task) mail.Outcome { return *t.hop.key.unresolved(domain, err) })
 }
 
-// sought asks for the site of a domain and keeps it.
-func (s *Scheduler) sought(domain string) (st *site, err error) {
+// sought asks for the site of a domain, and for how long it is good.
+func (s *Scheduler) sought(domain string) (st *site, ttl time.Duration, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.panicked("look-up", r)
@@ -118,9 +121,9 @@ func (s *Scheduler) sought(domain string) (st *site, err error) {
 	defer cancel()
 	mxs, ttl, err := s.exchangers(ctx, domain)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return s.sites.note(s.o.Clock.Now(), domain, siteOf(mxs), ttl), nil
+	return siteOf(mxs), ttl, nil
 }
 
 // exchangers finds the hosts of a domain (RFC 5321 §5.1), none that is not
