@@ -46,8 +46,9 @@ func (f *gated) Sync() error { return f.SyncData() }
 
 // TestSessionsShareSyncs: 20 sessions send five messages each while deliveries
 // settle what came in. Each sync takes as long as all sessions need to write
-// their next message, as a slow disk's does. Then at most 0.4 syncs a message
-// are made, with those that settles need.
+// their next message, as a slow disk's does: the first of a round may be one
+// message's alone, and the next covers the rest. With one for the last settles that
+// is at most 0.11 syncs a message; a third in a round would be 0.16.
 func TestSessionsShareSyncs(t *testing.T) {
 	const sessions, each = 20, 5
 	g := &gate{FS: vfs.NewMem(), pass: make(chan struct{})}
@@ -57,9 +58,14 @@ func TestSessionsShareSyncs(t *testing.T) {
 	before := r.queue.Syncs()
 	var acked sync.Map
 	var wg sync.WaitGroup
+	var rounds [each]chan struct{}
+	for i := range rounds {
+		rounds[i] = make(chan struct{})
+	}
 	for s := range sessions {
 		wg.Go(func() {
 			for i := range each {
+				<-rounds[i]
 				m := message(ident(fmt.Sprint(s, "-", i)), small, "x@one.example")
 				if err := r.queue.Enqueue(context.Background(), m); err != nil {
 					t.Error(err)
@@ -73,6 +79,7 @@ func TestSessionsShareSyncs(t *testing.T) {
 		return ok
 	}
 	for i := range each {
+		close(rounds[i])
 		for s := range sessions {
 			r.until("message to be written", func() bool { return acknowledged(s, i) || r.written(ident(fmt.Sprint(s, "-", i))) })
 		}
@@ -87,7 +94,7 @@ func TestSessionsShareSyncs(t *testing.T) {
 	r.clock.Advance(SettleDelay)
 	perMessage := float64(r.queue.Syncs()-before) / (sessions * each)
 	t.Logf("%.2f syncs per message", perMessage)
-	if perMessage > 0.4 {
+	if perMessage > 0.11 {
 		t.Errorf("%.2f syncs per message", perMessage)
 	}
 	if s := r.queue.Stats(); s != (Stats{}) {
