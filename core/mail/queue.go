@@ -35,8 +35,8 @@ type QueueRecipient struct {
 	Attempts int
 	Next     time.Time `json:",omitzero"`  // next attempt
 	Last     string    `json:",omitempty"` // next hop and reply of the last attempt
-	Why      string    `json:",omitempty"` // may it be tried now, and if not, why and until when
-	Now      string    `json:",omitempty"` // the same in a word: due, waiting, expired, suspended, held, no route, in line, unresolved, throttled, limited, no source, attempt or leased
+	Why      string    `json:",omitempty"` // why it is still here and until when; it begins with Now
+	Now      string    `json:",omitempty"` // the same in a word: due, waiting, expired, suspended, held, no route, in line, unresolved, throttled, limited, no source, stalled, attempt or leased
 	Hop      string    `json:",omitempty"` // next hop, as far as it is decided
 	Until    time.Time `json:",omitzero"`  // when what Now says ends; zero: nobody knows
 	Expires  time.Time `json:",omitzero"`  // when it is given up, after one attempt at least

@@ -72,9 +72,19 @@ func (m deliveryMessage) State(rcpt int) delivery.State {
 		d.Held = strings.TrimPrefix(s.Last.Reply.Text, "held ")
 	}
 	if h := m.q.Hold; h != nil {
-		d.Held, d.Until = h.Kind+" by "+h.By+": "+h.Reason, h.Until
+		d.Held, d.Until = heldBy(h), h.Until
 	}
 	return d
+}
+
+// heldBy says who keeps a message back and why, with the kind of what is no plain
+// hold.
+func heldBy(h *queue.Hold) string {
+	by := "by " + h.By + ": " + h.Reason
+	if h.Kind == queue.OnHold {
+		return by
+	}
+	return h.Kind + " " + by
 }
 
 // Open implements delivery.Message.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,10 +102,17 @@ func (o operator) check(a *control.Action) error {
 	case a.Verb != queue.Reroute:
 		return nil
 	}
-	if _, ok := o.r.gen.Load().routing.routes[a.To]; !ok {
-		return fmt.Errorf("reroute: the configuration has no route %q", a.To)
+	return o.knowsRoute(a.Verb, a.To)
+}
+
+// knowsRoute returns an error that names the routes there are, unless name is one
+// of them.
+func (o operator) knowsRoute(verb, name string) error {
+	routes := o.r.gen.Load().routing.routes
+	if _, ok := routes[name]; ok {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s: the configuration has no route %q; it has %s", verb, name, strings.Join(slices.Sorted(maps.Keys(routes)), ", "))
 }
 
 // do does it. What is in line at a next hop comes back to the queue, and leaves
@@ -271,13 +280,13 @@ func (o operator) checkSuspend(a *control.SuspendAction) error {
 	if !suspendable(&s) {
 		return errors.New("suspend goes by tenant, campaign, domain and route alone")
 	}
-	if _, ok := o.r.gen.Load().routing.routes[s.Route]; s.Route != "" && !ok {
-		return fmt.Errorf("suspend: the configuration has no route %q", s.Route)
-	}
 	if strings.TrimSpace(a.Reason) == "" || a.For <= 0 {
 		return errors.New("suspend needs a reason, and for how long")
 	}
-	return nil
+	if s.Route == "" {
+		return nil
+	}
+	return o.knowsRoute("suspend", s.Route)
 }
 
 func (o operator) suspend(e *engine, a *control.SuspendAction) (queue.Suspension, error) {
@@ -316,7 +325,7 @@ func (o operator) Resume(_ context.Context, a control.ResumeAction) ([]mail.Susp
 		return nil, err
 	}
 	if len(ended) == 0 {
-		return nil, fmt.Errorf("no suspension %s", strings.Join(ids, ", "))
+		return nil, fmt.Errorf("no suspension %s; postroad queue suspensions lists those there are", strings.Join(ids, ", "))
 	}
 	for i := range ended {
 		o.r.log.Info("operator", "operator", a.By, "verb", "resume", "selector", inWords(a.Select), "suspension", ended[i].ID, "what", suspendedWhat(&ended[i]))

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -95,7 +96,7 @@ func (o operator) Show(ctx context.Context, id string) (mail.QueueEntry, error) 
 	}
 	q, err := e.queue.Show(ctx, id)
 	if err != nil {
-		return mail.QueueEntry{}, fmt.Errorf("message %s: %w", id, err)
+		return mail.QueueEntry{}, fmt.Errorf("show: %w", err)
 	}
 	m := o.message(e, q)
 	c, err := q.Open()
@@ -159,7 +160,8 @@ func (o operator) recipient(e *engine, q *queue.Queued, i int) mail.QueueRecipie
 	out.Status, out.Next = "queued", st.Next
 	ds := deliveryMessage{q}.State(i)
 	d := e.sched.Explain(q.Envelope, i, ds)
-	out.Why, out.Now, out.Hop, out.Until, out.Expires = why(d), inAWord(d, ds), d.Hop, d.Until, d.Expire
+	out.Now, out.Hop, out.Until, out.Expires = inAWord(d, ds), d.Hop, d.Until, d.Expire
+	out.Why = why(out.Now, d)
 	out.Class = d.Class
 	return out
 }
@@ -189,13 +191,11 @@ func inAWord(d delivery.Decision, st delivery.State) string {
 	return d.Action.String()
 }
 
-// why says a decision in words.
-func why(d delivery.Decision) string {
+// why says a decision in words, of which now is the first.
+func why(now string, d delivery.Decision) string {
 	s := d.Reason
-	if d.Place == delivery.Elsewhere && d.Action != delivery.Try && d.Action != delivery.Suspend {
-		s = d.Action.String() + ": " + d.Reason
-	} else if d.Action == delivery.Try && d.Place == delivery.Elsewhere {
-		s = "try: " + d.Reason
+	if !strings.HasPrefix(s, now) {
+		s = now + ": " + s
 	}
 	if d.Hop != "" {
 		s += ", next hop " + d.Hop

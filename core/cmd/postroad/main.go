@@ -72,7 +72,7 @@ func run(args []string, s streams) int {
 	}
 	if err != nil {
 		fmt.Fprintln(s.err, "postroad:", err)
-		fmt.Fprintln(s.err, "Try: postroad --help")
+		fmt.Fprintf(s.err, "Try: %s --help\n", commandOf(err))
 		return exitUsage
 	}
 	if err := ctx.Run(&c, s); err != nil {
@@ -80,6 +80,15 @@ func run(args []string, s streams) int {
 		return exitCode(err)
 	}
 	return 0
+}
+
+// commandOf returns the command line up to where the parser understood it.
+func commandOf(err error) string {
+	var p *kong.ParseError
+	if errors.As(err, &p) && p.Context != nil && p.Context.Selected() != nil {
+		return p.Context.Selected().FullPath()
+	}
+	return "postroad"
 }
 
 // codedError is an error that knows its exit code.

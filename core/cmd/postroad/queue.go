@@ -100,6 +100,9 @@ type queueListCmd struct {
 
 // Run lists messages.
 func (k queueListCmd) Run(c *cli, s streams) error {
+	if k.Limit < 1 {
+		return &codedError{exitUsage, errors.New("queue list: --limit must be 1 or more")}
+	}
 	return look(c, s, func(q reader) error {
 		ms, err := q.List(context.Background(), control.Filter{QueueSelector: k.selected(), After: k.After, Limit: k.Limit})
 		if err != nil {
@@ -133,7 +136,7 @@ func printList(out io.Writer, ms []mail.QueueEntry) error {
 	fmt.Fprintln(w, "ID\tSTATE\tAGE\tSIZE\tSENDER\tRECIPIENTS\tWHY")
 	for _, m := range ms {
 		to, why := outline(m)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", m.ID, m.State, age(m.Received), m.Size, m.Sender.Path(), to, why)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", m.ID, m.State, age(m.Received), m.Size, m.Sender.Path(), to, oneLine(why))
 	}
 	return w.Flush()
 }
@@ -180,7 +183,7 @@ func printMessage(w io.Writer, m mail.QueueEntry) {
 	fmt.Fprintf(w, "%s  %s, %d octets, received %s (%s ago)\nsender %s\n", m.ID, m.State, m.Size, m.Received.Format(time.RFC3339), age(m.Received), m.Sender.Path())
 	printLabels(w, m)
 	if m.Reason != "" {
-		fmt.Fprintf(w, "held: %s\n", m.Reason)
+		fmt.Fprintf(w, "held: %s\n", harmless(m.Reason))
 	}
 	for _, s := range m.Stages {
 		fmt.Fprintf(w, "stage %s: %s\n", s.Stage, s.Code)
@@ -191,10 +194,10 @@ func printMessage(w io.Writer, m mail.QueueEntry) {
 	for _, r := range m.Recipients {
 		fmt.Fprintf(w, "recipient %s: %s, route %s, %s\n", r.Address.Path(), r.Status, routeOf(r), counted(int64(r.Attempts), "attempt"))
 		if r.Last != "" {
-			fmt.Fprintf(w, "  last attempt: %s\n", r.Last)
+			fmt.Fprintf(w, "  last attempt: %s\n", harmless(r.Last))
 		}
 		if r.Why != "" {
-			fmt.Fprintf(w, "  now: %s\n", r.Why)
+			fmt.Fprintf(w, "  now: %s\n", harmless(r.Why))
 		}
 		printWarning(w, &r)
 	}

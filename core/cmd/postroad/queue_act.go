@@ -47,17 +47,17 @@ type span time.Duration
 // UnmarshalText reads "90s", "10m", "2h" or "3d".
 func (a *span) UnmarshalText(b []byte) error {
 	s := string(b)
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		*a = span(time.Duration(n) * 24 * time.Hour)
-		return err
-	}
 	d, err := time.ParseDuration(s)
-	if err == nil && d <= 0 {
-		err = fmt.Errorf("%s is not a time span", s)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is not a time such as 90s, 10m, 2h or 3d", s)
 	}
 	*a = span(d)
-	return err
+	return nil
 }
 
 // operatorName is who gives the commands, for the log: the user behind sudo, or
@@ -82,8 +82,11 @@ type choice struct {
 
 // into puts ids or the selector into an action.
 func (k choice) into(ids *[]string, sel **mail.QueueSelector, verb string) error {
-	if n := count(len(k.IDs) > 0, k.All, k.any()); n != 1 {
+	switch n := count(len(k.IDs) > 0, k.All, k.any()); {
+	case n == 0:
 		return &codedError{exitUsage, fmt.Errorf("queue %s: name the ids of messages, or a selector such as --domain, or --all", verb)}
+	case n > 1:
+		return &codedError{exitUsage, fmt.Errorf("queue %s: ids, selectors and --all exclude each other; give only one of the three", verb)}
 	}
 	if *ids = k.IDs; len(k.IDs) == 0 {
 		s := k.selected()
@@ -243,7 +246,7 @@ func (k queueSuspendCmd) Run(c *cli, s streams) error {
 	if c.JSON || !d.Did {
 		return report(c, s, d, "")
 	}
-	_, err = fmt.Fprintf(s.out, "Suspension %s until %s; %s of the queue wait for it.\n", d.Suspension.ID, d.Suspension.Until.UTC().Format(time.RFC3339), amount(d.Messages, "message"))
+	_, err = fmt.Fprintf(s.out, "Suspension %s until %s; it keeps back %s of the queue.\n", d.Suspension.ID, d.Suspension.Until.UTC().Format(time.RFC3339), amount(d.Messages, "message"))
 	return err
 }
 

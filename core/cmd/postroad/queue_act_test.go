@@ -166,7 +166,11 @@ func TestExportAndImport(t *testing.T) {
 	q.want(exitUsage, "--reason", "export", two, "--all", "--remove")
 	q.want(exitData, "2 messages refused", "import", all)
 	before := q.list("--domain", "two.test")[0]
-	q.want(0, "1 message written", "export", two, "--domain", "two.test", "--remove", "--reason", "moving")
+	q.want(0, "This is for 1 message, ", "export", two, "--domain", "two.test", "--remove", "--reason", "moving")
+	if _, err := os.Stat(two); err == nil {
+		t.Error("a dry run has written the export")
+	}
+	q.want(0, "1 message written", "export", two, "--domain", "two.test", "--remove", "--reason", "moving", "--yes")
 	if n := len(q.list()); n != 1 {
 		t.Errorf("%d messages are left", n)
 	}

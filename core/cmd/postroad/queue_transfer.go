@@ -21,6 +21,7 @@ type queueExportCmd struct {
 	All    bool     `help:"All messages."`
 	Remove bool     `help:"Remove the messages from the queue once the file is durable. Those that are being tried at that moment are left out."`
 	Reason string   `help:"Why they are removed; it is logged."`
+	Yes    bool     `help:"Do it. Without it, --remove by a selector or --all only shows what is meant."`
 
 	selector `embed:""`
 }
@@ -34,6 +35,9 @@ func (k queueExportCmd) Run(c *cli, s streams) error {
 	}
 	if k.Remove && k.Reason == "" {
 		return &codedError{exitUsage, errors.New("queue export: --remove needs a --reason")}
+	}
+	if k.Remove && a.Select != nil && !k.Yes {
+		return k.dryRun(c, s, a.Select)
 	}
 	return look(c, s, func(q reader) error {
 		ids, err := writeExport(k.File, func(w io.Writer) error { return q.Export(context.Background(), a, w) })
@@ -52,6 +56,19 @@ func (k queueExportCmd) Run(c *cli, s streams) error {
 		_, err = fmt.Fprintf(s.out, "%s written to %s; %d removed from the queue.\n", amount(len(ids), "message"), k.File, removed)
 		return err
 	})
+}
+
+// dryRun shows what would be removed, and writes nothing.
+func (k queueExportCmd) dryRun(c *cli, s streams, sel *mail.QueueSelector) error {
+	client, err := dial(c)
+	if err != nil {
+		return err
+	}
+	d, err := client.Act(context.Background(), control.Action{Verb: "drop", Select: sel, By: operatorName(), Reason: k.Reason})
+	if err != nil {
+		return err
+	}
+	return report(c, s, d, "")
 }
 
 // dropBatch is how many ids go into one request.
@@ -79,11 +96,11 @@ func (k queueExportCmd) remove(c *cli, ids []string) (removed int, err error) {
 // name, with the ids in it. A file of that name is an error.
 func writeExport(path string, write func(io.Writer) error) (ids []string, err error) {
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		return nil, &codedError{exitUsage, fmt.Errorf("%s exists already", path)}
+		return nil, &codedError{exitUsage, fmt.Errorf("queue export: %s exists already; choose another name", path)}
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("queue export: no file can be made in the folder %s: %w", filepath.Dir(path), cause(err))
 	}
 	defer os.Remove(f.Name()) // it has its name by then, or is of no use
 	defer f.Close()
@@ -100,6 +117,15 @@ func writeExport(path string, write func(io.Writer) error) (ids []string, err er
 		return nil, err
 	}
 	return ids, syncFolder(filepath.Dir(path))
+}
+
+// cause is what err says of a path, without the path.
+func cause(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 // checkExport reads a whole export and returns the ids in it.
@@ -143,7 +169,7 @@ func (k queueImportCmd) Run(c *cli, s streams) error {
 	}
 	defer f.Close()
 	if _, err := checkExport(f); err != nil {
-		return &codedError{exitData, fmt.Errorf("%s: %w", k.File, err)}
+		return &codedError{exitData, fmt.Errorf("%s: %w; nothing was queued, copy the file again", k.File, err)}
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err

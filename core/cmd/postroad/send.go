@@ -105,7 +105,7 @@ func sendFault(err error) error {
 	if errors.Is(err, errNoDSN) {
 		return &codedError{exitUnavailable, err}
 	}
-	return &codedError{exitUnavailable, fmt.Errorf("%w; is the relay running?", err)}
+	return &codedError{exitUnavailable, fmt.Errorf("%w; is a relay running there? --server names another address", err)}
 }
 
 // replyLine is the server's reply as it came.

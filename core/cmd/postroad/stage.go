@@ -203,4 +203,5 @@ func counted(n int64, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func oneLine(s string) string { return strings.ReplaceAll(harmless(s), "\n", " ") }
+// oneLine is harmless for a line of a table.
+func oneLine(s string) string { return strings.NewReplacer("\n", " ", "\t", " ").Replace(harmless(s)) }

@@ -75,7 +75,7 @@ func exchangerKind() kind {
 	return scalarKind("pattern", want, func(_ *decoder, s string) (string, error) {
 		name := strings.ToLower(strings.TrimPrefix(s, "*."))
 		if _, err := netip.ParseAddr(name); err == nil || !isWebHost(name) || name == "*" || !strings.Contains(name, ".") {
-			return "", fmt.Errorf("%q is not such a pattern", s)
+			return "", fmt.Errorf("%q is neither the name of a host nor a pattern of such names", s)
 		}
 		return strings.ToLower(s), nil
 	}, same)

@@ -181,7 +181,7 @@ func receive[A any](body io.Reader) (A, error) {
 
 func (c *Client) explain(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("%w (control socket %s)", ErrNotRunning, c.path)
+		return fmt.Errorf("%w (control socket %s); start one, or give the -c and the environment of the one that runs", ErrNotRunning, c.path)
 	}
 	return fmt.Errorf("control socket %s: %w", c.path, err)
 }

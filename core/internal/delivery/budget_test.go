@@ -91,7 +91,7 @@ func TestSitesShareTheConnectionsOfAProvider(t *testing.T) {
 		d = r.s.Explain(r.queue.byID["other"].env, 0, State{Leased: true})
 		return d.Action == Limit
 	})
-	if d.Reason != "limited: all 1 connections to provider big are in use; in line: 0 recipients of its campaign before it, 1 in all, 0 of 1 connections; site of MX other.big.example of provider big" {
+	if d.Reason != "limited: 1 of 1 connections to provider big are in use; in line: 0 recipients of its campaign before it, 1 in all, 0 of 1 connections; site of MX other.big.example of provider big" {
 		t.Errorf("%s: %s", d.Action, d.Reason)
 	}
 	if got := r.s.Attended([]string{"other"}); !got["other"] {

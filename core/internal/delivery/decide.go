@@ -198,13 +198,13 @@ func (s *Scheduler) reason(h *hop, d lineDecision) string {
 	}
 	switch b, most := h.slots(); d.cause {
 	case noBudget:
-		return fmt.Sprintf("limited: all %d connections %s are in use", most, h.whose(b))
+		return fmt.Sprintf("limited: %d of %d connections %s are in use", most, most, h.whose(b))
 	case noHost:
 		return "limited: the host wants no more connections: " + h.own.said
 	case noAnswer:
 		return "limited: a first connection is being opened"
 	case noSlot:
-		return fmt.Sprintf("limited: all %d connections of this relay are in use", s.o.Connections)
+		return fmt.Sprintf("limited: %d of %d connections of this relay are in use", s.o.Connections, s.o.Connections)
 	}
 	return ""
 }

@@ -61,8 +61,16 @@ func (s *Scheduler) crowd(hops []*hop) string {
 	}
 	h := hops[0]
 	_, most := h.slots()
-	return fmt.Sprintf("due: next hop has %d of %d connections and %d recipients in line, %d messages set back%s",
-		h.workers, most, h.waiting, h.parked.len(), s.about(h))
+	return fmt.Sprintf("due: next hop has %d of %d connections and %s in line, %s set back%s",
+		h.workers, most, amount(h.waiting, "recipient"), amount(h.parked.len(), "message"), s.about(h))
+}
+
+// amount counts in words.
+func amount(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // standing says what decideLine says of a recipient in line.
@@ -75,8 +83,8 @@ func (s *Scheduler) standing(d *Decision, h *hop, before int) {
 	if d.Reason = s.reason(h, line); d.Reason != "" {
 		d.Reason += "; "
 	}
-	d.Reason += fmt.Sprintf("in line: %d recipients of its campaign before it, %d in all, %d of %d connections%s",
-		before, h.ready.weight+h.parked.weight, h.workers, most, s.about(h))
+	d.Reason += fmt.Sprintf("in line: %s of its campaign before it, %d in all, %d of %d connections%s",
+		amount(before, "recipient"), h.ready.weight+h.parked.weight, h.workers, most, s.about(h))
 }
 
 // maxDomains is how many domains of a site are named to people.
@@ -121,7 +129,7 @@ func (s *Scheduler) locate(d *Decision, env *mail.Envelope, rcpt int) {
 	for w := range s.all {
 		for j := range w.jobs {
 			if j.task.msg.Envelope().ID == id && slices.Contains(j.Recipients, rcpt) {
-				d.Place, d.Hop, d.Reason = UnderWay, w.hop.key.named(to), "an attempt is under way since "+stamp(j.begin)
+				d.Place, d.Hop, d.Reason = UnderWay, w.hop.key.named(to), "attempt under way since "+stamp(j.begin)
 				return
 			}
 		}

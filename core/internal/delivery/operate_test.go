@@ -116,7 +116,7 @@ func TestExplainLeasedRecipients(t *testing.T) {
 		ids = append(ids, m.env.ID)
 	}
 	handed := r.underWay()
-	last := fmt.Sprintf("in line: %d recipients of its campaign before it, %d in all, 1 of 1 connections", 8-handed, 9-handed)
+	last := fmt.Sprintf("in line: %s of its campaign before it, %d in all, 1 of 1 connections", amount(8-handed, "recipient"), 9-handed)
 	if places[UnderWay] != handed || places[InLine] != 9-handed || !strings.Contains(reasons, last) {
 		t.Errorf("%v\n%s", places, reasons)
 	}

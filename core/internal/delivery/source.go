@@ -190,7 +190,7 @@ func (s *Scheduler) illness(r *Route) string {
 			}
 		}
 	}
-	return "no healthy source: " + strings.Join(parts, "; ")
+	return "no source: " + strings.Join(parts, "; ")
 }
 
 // sweepSources forgets what has not been tried for long. The caller holds mu.

@@ -263,7 +263,7 @@ func TestAHeldRecipientWaitsAlone(t *testing.T) {
 		t.Fatalf("%s", got)
 	}
 	q := g.queue()
-	if why := q[0].Recipients[0].Why; why != "wait: held: by stage test: who is b?" {
+	if why := q[0].Recipients[0].Why; why != "held: by stage test: who is b?" {
 		t.Errorf("why: %q", why)
 	}
 	operator := control.Dial(control.SocketPath(g.r.DataDir()))

@@ -165,7 +165,7 @@ func TestWithoutAHealthySource(t *testing.T) {
 			r = q.Recipients[0]
 		}
 		until := g.clock.Now().Add(time.Minute)
-		if r.Now != "no source" || !strings.HasPrefix(r.Why, "no healthy source: gone: cannot assign requested address; in line: 0 ") || !r.Until.Equal(until) || r.Attempts != 0 {
+		if r.Now != "no source" || !strings.HasPrefix(r.Why, "no source: gone: cannot assign requested address; in line: 0 ") || !r.Until.Equal(until) || r.Attempts != 0 {
 			t.Errorf("explain: %+v", r)
 		}
 		g.clock.Advance(time.Minute)
