@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -260,10 +261,36 @@ func (q *StoppedQueue) Export(ctx context.Context, s mail.QueueSelector, w io.Wr
 	return operator{q.r}.Export(ctx, control.ExportAction{Select: &s}, w)
 }
 
-// HoldAll keeps all that is queued back until somebody releases it. It returns
-// after the sync.
+// HoldAll keeps all that is queued back until somebody releases it. What is in
+// quarantine stays there, and what is held keeps its reason, unless that hold
+// would end by itself. It returns after the sync.
 func (q *StoppedQueue) HoldAll(ctx context.Context, reason, by string) error {
-	_, err := operator{q.r}.Act(ctx, control.Action{Verb: queue.PutOnHold, Select: &mail.QueueSelector{}, Reason: reason, By: by, Yes: true})
+	a := control.Action{Verb: queue.PutOnHold, Reason: reason, By: by, Yes: true}
+	for _, state := range []queue.Class{queue.Ready, queue.Deferred} {
+		a.Select = &mail.QueueSelector{State: string(state)}
+		if _, err := (operator{q.r}).Act(ctx, a); err != nil {
+			return err
+		}
+	}
+	return q.prolong(ctx, a)
+}
+
+// prolong does a to what is held for a while.
+func (q *StoppedQueue) prolong(ctx context.Context, a control.Action) error {
+	sums, err := q.r.engine.Load().queue.List(ctx, queue.Filter{State: queue.Held, Limit: math.MaxInt})
+	if err != nil {
+		return err
+	}
+	a.Select = nil
+	for i := range sums {
+		if h := sums[i].Hold; h != nil && !h.Until.IsZero() {
+			a.IDs = append(a.IDs, sums[i].ID)
+		}
+	}
+	if len(a.IDs) == 0 {
+		return nil
+	}
+	_, err = operator{q.r}.Act(ctx, a)
 	return err
 }
 

@@ -68,7 +68,7 @@ func (q stopped) List(ctx context.Context, f control.Filter) ([]mail.QueueEntry,
 // Export implements reader.
 func (q stopped) Export(ctx context.Context, a control.ExportAction, w io.Writer) error {
 	if a.Remove || a.Select == nil {
-		return errors.New("of a relay that does not run, messages are exported by a selector, and stay")
+		return &codedError{exitUsage, errors.New("queue export: no relay is running, so messages are exported by a selector or --all, and stay; start it for ids and --remove")}
 	}
 	return q.StoppedQueue.Export(ctx, *a.Select, w)
 }

@@ -16,7 +16,7 @@ import (
 
 type queueRestoreCmd struct {
 	Dir  string `arg:"" help:"Folder that postroad queue backup has made. It is read, and stays as it is."`
-	Hold string `placeholder:"REASON" help:"Hold everything that was restored, so that nothing is delivered before it is released."`
+	Hold string `placeholder:"REASON" help:"Hold everything that was restored, so that nothing is delivered before it is released. What was held or in quarantine stays so."`
 }
 
 // Run puts a backup into the data directory.
@@ -53,8 +53,8 @@ func (k queueRestoreCmd) print(w io.Writer, f *relay.Fsck, earlier bool) error {
 	next := "What was delivered since the backup was made goes out a second time when the relay starts. To look at it first, move db and spool\n" +
 		"away and restore with --hold REASON, or give the started relay at once: postroad queue hold --all --reason restored --yes"
 	if k.Hold != "" {
-		next = "All of it is held. Start the relay, look at postroad queue list, and release or drop: what was delivered since the backup was\n" +
-			"made is there as well."
+		next = "All of it is held, or in quarantine as before. Start the relay, look at postroad queue list, and release or drop: what was\n" +
+			"delivered since the backup was made is there as well."
 	}
 	_, err := fmt.Fprintln(w, next)
 	return err
