@@ -29,7 +29,7 @@ func CheckDir(o store.Options) (*Fsck, error) {
 	f := &Fsck{DataDir: o.Dir}
 	s, err := store.Inspect(o)
 	if errors.Is(err, store.ErrDamaged) {
-		f.Problems = append(f.Problems, err.Error())
+		f.Problems = append(f.Problems, store.Damage(err))
 		return f, nil
 	}
 	if err != nil {

@@ -63,10 +63,28 @@ func explainDamage(dir string, err error) error {
 	case errors.Is(err, ErrNewer):
 		return fmt.Errorf("store: data directory %s was %w: start that version, or choose another data_dir (%s)", dir, ErrNewer, oneLine(err))
 	case errors.Is(err, ErrDamaged):
-		return fmt.Errorf("store: data directory %s: %w: stop the relay and run postroad queue fsck to see more, and postroad queue fsck --repair to save what can be read (%s)",
-			dir, ErrDamaged, oneLine(err))
+		return &damagedDir{dir, oneLine(err)}
 	}
 	return fmt.Errorf("store: data directory %s cannot be opened: %w", dir, err)
+}
+
+// damagedDir is ErrDamaged with the place and the remedy.
+type damagedDir struct{ dir, what string }
+
+// Error is for who starts a relay: the commands of the remedy say Damage.
+func (d *damagedDir) Error() string {
+	return fmt.Sprintf("store: data directory %s: %v: stop the relay and run postroad queue fsck to see more, and postroad queue fsck --repair to save what can be read (%s)",
+		d.dir, ErrDamaged, d.what)
+}
+
+func (d *damagedDir) Unwrap() error { return ErrDamaged }
+
+// Damage says what is damaged, without the remedy; any other error as it is.
+func Damage(err error) string {
+	if d := (*damagedDir)(nil); errors.As(err, &d) {
+		return ErrDamaged.Error() + ": " + d.what
+	}
+	return err.Error()
 }
 
 // oneLine is the text of an error of Pebble, which may be a list.
