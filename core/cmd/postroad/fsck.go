@@ -78,7 +78,7 @@ func (k queueFsckCmd) summary(w io.Writer, f *relay.Fsck) error {
 	if f.Aside != "" {
 		fmt.Fprintf(w, "What was damaged is in %s now. The relay can start.\n", f.Aside)
 	}
-	_, err := fmt.Fprintf(w, "%d messages to %d recipients, %d body files, %s.\n", f.Messages, f.Recipients, f.BodyFiles, problems(len(f.Problems)))
+	_, err := fmt.Fprintf(w, "%s to %s, %s, %s.\n", amount(f.Messages, "message"), amount(f.Recipients, "recipient"), amount(f.BodyFiles, "body file"), problems(len(f.Problems)))
 	return err
 }
 

@@ -71,7 +71,7 @@ func TestFsckFindsARemovedBodyAndRepairs(t *testing.T) {
 			t.Errorf("%v: exit code %d, %s%s", args, got, out, errs)
 		}
 	}
-	expect(0, "1 messages to 1 recipients, 1 body files, 0 problems.", "fsck")
+	expect(0, "1 message to 1 recipient, 1 body file, 0 problems.", "fsck")
 	if err := os.Remove(filepath.Join(dataDir(t, file), "spool", id)); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestFsckSavesWhatADatabaseWithoutManifestHolds(t *testing.T) {
 	if _, errs, code := call("", "-c", file, "queue", "list"); code != exitIO || !strings.Contains(errs, "queue fsck --repair") {
 		t.Errorf("list: %d %s", code, errs)
 	}
-	if out, errs, code := call("", "-c", file, "queue", "fsck", "--repair"); code != 0 || !strings.Contains(out, "1 messages") {
+	if out, errs, code := call("", "-c", file, "queue", "fsck", "--repair"); code != 0 || !strings.Contains(out, "1 message to") {
 		t.Errorf("repair: %d %s%s", code, out, errs)
 	}
 	if out, errs, code := call("", "-c", file, "queue", "show", id); code != 0 || !strings.Contains(out, "Subject: odd") {

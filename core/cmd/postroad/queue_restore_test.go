@@ -32,7 +32,7 @@ func TestRestore(t *testing.T) {
 	expect(0, "All of it is held", "queue", "restore", backup, "--hold", "a look first")
 	expect(0, "looks odd", "queue", "list", "--state", "quarantined") // quarantine stays
 	expect(0, id, "queue", "list", "--state", "quarantined")
-	expect(0, "1 messages to 1 recipients, 1 body files, 0 problems.", "queue", "fsck")
+	expect(0, "1 message to 1 recipient, 1 body file, 0 problems.", "queue", "fsck")
 	if _, err := os.Stat(filepath.Join(dir, "restore.unfinished")); !os.IsNotExist(err) {
 		t.Error("restore.unfinished is still there")
 	}

@@ -112,7 +112,7 @@ type dirRepair struct {
 func (r *dirRepair) readable() (bool, error) {
 	s, err := store.Inspect(r.o)
 	if errors.Is(err, store.ErrDamaged) || store.Interrupted(err) {
-		r.f.Problems = append(r.f.Problems, err.Error())
+		r.f.Problems = append(r.f.Problems, store.Damage(err))
 		return false, nil
 	}
 	if err != nil {
