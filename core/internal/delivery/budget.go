@@ -52,9 +52,11 @@ type budget struct {
 	workers int         // goroutines, each with at most one connection
 	waiting fifo[*hop]  // lines that want a connection, in turn
 	paid    time.Time   // up to then the rate is used up
+	rate    Rate        // by which it was
 	pledged []time.Time // until when room is kept for lines that were let go, the first first
 	asleep  fifo[*hop]  // lines that wait for the rate, in turn
 	wake    func() bool // stops the clock's call for them; nil: it will not call
+	wakeAt  time.Time   // when it will
 	limited time.Time   // the host wants no further connection before
 	said    string      // in these words
 }
@@ -123,12 +125,19 @@ func (h *hop) count(n int) {
 	}
 }
 
-// next returns when the next message may go.
-func (b *budget) next(r Rate) time.Time { return b.paid.Add(-r.slack()) }
+// next returns when the next message may go. What was sent at another rate, before
+// a reload, counts no more than one message.
+func (b *budget) next(now time.Time, r Rate) time.Time {
+	if most := now.Add(r.slack() + r.each()); b.rate != r && b.paid.After(most) {
+		b.paid = most
+	}
+	b.rate = r
+	return b.paid.Add(-r.slack())
+}
 
 // take takes the room of one message out of the rate, when there is some.
 func (b *budget) take(now time.Time, r Rate) bool {
-	if now.Before(b.next(r)) {
+	if now.Before(b.next(now, r)) {
 		return false
 	}
 	if b.paid.Before(now) {
@@ -165,12 +174,12 @@ func (b *budget) free(now time.Time, r Rate) (bool, time.Time) {
 	case room > 0:
 		return false, b.pledged[0]
 	}
-	return false, b.next(r)
+	return false, b.next(now, r)
 }
 
 // room returns how many messages may go now.
 func (b *budget) room(now time.Time, r Rate) int {
-	if r.Count == 0 || now.Before(b.next(r)) {
+	if r.Count == 0 || now.Before(b.next(now, r)) {
 		return 0
 	}
 	ahead := max(0, b.paid.Sub(now))
@@ -191,7 +200,8 @@ func (s *Scheduler) pays(h *hop) bool {
 // throttled reports whether h has to wait for its rate.
 func (s *Scheduler) throttled(h *hop) bool {
 	b, r := h.pace()
-	return r.Count > 0 && s.o.Clock.Now().Before(b.next(r))
+	now := s.o.Clock.Now()
+	return r.Count > 0 && now.Before(b.next(now, r))
 }
 
 // sleep has the line of h wait for its rate: it holds no connection that others
@@ -209,12 +219,16 @@ func (s *Scheduler) sleep(h *hop) {
 
 // callFor has the clock call when h, which sleeps, may be let go.
 func (s *Scheduler) callFor(b *budget, h *hop) {
-	if b.wake != nil || s.stopped {
-		return
-	}
 	now := s.o.Clock.Now()
 	_, r := h.pace()
 	_, at := b.free(now, r)
+	switch {
+	case s.stopped || b.wake != nil && !at.Before(b.wakeAt):
+		return
+	case b.wake != nil: // for a slower rate, before a reload
+		b.wake()
+	}
+	b.wakeAt = at
 	b.wake = s.o.Clock.AfterFunc(max(1, at.Sub(now)), func() { s.awaken(b) })
 }
 

@@ -222,3 +222,32 @@ func TestReloadOfAProvidersConnections(t *testing.T) {
 		t.Error("m2 waits for nobody")
 	}
 }
+
+// A rate that a reload makes faster is faster at once: what the slower one has
+// used up does not count on.
+func TestFasterRateAfterReloadIsFasterAtOnce(t *testing.T) {
+	for name, set := range map[string]func(r *rig, rate Rate){
+		"route": func(r *rig, rate Rate) { r.setRoute(&Route{Name: "internet", Kind: ViaMX, Rate: rate}) },
+		"provider": func(r *rig, rate Rate) {
+			r.setProvider(&Provider{Name: "big", Rate: rate}, []string{".big.example"})
+			r.setRoute(&Route{Name: "internet", Kind: ViaMX})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.hosts("a.big.example", "b.big.example")
+			set(r, Rate{1, 24 * time.Hour})
+			for i := range 10 {
+				r.queue.enqueue(r.envelope(fmt.Sprintf("m%d", i), "s@example.net", "x@"+[]string{"a", "b"}[i%2]+".big.example"))
+			}
+			r.idle()
+			set(r, Rate{1, time.Second})
+			r.s.Reload()
+			r.idle()
+			r.advance(20 * time.Second)
+			if got := r.doneOf(10); got != 10 {
+				t.Errorf("%d of 10 messages 20 s after one a day became one a second", got)
+			}
+		})
+	}
+}
