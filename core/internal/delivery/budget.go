@@ -284,16 +284,19 @@ func (h *hop) wanted() bool {
 	return false
 }
 
-// passOn gives connections that have become free to the lines whose turn it is.
-// The caller holds mu.
+// passOn gives connections that have become free to the lines whose turn it is, of
+// those that can use one now. The caller holds mu.
 func (s *Scheduler) passOn(b *budget) {
 	for b != nil && b.waiting.len() > 0 {
 		if _, most := b.waiting.items[b.waiting.head].slots(); b.workers >= most {
 			return
 		}
 		h := b.waiting.pop()
-		if h.awaits = false; h.ready.len() > 0 && len(h.idle) == 0 {
-			s.grow(h, h.first())
+		if h.awaits = false; h.ready.len() == 0 || len(h.idle) > 0 {
+			continue
+		}
+		if s.grow(h, h.first()); h.awaits || s.slots >= s.o.Connections {
+			return
 		}
 	}
 }

@@ -251,3 +251,23 @@ func TestFasterRateAfterReloadIsFasterAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// A host that does not answer keeps no connection of its provider from other sites
+// than the one that it has.
+func TestDeadHostOfAProviderKeepsNoConnectionFree(t *testing.T) {
+	r := newRig(t, nil)
+	r.hosts("dead.big.example", "busy.big.example", "other.big.example")
+	r.setProvider(&Provider{Name: "big", Connections: 2}, []string{".big.example"})
+	r.net.set("dead.big.example", "hangdial")
+	r.net.set("busy.big.example", "hang")
+	r.queue.enqueue(r.envelope("dead1", "s@example.net", "x@dead.big.example"))
+	r.queue.enqueue(r.envelope("busy", "s@example.net", "x@busy.big.example"))
+	r.waitFor(2)
+	r.queue.enqueue(r.envelope("dead2", "s@example.net", "x@dead.big.example"))
+	r.inLine("dead2")
+	r.queue.enqueue(r.envelope("other", "s@example.net", "x@other.big.example"))
+	r.inLine("other")
+	r.net.set("busy.big.example", "ok")
+	r.settledWhen(r.done("other"))
+	r.net.set("dead.big.example", "ok")
+}
