@@ -271,3 +271,29 @@ func TestDeadHostOfAProviderKeepsNoConnectionFree(t *testing.T) {
 	r.settledWhen(r.done("other"))
 	r.net.set("dead.big.example", "ok")
 }
+
+// Mail that waits for connections that a reload counts otherwise goes on when they
+// are free.
+func TestMailGoesOnAfterReloadOfConnections(t *testing.T) {
+	for name, was := range map[string][2]int{"own to shared": {0, 1}, "shared to own": {2, 0}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.hosts("a.big.example")
+			set := func(n int) {
+				r.setProvider(&Provider{Name: "big", Connections: n}, []string{".big.example"})
+				r.setRoute(&Route{Name: "internet", Kind: ViaMX, Connections: 1})
+			}
+			set(was[0])
+			r.net.set("a.big.example", "hang")
+			r.queue.enqueue(r.envelope("m1", "s@example.net", "x@a.big.example"))
+			r.waitFor(1)
+			set(was[1])
+			r.s.Reload()
+			r.queue.enqueue(r.envelope("m2", "s@example.net", "x@a.big.example"))
+			r.inLine("m2")
+			r.net.set("a.big.example", "ok")
+			r.settledWhen(r.done("m1"))
+			r.settledWhen(r.done("m2"))
+		})
+	}
+}

@@ -383,7 +383,7 @@ func (w *worker) end() {
 		h.dialing--
 	}
 	s.passOn(h.own)
-	s.passOn(h.shared)
+	s.passOn(h.shared) // whichever counts: a reload may have changed that for who waits
 	s.advance()
 	if h.ready.len() > 0 {
 		s.grow(h, h.first())
