@@ -193,7 +193,8 @@ func (q *Queue) Return(id string, rcpts []int) { q.unlease(id, rcpts, time.Time{
 func (q *Queue) Postpone(id string, rcpts []int, until time.Time) { q.unlease(id, rcpts, until, 0) }
 
 // Shelve is Postpone for recipients that are suspended: they are due at until,
-// or when the suspension that they match is ended before.
+// or when the suspension that they match is ended before; that may have been
+// since their lease.
 func (q *Queue) Shelve(id string, rcpts []int, until time.Time) {
 	q.unlease(id, rcpts, until, shelved)
 }
@@ -212,6 +213,9 @@ func (q *Queue) unlease(id string, rcpts []int, until time.Time, as slotFlags) {
 			}
 			s := &e.slots[i]
 			s.flags &^= leased
+			if as == shelved && !q.maySuspend(e, s) {
+				continue
+			}
 			if !until.IsZero() && s.waiting() {
 				s.next = max(s.next, nanos(until))
 				s.flags |= as

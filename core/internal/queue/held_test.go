@@ -86,3 +86,22 @@ func TestAMessageThatIsNamedTwice(t *testing.T) {
 	}
 	r.close()
 }
+
+// A suspension that is ended while delivery looks at its mail keeps none of it
+// back: delivery shelves what Resume could not find on the shelf.
+func TestResumedMailIsNotShelvedBehindTheBack(t *testing.T) {
+	r := newRig(t, vfs.NewMem())
+	r.enqueue(message(serial(1), small, "x@one.example"))
+	s, err := r.queue.Suspend(Suspension{ID: serial(2), Domain: "one.example", Until: start.Add(24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := r.one() // delivery finds it suspended
+	if _, err := r.queue.Resume(s.ID); err != nil {
+		t.Fatal(err)
+	}
+	r.queue.Shelve(l.Message.ID(), l.Recipients, s.Until)
+	if ls := r.due(); len(ls) != 1 {
+		t.Errorf("%d messages are due, and nothing is suspended", len(ls))
+	}
+}

@@ -223,14 +223,25 @@ func (e *entry) unshelve(ended []Suspension, now int64) {
 		if !s.is(shelved) || !s.waiting() {
 			continue
 		}
-		// which route the rules give it, the queue does not know: any may be meant
-		if slices.ContainsFunc(ended, func(d Suspension) bool {
-			return d.matches(e.tenant.Value(), e.campaign.Value(), s.domain.Value(), d.Route)
-		}) {
+		if e.isAmong(ended, s) {
 			s.next = min(s.next, now)
 			s.flags &^= shelved
 		}
 	}
+}
+
+// isAmong reports whether a recipient matches one of the suspensions. Which route
+// the rules give it, the queue does not know: any may be meant.
+func (e *entry) isAmong(ss []Suspension, s *slot) bool {
+	return slices.ContainsFunc(ss, func(d Suspension) bool {
+		return d.matches(e.tenant.Value(), e.campaign.Value(), s.domain.Value(), d.Route)
+	})
+}
+
+// maySuspend reports whether there is a suspension that a recipient matches.
+func (q *Queue) maySuspend(e *entry, s *slot) bool {
+	all := q.suspensions.Load()
+	return all != nil && e.isAmong(*all, s)
 }
 
 func appendSuspension(b []byte, s *Suspension) []byte {
