@@ -297,3 +297,28 @@ func TestMailGoesOnAfterReloadOfConnections(t *testing.T) {
 		})
 	}
 }
+
+// Lines that waited for a rate are not counted any more once a reload has taken it
+// away, though the clock has not called yet: lines that still wait have their room.
+func TestLinesOfARateThatIsGoneTakeNoRoom(t *testing.T) {
+	r := newRig(t, nil)
+	r.setRoute(&Route{Name: "internet", Kind: ViaMX, Rate: Rate{1, 24 * time.Hour}})
+	for i := range 20 {
+		host := fmt.Sprintf("h%d.example", i/2)
+		r.hosts(host)
+		r.queue.enqueue(r.envelope(fmt.Sprint("m", i), "s@example.net", "x@"+host))
+	}
+	r.idle()
+	r.setRoute(&Route{Name: "internet", Kind: ViaMX})
+	r.s.Reload()
+	r.idle()
+	r.advance(time.Minute)
+	if got := r.doneOf(20); got != 20 {
+		t.Errorf("%d of 20 messages", got)
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	if r.s.dozing != 0 {
+		t.Errorf("%d lines wait for the clock", r.s.dozing)
+	}
+}

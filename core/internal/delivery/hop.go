@@ -213,6 +213,8 @@ func (h *hop) mail() bool { return h.ready.len() > 0 || h.parked.len() > 0 }
 // back is a new one.
 func (s *Scheduler) drop(h *hop) {
 	if h.workers == 0 && h.ready.len() == 0 && h.parked.len() == 0 && !h.called && h.sought.IsZero() && s.hops[h.key] == h {
+		s.dozes(&h.asleep, false)
+		s.dozes(&h.rests, false)
 		delete(s.hops, h.key)
 	}
 }

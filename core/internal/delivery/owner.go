@@ -40,8 +40,11 @@ func (s *Scheduler) pass() {
 	s.recallAll()
 	more := s.lease(now)
 	s.recallDone()
+	idle := s.idlers(waiters, more) // before arm: what is settled later is not armed for yet
 	s.arm(more)
-	s.tellIdle(waiters, more)
+	for _, ch := range idle {
+		close(ch)
+	}
 }
 
 // lease takes what is due and there is room for. It reports whether it may
@@ -312,7 +315,10 @@ func (s *Scheduler) recallDone() {
 // it is time to look things over. Without room (full) the one who makes room
 // calls. The clock may move meanwhile.
 func (s *Scheduler) arm(full bool) {
-	s.disarm()
+	if stop := s.stopTimer; stop != nil {
+		s.stopTimer = nil
+		defer stop() // once the new one is set: who asks the clock in between sees one
+	}
 	now := s.o.Clock.Now()
 	at, ok := s.o.Queue.NextDue()
 	s.mu.Lock()
@@ -354,21 +360,20 @@ func (s *Scheduler) atRest() {
 	}
 }
 
-// tellIdle wakes those who wait for Idle, if it is so.
-func (s *Scheduler) tellIdle(waiters []chan struct{}, more bool) {
+// idlers returns those of waiters who are to be told that all is idle: all of them
+// when it is so, else none, and they wait on.
+func (s *Scheduler) idlers(waiters []chan struct{}, more bool) []chan struct{} {
 	if len(waiters) == 0 {
-		return
+		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	waits := more || s.held+s.parked > s.sleeping()
 	if waits && s.paused == "" || s.slots > len(s.idle) {
 		s.waiters = append(s.waiters, waiters...)
-		return
+		return nil
 	}
-	for _, ch := range waiters {
-		close(ch)
-	}
+	return waiters
 }
 
 // sleeping returns how many recipients wait for nothing but the clock. The caller
