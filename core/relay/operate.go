@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -210,10 +211,10 @@ func bounceReply(s string) (mail.Reply, error) {
 	if r.Text == "" {
 		r.Text = "refused by the operator of the relay"
 	}
-	var code int
 	var e mail.Enhanced
 	first, rest, _ := strings.Cut(r.Text, " ")
-	if n, _ := fmt.Sscanf(first, "%3d", &code); n != 1 || len(first) != 3 {
+	code, err := strconv.Atoi(first)
+	if err != nil || len(first) != 3 {
 		return r, nil
 	}
 	r.Code, r.Enhanced, r.Text = code, mail.Enhanced{code / 100, 0, 0}, strings.TrimSpace(rest)

@@ -98,6 +98,7 @@ func TestBounceReplies(t *testing.T) {
 		"550 5.1.1 no such user":     "550 5.1.1 no such user",
 		"554 no more":                "554 5.0.0 no more",
 		"5 years ago":                "550 5.7.1 5 years ago",
+		"5th floor closed":           "550 5.7.1 5th floor closed",
 		"421 4.3.2 not a bounce":     "421 4.3.2 not a bounce",
 		"550 4.3.2 of two minds":     "error",
 		"two\r\nlines":               "error",
