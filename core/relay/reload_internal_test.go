@@ -241,6 +241,9 @@ func TestARefusedReloadIsOneEventOfTheLog(t *testing.T) {
 	if r.Info().LogFormat != "json" {
 		t.Errorf("format %q", r.Info().LogFormat)
 	}
+	if err := r.engine.Load().queue.Whole(t.Context()); err != nil { // it writes to the log, too
+		t.Fatal(err)
+	}
 	r.o.Config = []byte("no {")
 	before := out.Len()
 	r.ReloadOrLog(t.Context())
