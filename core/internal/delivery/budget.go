@@ -276,7 +276,7 @@ func (s *Scheduler) await(h *hop) {
 // budget. The caller holds mu.
 func (h *hop) wanted() bool {
 	b, _ := h.slots()
-	for _, other := range b.waiting.items[b.waiting.head:] {
+	for _, other := range b.waiting.list() {
 		if other != h && other.ready.len() > 0 {
 			return true
 		}
@@ -288,7 +288,7 @@ func (h *hop) wanted() bool {
 // those that can use one now. The caller holds mu.
 func (s *Scheduler) passOn(b *budget) {
 	for b != nil && b.waiting.len() > 0 {
-		if _, most := b.waiting.items[b.waiting.head].slots(); b.workers >= most {
+		if _, most := b.waiting.first().slots(); b.workers >= most {
 			return
 		}
 		h := b.waiting.pop()

@@ -42,6 +42,9 @@ func (f *fifo[T]) pop() T {
 // first returns the first one; there must be one.
 func (f *fifo[T]) first() T { return f.items[f.head] }
 
+// list returns all, the first first. The slice is good until f changes.
+func (f *fifo[T]) list() []T { return f.items[f.head:] }
+
 // popLast takes the last one out; there must be one.
 func (f *fifo[T]) popLast() T {
 	var zero T
@@ -57,7 +60,7 @@ func (f *fifo[T]) popLast() T {
 
 // all takes everything out.
 func (f *fifo[T]) all() []T {
-	vs := f.items[f.head:]
+	vs := f.list()
 	f.items, f.head = nil, 0
 	return vs
 }

@@ -214,7 +214,7 @@ func (l *line[T]) drain(f func(fair.Key, T)) {
 // of returns the values of a key in order. The slice is good until l changes.
 func (l *line[T]) of(k fair.Key) []T {
 	if f := l.flows[k]; f != nil {
-		return f.values.items[f.values.head:]
+		return f.values.list()
 	}
 	return nil
 }
@@ -242,7 +242,7 @@ func (l *line[T]) remove(goes func(T) bool) (gone []T) {
 // each calls f with all values.
 func (l *line[T]) each(f func(T)) {
 	for _, fl := range l.flows {
-		for _, v := range fl.values.items[fl.values.head:] {
+		for _, v := range fl.values.list() {
 			f(v)
 		}
 	}
@@ -253,7 +253,7 @@ func (l *line[T]) each(f func(T)) {
 func (l *line[T]) find(is func(T) bool) (k fair.Key, before int, ok bool) {
 	for _, f := range l.flows {
 		before = 0
-		for _, v := range f.values.items[f.values.head:] {
+		for _, v := range f.values.list() {
 			if is(v) {
 				return f.turn.Key, before, true
 			}
