@@ -108,7 +108,7 @@ func mayRelay(l *config.Listener, addr netip.Addr) bool {
 
 // deliveryRoute is a route of pipeline.hcl as delivery knows it.
 func deliveryRoute(c *config.Route, sources map[string]*delivery.Source) *delivery.Route {
-	r := &delivery.Route{Name: c.Name, Retry: c.Retry, Jitter: c.Jitter, Expire: c.Expire, DelayWarning: c.DelayWarning, DSN: dsnPolicy(c.DSN), Pipeline: c.Pipeline, Rate: delivery.Rate(c.Rate)}
+	r := &delivery.Route{Name: c.Name, Schedule: delivery.Schedule(c.Schedule), DSN: dsnPolicy(c.DSN), Pipeline: c.Pipeline, Rate: delivery.Rate(c.Rate)}
 	for _, name := range slices.Concat(c.MX.Sources, c.Smarthost.Sources) { // one of both is empty
 		r.Sources = append(r.Sources, sources[name])
 	}

@@ -39,7 +39,7 @@ func (r *Route) schedule(env *mail.Envelope) Schedule {
 	if c := r.class(env); c != nil {
 		return c.Schedule
 	}
-	return Schedule{Retry: r.Retry, Jitter: r.Jitter, Expire: r.Expire, DelayWarning: r.DelayWarning}
+	return r.Schedule
 }
 
 // className names the class of a message, empty for none.

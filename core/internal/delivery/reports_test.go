@@ -13,7 +13,7 @@ import (
 // one for each of them.
 func TestAListThatExpiresIsReportedOnce(t *testing.T) {
 	r := newRig(t, nil)
-	r.setRoute(&Route{Name: "internet", Kind: ViaMX, Retry: []time.Duration{time.Hour}, Expire: 90 * time.Minute})
+	r.setRoute(&Route{Name: "internet", Kind: ViaMX, Schedule: Schedule{Retry: []time.Duration{time.Hour}, Expire: 90 * time.Minute}})
 	var to []string
 	for i := range 300 {
 		to = append(to, fmt.Sprintf("r%d@d%d.example", i, i%7))

@@ -37,23 +37,20 @@ func (k Kind) String() string {
 type Route struct {
 	Name         string
 	Kind         Kind
-	Hosts        []string        // ViaSmarthost: "host:port" each
-	Port         uint16          // ViaMX: 0 means 25
-	TLS          string          // "opportunistic" (also when empty), "required" or "off"
-	AllowPrivate bool            // ViaMX: loopback and private addresses may be next hops
-	Connections  int             // at once, per next hop; 0 means 4
-	Rate         Rate            // of messages, per next hop; zero: no limit
-	Sources      []*Source       // ViaMX, ViaSmarthost: where connections leave from, in turn; empty: the system chooses
-	Root         string          // ViaMaildir: folder below which the mailboxes are
-	Create       bool            // ViaMaildir: make a mailbox when its first message comes
-	Mailboxes    []string        // ViaMaildir: addresses that have a mailbox
-	Retry        []time.Duration // the last one repeats; empty: DefaultRetry
-	Jitter       float64         // retries come up to that part of their interval later; 0: on time
-	Expire       time.Duration   // from Envelope.Received; 0 means DefaultExpire
-	DSN          DSN             // what senders are told
-	DelayWarning time.Duration   // when senders who said nothing hear of a delay; 0: never
-	Classes      []Class         // other times for mail of some priorities
-	Pipeline     string          // its deliveries pass stages, if Hooks has any; empty: none
+	Hosts        []string  // ViaSmarthost: "host:port" each
+	Port         uint16    // ViaMX: 0 means 25
+	TLS          string    // "opportunistic" (also when empty), "required" or "off"
+	AllowPrivate bool      // ViaMX: loopback and private addresses may be next hops
+	Connections  int       // at once, per next hop; 0 means 4
+	Rate         Rate      // of messages, per next hop; zero: no limit
+	Sources      []*Source // ViaMX, ViaSmarthost: where connections leave from, in turn; empty: the system chooses
+	Root         string    // ViaMaildir: folder below which the mailboxes are
+	Create       bool      // ViaMaildir: make a mailbox when its first message comes
+	Mailboxes    []string  // ViaMaildir: addresses that have a mailbox
+	Schedule               // of mail that no class is for
+	Classes      []Class   // other times for mail of some priorities
+	DSN          DSN       // what senders are told
+	Pipeline     string    // its deliveries pass stages, if Hooks has any; empty: none
 }
 
 // What a route without the setting has.

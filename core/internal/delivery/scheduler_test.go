@@ -466,7 +466,7 @@ func TestEveryLeaseEndsOnce(t *testing.T) {
 		flaky.set(rnd.IntN(10) == 0)
 		r.breaks(sources[rnd.IntN(2)].Addresses[0], rnd.IntN(2) == 0)
 		if i%50 == 0 {
-			r.setRoute(&Route{Name: "internet", Kind: ViaMX, Jitter: 0.1, Connections: 1 + rnd.IntN(3), Rate: Rate{rnd.IntN(50), time.Second}, Sources: sources[:rnd.IntN(3)]})
+			r.setRoute(&Route{Name: "internet", Kind: ViaMX, Schedule: Schedule{Jitter: 0.1}, Connections: 1 + rnd.IntN(3), Rate: Rate{rnd.IntN(50), time.Second}, Sources: sources[:rnd.IntN(3)]})
 			r.setProvider(&Provider{Name: "big", Connections: rnd.IntN(3), Rate: Rate{rnd.IntN(5), 10 * time.Second}}, names[:3+rnd.IntN(2)])
 			r.s.Reload()
 		}
@@ -538,7 +538,7 @@ func TestPrivate(t *testing.T) {
 
 func TestRetryAt(t *testing.T) {
 	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	r := &Route{Retry: []time.Duration{time.Minute, 5 * time.Minute}, Expire: time.Hour}
+	r := &Route{Schedule: Schedule{Retry: []time.Duration{time.Minute, 5 * time.Minute}, Expire: time.Hour}}
 	for _, tt := range []struct {
 		after    time.Duration
 		attempts int
