@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
-	"time"
 )
 
 //go:embed main.cf master.cf main-tuned.cf master-tuned.cf addfield.py
@@ -194,15 +193,7 @@ func startPythonMilter(ctx context.Context, dir, socket string) (*process, error
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	for ctx.Err() == nil && !m.ended() {
-		if _, err := os.Stat(socket); err == nil {
-			return m, nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return m, m.fault("made no socket")
+	return m, m.await(ctx, "made no socket", func() bool { _, err := os.Stat(socket); return err == nil })
 }
 
 func (p postfix) startMaster(ctx context.Context, s *server, c postfixConfig) error {

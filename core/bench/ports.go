@@ -25,20 +25,9 @@ func freeAddress() (string, error) {
 	return "", errors.New("no free port between 20000 and 32000 on 127.0.0.1")
 }
 
-// startTime is how long a server may take until it greets.
-const startTime = 60 * time.Second
-
 // waitGreeting waits until the server p answers at addr with 220.
 func waitGreeting(ctx context.Context, p *process, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	for ctx.Err() == nil && !p.ended() {
-		if greets(addr) {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return p.fault("does not answer at " + addr)
+	return p.await(ctx, "does not answer at "+addr, func() bool { return greets(addr) })
 }
 
 func greets(addr string) bool {

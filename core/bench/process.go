@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,9 @@ import (
 	"syscall"
 	"time"
 )
+
+// startTime is how long a process may take until it does its work.
+const startTime = 60 * time.Second
 
 // stopTime is how long a process may take to end after SIGTERM.
 const stopTime = 40 * time.Second
@@ -119,6 +123,21 @@ func (p *process) stop() {
 	if p.reader != nil {
 		p.reader.Close()
 	}
+}
+
+// await returns once ok holds; what is its fault when that does not come, or the
+// process ends before. Nobody tells of what is waited for, so it is asked again
+// and again.
+func (p *process) await(ctx context.Context, what string, ok func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for ctx.Err() == nil && !p.ended() {
+		if ok() {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return p.fault(what)
 }
 
 // fault tells what went wrong with the process, with the end of its log.

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // syncCalls are the system calls that make something durable.
@@ -66,16 +65,11 @@ func attach(ctx context.Context, out, dir string, roots ...int) (*process, error
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	for ctx.Err() == nil && !t.ended() {
-		if watched(found) {
-			return t, nil
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := t.await(ctx, "cannot watch the server; leave the case out with -cases", func() bool { return watched(found) }); err != nil {
+		t.stop()
+		return nil, err
 	}
-	t.stop()
-	return nil, t.fault("cannot watch the server; leave the case out with -cases")
+	return t, nil
 }
 
 // watched reports whether every process that still lives has a tracer.
