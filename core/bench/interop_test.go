@@ -6,25 +6,24 @@ package main
 
 import (
 	"os"
-	"strings"
 	"testing"
 )
 
 // TestPostfixPeers measures Postfix without and with the milter, with both
-// kinds of tools. It needs root and an installed Postfix.
+// kinds of tools, and with ours Exim and Haraka where EXIM names a binary and
+// HARAKA a folder. It needs root and an installed Postfix.
 func TestPostfixPeers(t *testing.T) {
 	for _, kind := range []string{"own", "postfix"} {
-		b := newBench(t, 50)
-		b.options.tools = kind
-		var err error
-		if b.dir, err = os.MkdirTemp("", "postroad-bench-"); err != nil { // t.TempDir is closed to the user postfix
-			t.Fatal(err)
+		b, names := newBench(t, 50), []string{"postroad", "postfix", "postfix+milter", "postfix-tuned"}
+		b.options.tools, b.dir = kind, openFolder(t)
+		if kind == "own" {
+			names = append(names, fromEnvironment(&b.options)...)
 		}
-		t.Cleanup(func() { os.RemoveAll(b.dir) })
+		var err error
 		if b.tools, err = b.openTools(); err != nil {
 			t.Fatal(err)
 		}
-		peers, _, err := choose(allPeers(b.options, repo(t)), []string{"postroad", "postfix", "postfix+milter", "postfix-tuned"})
+		peers, _, err := choose(allPeers(b.options, repo(t)), names)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,48 +40,36 @@ func TestPostfixPeers(t *testing.T) {
 	}
 }
 
-// TestOtherPeers measures Exim and Haraka where EXIM names a binary and HARAKA a
-// folder, as -exim and -haraka do.
-func TestOtherPeers(t *testing.T) {
-	b := newBench(t, 20)
-	b.exim, b.haraka = os.Getenv("EXIM"), os.Getenv("HARAKA")
-	var err error
-	if b.dir, err = os.MkdirTemp("", "postroad-bench-"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(b.dir) })
-	names := []string{}
-	for _, env := range []string{"EXIM", "HARAKA"} {
-		if os.Getenv(env) != "" {
-			names = append(names, strings.ToLower(env))
-		}
-	}
-	if len(names) == 0 {
-		t.Skip("neither EXIM nor HARAKA is set")
-	}
-	peers, _, err := choose(allPeers(b.options, repo(t)), names)
+// openFolder returns a folder that is removed at the end. t.TempDir is closed to
+// the user postfix.
+func openFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "postroad-bench-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newReport(t.Context(), b, repo(t), peers, nil)
-	if err := b.rounds(t.Context(), r); err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// fromEnvironment takes over what the environment says of Exim and Haraka, and names those
+// that it has.
+func fromEnvironment(o *options) (names []string) {
+	o.exim, o.haraka = os.Getenv("EXIM"), os.Getenv("HARAKA")
+	if o.exim != "" {
+		names = append(names, "exim")
 	}
-	if err := r.failures(); err != nil {
-		t.Error(err)
+	if o.haraka != "" {
+		names = append(names, "haraka")
 	}
+	return names
 }
 
 // TestAddedPeers measures the same filter in every server that is installed;
 // HARAKA names the folder in which Haraka was installed, if it was.
 func TestAddedPeers(t *testing.T) {
 	o, b := newOverhead(t, 30)
-	o.haraka = os.Getenv("HARAKA")
-	var err error
-	if b.dir, err = os.MkdirTemp("", "postroad-bench-"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(b.dir) })
+	o.haraka, b.dir = os.Getenv("HARAKA"), openFolder(t)
 	o.bench = b.options
 	all, err := o.addedPeers(t.Context(), repo(t))
 	if err != nil {
