@@ -7,55 +7,14 @@ import (
 	"errors"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-
 	"github.com/postroad-mail/postroad/core/internal/delivery"
 	"github.com/postroad-mail/postroad/core/internal/store"
+	"github.com/postroad-mail/postroad/core/internal/store/storetest"
 	"github.com/postroad-mail/postroad/core/mail"
 )
-
-// hangingDisk is a disk in memory whose syncs wait, from hang to release.
-type hangingDisk struct {
-	mu      sync.Mutex
-	gate    chan struct{} // nil: open
-	entered chan struct{} // holds a value once a sync waits
-}
-
-func (d *hangingDisk) inject(op errorfs.Op) error {
-	if op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData && op.Kind != errorfs.OpFileSyncTo {
-		return nil
-	}
-	d.mu.Lock()
-	gate := d.gate
-	d.mu.Unlock()
-	if gate == nil {
-		return nil
-	}
-	select {
-	case d.entered <- struct{}{}:
-	default:
-	}
-	<-gate
-	return nil
-}
-
-func (d *hangingDisk) hang() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.gate = make(chan struct{})
-}
-
-func (d *hangingDisk) release() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	close(d.gate)
-	d.gate = nil
-}
 
 const stallConfig = `
 admin { address = "" }
@@ -72,10 +31,9 @@ route "out" {
 
 func TestADiskThatHangsRefusesMailAndHoldsDeliveryUntilItAnswers(t *testing.T) {
 	const stall = time.Millisecond
-	disk := &hangingDisk{entered: make(chan struct{}, 1)}
-	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(disk.inject))
+	disk := storetest.NewHanging()
 	r, err := Open(context.Background(), Options{Config: []byte(stallConfig), InMemory: true, DataDir: t.TempDir(), LogOutput: t.Output(),
-		disk: func(o *store.Options) { o.FS, o.Stall = fs, stall }})
+		disk: func(o *store.Options) { o.FS, o.Stall = disk, stall }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,10 +42,10 @@ func TestADiskThatHangsRefusesMailAndHoldsDeliveryUntilItAnswers(t *testing.T) {
 	go func() { ended <- r.Run(ctx) }()
 	defer func() { stop(); <-ended }()
 
-	disk.hang()
+	disk.Hang()
 	hung := make(chan error, 1)
 	go func() { hung <- submitWhenTaken(r) }()
-	<-disk.entered
+	<-disk.Entered
 	waitUntil(func() bool { return actionNow(r) == delivery.Stall }, time.Now().Add(stall))
 	if err := submit(r); !noStorage(err) {
 		t.Errorf("while the disk hangs a message gave %v", err)
@@ -95,7 +53,7 @@ func TestADiskThatHangsRefusesMailAndHoldsDeliveryUntilItAnswers(t *testing.T) {
 	if err := r.room(0); !noStorage(err) {
 		t.Errorf("while the disk hangs health is %v", err)
 	}
-	disk.release()
+	disk.Release()
 	if err := <-hung; err != nil {
 		t.Errorf("the message that was on its way: %v", err)
 	}

@@ -5,70 +5,24 @@ package store
 import (
 	"errors"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/postroad-mail/postroad/core/internal/store/storetest"
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
-// hangingDisk is a disk in memory whose syncs wait, from hang to release.
-type hangingDisk struct {
-	vfs.FS
-	mu      sync.Mutex
-	gate    chan struct{} // nil: open
-	entered chan struct{} // holds a value once a sync waits
-}
-
-func newHangingDisk() *hangingDisk {
-	d := &hangingDisk{entered: make(chan struct{}, 1)}
-	d.FS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(d.inject))
-	return d
-}
-
-func (d *hangingDisk) inject(op errorfs.Op) error {
-	if op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData && op.Kind != errorfs.OpFileSyncTo {
-		return nil
-	}
-	d.mu.Lock()
-	gate := d.gate
-	d.mu.Unlock()
-	if gate == nil {
-		return nil
-	}
-	select {
-	case d.entered <- struct{}{}:
-	default:
-	}
-	<-gate
-	return nil
-}
-
-func (d *hangingDisk) hang() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.gate = make(chan struct{})
-}
-
-func (d *hangingDisk) release() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	close(d.gate)
-	d.gate = nil
-}
-
 func TestADiskThatHangsIsToldAndMailIsRefusedUntilItAnswers(t *testing.T) {
-	disk := newHangingDisk()
+	disk := storetest.NewHanging()
 	var told []bool
 	s := open(t, Options{FS: disk, Stall: time.Hour, OnStall: func(stalled bool) { told = append(told, stalled) }})
-	disk.hang()
+	disk.Hang()
 	done := make(chan error, 1)
 	go func() { done <- set(s, "k", "v", true) }()
-	<-disk.entered
+	<-disk.Entered
 	s.disk.stalls.look(time.Now().Add(2 * time.Hour))
 
 	var reply *mail.Reply
@@ -78,7 +32,7 @@ func TestADiskThatHangsIsToldAndMailIsRefusedUntilItAnswers(t *testing.T) {
 	if err := s.Healthy(); err != nil {
 		t.Errorf("a disk that hangs is no fault: %v", err)
 	}
-	disk.release()
+	disk.Release()
 	if err := <-done; err != nil {
 		t.Errorf("the commit that hung: %v", err)
 	}
