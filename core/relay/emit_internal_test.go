@@ -87,7 +87,13 @@ func figures(t *testing.T, r *Relay) string {
 	s := admin.NewServer(r.metrics, admin.Health{Fault: r.Healthy, Alarm: r.watchdog.alarm, Queue: r.readingState}, r.log)
 	s.Serve(l)
 	defer s.Shutdown(context.Background())
-	resp, err := http.Get("http://" + l.Addr().String() + "/metrics")
+	return page(t, l.Addr().String(), "/metrics")
+}
+
+// page returns what stands at a path of a web server.
+func page(t *testing.T, address, path string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + address + path)
 	if err != nil {
 		t.Fatal(err)
 	}

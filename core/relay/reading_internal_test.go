@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -138,11 +136,11 @@ func TestNothingWaitsForTheReadingOfTheQueue(t *testing.T) {
 	if _, err := o.Act(gone, control.Action{Verb: verbBounce, IDs: []string{r.newID()}, Reason: "why", GoneOK: true}); !errors.Is(err, queue.ErrReading) {
 		t.Errorf("bounce: %v", err)
 	}
-	health := page(t, r, "/healthz")
+	health := page(t, r.Info().Admin, "/healthz")
 	if !strings.Contains(health, `"status":"ok"`) || !strings.Contains(health, `"queue":"still being read after the start, 0 messages so far"`) {
 		t.Errorf("health: %s", health)
 	}
-	if figures := page(t, r, "/metrics"); !strings.Contains(figures, "postroad_queue_reading 1") {
+	if figures := page(t, r.Info().Admin, "/metrics"); !strings.Contains(figures, "postroad_queue_reading 1") {
 		t.Error("the figures do not say that the queue is being read")
 	}
 
@@ -156,7 +154,7 @@ func TestNothingWaitsForTheReadingOfTheQueue(t *testing.T) {
 	if all, err := o.List(t.Context(), control.Filter{}); err != nil || len(all) != 0 {
 		t.Errorf("%d messages are still there, %v", len(all), err)
 	}
-	if health := page(t, r, "/healthz"); strings.Contains(health, "queue") {
+	if health := page(t, r.Info().Admin, "/healthz"); strings.Contains(health, "queue") {
 		t.Errorf("health: %s", health)
 	}
 	end()
@@ -170,20 +168,6 @@ func overContext() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
-}
-
-func page(t *testing.T, r *Relay, path string) string {
-	t.Helper()
-	resp, err := http.Get("http://" + r.Info().Admin + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // TestAQueueThatCannotBeReadEndsTheRelay: as with every fault of the disk, the data
