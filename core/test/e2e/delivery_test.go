@@ -28,7 +28,7 @@ loop.example.  MX 10 relay.example.net.
 
 func lan(port uint16) *delivery.Route {
 	return &delivery.Route{Name: "internet", Kind: delivery.ViaMX, Port: port, AllowPrivate: true,
-		Retry: []time.Duration{time.Minute, 10 * time.Minute}, Expire: time.Hour}
+		Schedule: delivery.Schedule{Retry: []time.Duration{time.Minute, 10 * time.Minute}, Expire: time.Hour}}
 }
 
 func TestMailArrivesByMX(t *testing.T) {
