@@ -292,8 +292,9 @@ func (o operator) checkSuspend(a *control.SuspendAction) error {
 
 func (o operator) suspend(e *engine, a *control.SuspendAction) (queue.Suspension, error) {
 	s := &a.Select
-	made, err := e.queue.Suspend(queue.Suspension{ID: o.r.newID(), Tenant: s.Tenant, Campaign: s.Campaign, Domain: strings.TrimPrefix(s.Domain, "@"), Route: s.Route,
-		Reason: a.Reason, By: by(a.By), Until: o.r.clock.Now().Add(a.For)})
+	want := selected(s)
+	want.ID, want.Reason, want.By, want.Until = o.r.newID(), a.Reason, by(a.By), o.r.clock.Now().Add(a.For)
+	made, err := e.queue.Suspend(want)
 	if err != nil {
 		return made, err
 	}
@@ -340,22 +341,23 @@ func suspensionsOf(e *engine, s *mail.QueueSelector) ([]queue.Suspension, error)
 		return nil, errors.New("resume goes by tenant, campaign, domain and route alone")
 	}
 	var found []queue.Suspension
+	want := selected(s)
 	for _, have := range e.queue.Suspensions() {
-		if (s.Tenant == "" || s.Tenant == have.Tenant) && (s.Campaign == "" || s.Campaign == have.Campaign) &&
-			(s.Domain == "" || sameDomain(s.Domain, have.Domain)) && (s.Route == "" || s.Route == have.Route) {
+		if want.Matches(have.Tenant, have.Campaign, have.Domain, have.Route) {
 			found = append(found, have)
 		}
 	}
 	return found, nil
 }
 
+// selected is what a selector says of suspensions.
+func selected(s *mail.QueueSelector) queue.Suspension {
+	return queue.Suspension{Tenant: s.Tenant, Campaign: s.Campaign, Domain: strings.ToLower(strings.TrimPrefix(s.Domain, "@")), Route: s.Route}
+}
+
 // suspendable reports whether s names nothing but what suspensions go by.
 func suspendable(s *mail.QueueSelector) bool {
 	return *s == mail.QueueSelector{Tenant: s.Tenant, Campaign: s.Campaign, Domain: s.Domain, Route: s.Route}
-}
-
-func sameDomain(a, b string) bool {
-	return strings.EqualFold(strings.TrimPrefix(a, "@"), strings.TrimPrefix(b, "@"))
 }
 
 // Suspensions implements control.Service.

@@ -33,8 +33,8 @@ type Suspension struct {
 	Until    time.Time
 }
 
-// matches reports whether the suspension is for such mail.
-func (s *Suspension) matches(tenant, campaign, domain, route string) bool {
+// Matches reports whether the suspension is for such mail; domain is in lower case.
+func (s *Suspension) Matches(tenant, campaign, domain, route string) bool {
 	return (s.Tenant == "" || s.Tenant == tenant) && (s.Campaign == "" || s.Campaign == campaign) &&
 		(s.Domain == "" || s.Domain == domain) && (s.Route == "" || s.Route == route)
 }
@@ -113,7 +113,7 @@ func (q *Queue) Suspended(tenant, campaign, domain, route string, now time.Time)
 	var found *Suspension
 	for i := range *all {
 		s := &(*all)[i]
-		if now.Before(s.Until) && s.matches(tenant, campaign, domain, route) && (found == nil || found.Until.Before(s.Until)) {
+		if now.Before(s.Until) && s.Matches(tenant, campaign, domain, route) && (found == nil || found.Until.Before(s.Until)) {
 			found = s
 		}
 	}
@@ -234,7 +234,7 @@ func (e *entry) unshelve(ended []Suspension, now int64) {
 // the rules give it, the queue does not know: any may be meant.
 func (e *entry) isAmong(ss []Suspension, s *slot) bool {
 	return slices.ContainsFunc(ss, func(d Suspension) bool {
-		return d.matches(e.tenant.Value(), e.campaign.Value(), s.domain.Value(), d.Route)
+		return d.Matches(e.tenant.Value(), e.campaign.Value(), s.domain.Value(), d.Route)
 	})
 }
 
