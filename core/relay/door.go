@@ -63,7 +63,7 @@ func (d *door) begin(ctx context.Context, g *generation, pl *pipeline.Pipeline, 
 		return nil, r
 	}
 	l, _ := d.at(g)
-	t := &transaction{r: d.r, g: g, l: l, pl: pl, client: c, trusted: mayRelay(l, c.Addr.Addr())}
+	t := &transaction{r: d.r, g: g, l: l, pl: pl, client: c, trusted: mayRelay(l, c)}
 	t.tx = b.Begin(&mail.Envelope{
 		Tenant: l.Tenant, Campaign: l.Campaign, Priority: l.Priority,
 		ID: d.r.newID(), Sender: from, OriginalSender: from, Client: *c, Received: d.r.clock.Now(),

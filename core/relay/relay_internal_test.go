@@ -80,12 +80,16 @@ func TestRouting(t *testing.T) {
 func TestMayRelay(t *testing.T) {
 	l := &config.Listener{RelayFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}}
 	for addr, want := range map[string]bool{"127.0.0.1": true, "::ffff:127.0.0.1": true, "192.0.2.1": false, "2001:db8::9": true, "::1": false} {
-		if got := mayRelay(l, netip.MustParseAddr(addr)); got != want {
+		c := &mail.Client{Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 25)}
+		if got := mayRelay(l, c); got != want {
 			t.Errorf("%s: %v", addr, got)
 		}
 	}
-	if mayRelay(l, netip.Addr{}) {
+	if mayRelay(l, &mail.Client{}) {
 		t.Error("an unknown address may relay")
+	}
+	if !mayRelay(l, &mail.Client{User: "ann", Authenticated: true}) {
+		t.Error("who has logged in may not relay")
 	}
 }
 

@@ -3,7 +3,6 @@
 package relay
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -96,8 +95,13 @@ func matches(domains []string, domain string) bool {
 	return len(domains) == 0
 }
 
-// mayRelay reports whether a client at addr may send anywhere.
-func mayRelay(l *config.Listener, addr netip.Addr) bool {
+// mayRelay reports whether a client may send anywhere: who has logged in, and who
+// comes from a network in relay_from.
+func mayRelay(l *config.Listener, c *mail.Client) bool {
+	if c.Authenticated {
+		return true
+	}
+	addr := c.Addr.Addr()
 	for _, p := range l.RelayFrom {
 		if p.Contains(addr.Unmap()) {
 			return true

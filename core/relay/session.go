@@ -63,7 +63,7 @@ func (s *session) Helo(ctx context.Context, list []string) ([]string, *mail.Repl
 // of each message that we delivered; the host before us makes that report when we
 // do not offer to (RFC 3461 §5.2.2). A stage may put DSN back.
 func (s *session) mayAsk(list []string) []string {
-	if l, _ := s.d.at(s.g); mayRelay(l, s.client.Addr.Addr()) {
+	if l, _ := s.d.at(s.g); mayRelay(l, s.client) {
 		return list
 	}
 	return slices.DeleteFunc(slices.Clone(list), func(line string) bool { return line == "DSN" })

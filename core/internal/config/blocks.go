@@ -52,54 +52,6 @@ func resolverSpec() *blockSpec {
 	}
 }
 
-func listenerSpec() *blockSpec {
-	return &blockSpec{
-		name: "listener", labels: []string{"kind", "name"}, count: many, doc: "A door for mail. The only kind is \"smtp\".",
-		args: []argSpec{
-			{"address", listenKind(), `"127.0.0.1:2525"`, false, "Where it listens; \"\" switches it off."},
-			{"pipeline", refKind("pipeline"), ``, false, "The stages that every message of this listener passes; none if left out."},
-			{"relay_from", listKind[prefix](prefixKind(), "list of networks"), `[]`, false, "Clients that may send to any domain. Others may send only to the domains that routing delivers locally or accepts."},
-			{"tenant", labelKind(), ``, false, "Whose mail this is, for lists, suspensions and limits."},
-			{"campaign", labelKind(), ``, false, "Of which campaign it is."},
-			{"tenant_header", fieldNameKind(), ``, false, "Header field that names the tenant in place of the listener. It is believed of clients in relay_from and of programs, and taken out of every message."},
-			{"campaign_header", fieldNameKind(), ``, false, "The same for the campaign."},
-			{"priority", priorityKind(), `0`, false, "Priority of the mail: what is higher goes first among what is due, and the classes of a route go by it."},
-			{"priority_header", fieldNameKind(), ``, false, "The same as tenant_header for the priority, a whole number from -100 to 100."},
-			{"on_mixed", enumKind("tempfail", "accept_and_bounce", "accept_and_drop"), `"accept_and_drop"`, false, "The one reply after DATA when stages refused some recipients and let others pass: refuse all for now; accept and send a bounce for the refused; or accept and drop them with a record in the log."},
-		},
-		blocks: []*blockSpec{tlsSpec(), limitsSpec()},
-	}
-}
-
-func tlsSpec() *blockSpec {
-	return &blockSpec{
-		name: "tls", count: optional, doc: "The certificate for STARTTLS, which is offered only when this block is there.",
-		args: []argSpec{
-			{"cert", fileKind(), ``, true, "PEM file with the certificate and its chain."},
-			{"key", fileKind(), ``, true, "PEM file with the private key."},
-		},
-	}
-}
-
-func limitsSpec() *blockSpec {
-	return &blockSpec{
-		name: "limits", count: always, doc: "What one client, and all clients together, may ask of the listener.",
-		args: []argSpec{
-			{"message_size", sizeKind(1<<10, 1<<40), `"25MiB"`, false, "Octets of a message; announced in EHLO."},
-			{"recipients", numberKind(1, 1e6), `100`, false, "Recipients of a message. RFC 5321 asks for at least 100."},
-			{"connections", numberKind(1, 1e6), `2000`, false, "Connections at once."},
-			{"connections_per_client", numberKind(1, 1e6), `200`, false, "Connections at once from one address."},
-			{"line_length", sizeKind(1000, 1<<30), `"1MiB"`, false, "Octets of one line of a message."},
-			{"header_size", sizeKind(1<<10, 1<<30), `"1MiB"`, false, "Octets of a message's header."},
-			{"command_timeout", durationKind(time.Second), `"5m"`, false, "How long the next command may take to come."},
-			{"data_timeout", durationKind(time.Second), `"3m"`, false, "How long the next octets of a message may take to come."},
-			{"transaction_time", durationKind(time.Second), `"30m"`, false, "How long a message may take from MAIL to the reply."},
-			{"idle_commands", numberKind(1, 1e9), `100`, false, "Commands in a row that begin no message, such as NOOP, RSET and EHLO; the next one is answered 421."},
-			{"hops", numberKind(1, 1e6), `100`, false, "Received fields of a message before it counts as looping."},
-		},
-	}
-}
-
 func pluginSpec() *blockSpec {
 	return &blockSpec{
 		name: "plugin", labels: []string{"name"}, count: many, example: pluginExample,

@@ -4,8 +4,6 @@ package config
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"time"
@@ -65,64 +63,6 @@ func buildBucket(n *node) Bucket {
 		n.set("burst", int64(r.Count))
 	}
 	return Bucket{n.name(), r.Count, r.Per, int(arg[int64](n, "burst"))}
-}
-
-func (d *decoder) listener(n *node) Listener {
-	if n.labels[0] != "smtp" {
-		d.fault(n.rng, fmt.Sprintf("there is no listener of kind %q", n.labels[0]), expected(n.labels[0], []string{"smtp"}))
-	}
-	l := Listener{
-		Kind: n.labels[0], Name: n.name(), Address: arg[string](n, "address"), Pipeline: arg[string](n, "pipeline"),
-		RelayFrom: arg[[]netip.Prefix](n, "relay_from"), OnMixed: arg[string](n, "on_mixed"),
-		Tenant: arg[string](n, "tenant"), Campaign: arg[string](n, "campaign"),
-		TenantHeader: arg[string](n, "tenant_header"), CampaignHeader: arg[string](n, "campaign_header"),
-		Priority: int(arg[int64](n, "priority")), PriorityHeader: arg[string](n, "priority_header"),
-		Limits: buildLimits(n.child("limits")), Pos: d.pos(n.rng),
-	}
-	if t := n.child("tls"); t != nil {
-		l.TLS = &TLS{arg[string](t, "cert"), arg[string](t, "key")}
-	}
-	d.warnOpenRelay(n, l)
-	return l
-}
-
-func (d *decoder) warnOpenRelay(n *node, l Listener) {
-	for _, p := range l.RelayFrom {
-		if p.Bits() == 0 {
-			d.warn(n.args["relay_from"].rng, "every client may send to any domain: an open relay", "name the networks of your own clients")
-			return
-		}
-	}
-}
-
-// addresses reports listeners that would take the same address.
-func (d *decoder) addresses(root *node) {
-	taken := map[string]string{}
-	for _, n := range append(root.children("admin"), root.children("listener")...) {
-		address, who := arg[string](n, "address"), n.spec.name
-		if len(n.labels) > 0 {
-			who += " " + quote(n.name())
-		}
-		if _, port, _ := net.SplitHostPort(address); address == "" || port == "0" {
-			continue
-		}
-		if first := taken[address]; first != "" {
-			d.fault(n.args["address"].rng, fmt.Sprintf("%s and %s both listen on %s", first, who, address), "give one of them another port")
-		}
-		taken[address] = who
-	}
-}
-
-func buildLimits(n *node) ListenerLimits {
-	count := func(name string) int { return int(arg[int64](n, name)) }
-	span := func(name string) time.Duration { return arg[time.Duration](n, name) }
-	return ListenerLimits{
-		MessageSize: arg[int64](n, "message_size"), Recipients: count("recipients"),
-		Connections: count("connections"), ConnectionsPerClient: count("connections_per_client"),
-		LineLength: count("line_length"), HeaderSize: count("header_size"),
-		CommandTimeout: span("command_timeout"), DataTimeout: span("data_timeout"), TransactionTime: span("transaction_time"),
-		Hops: count("hops"), IdleCommands: count("idle_commands"),
-	}
 }
 
 func (d *decoder) route(n *node, dataDir string) Route {

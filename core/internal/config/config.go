@@ -14,7 +14,6 @@
 package config
 
 import (
-	"net/netip"
 	"time"
 )
 
@@ -59,45 +58,6 @@ type Admin struct {
 // Resolver says whom to ask for DNS records.
 type Resolver struct {
 	Servers []string // host:port each; empty: the system's
-}
-
-// Listener is one door for mail.
-type Listener struct {
-	Kind      string // "smtp"
-	Name      string
-	Address   string         // host:port; empty: switched off
-	Pipeline  string         // name; empty: none
-	RelayFrom []netip.Prefix // clients that may send to any domain
-	OnMixed   string         // "tempfail", "accept_and_bounce" or "accept_and_drop"
-	TLS       *TLS           // nil: no STARTTLS
-	Limits    ListenerLimits
-	Pos       Pos
-
-	Tenant, Campaign string
-	Priority         int // -100 to 100
-
-	TenantHeader, CampaignHeader, PriorityHeader string // field names; empty: none
-}
-
-// TLS names the certificate of a listener; both are absolute paths of PEM files.
-type TLS struct {
-	Cert string
-	Key  string
-}
-
-// ListenerLimits bounds what one client and all clients of a listener may ask.
-type ListenerLimits struct {
-	MessageSize          int64 // octets
-	Recipients           int   // per message
-	Connections          int   // at once
-	ConnectionsPerClient int   // at once, per client address
-	LineLength           int   // octets of one line of a message
-	HeaderSize           int   // octets
-	CommandTimeout       time.Duration
-	DataTimeout          time.Duration // for the next octets of a message
-	TransactionTime      time.Duration // from MAIL to the reply to the message
-	IdleCommands         int           // that begin no transaction, in a row
-	Hops                 int           // Received fields before a message counts as looping
 }
 
 // Plugin is code that stages run.

@@ -182,21 +182,18 @@ func (g gate) Accept() (net.Conn, error) {
 	}
 }
 
-// enter registers a session, or says why it may not begin.
+// enter registers a session, or says why it may not begin. Who its client is may
+// not be known yet: admit asks about that.
 func (s *Server) enter(p *session) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ip := network(p.client.Addr.Addr())
 	switch {
 	case s.draining.Load():
 		return goingDown()
 	case len(s.sessions) >= s.opts.Limits.Connections:
 		return refuse(ReasonConnections, 421, 7, 0, "too many connections, try again later")
-	case ip.IsValid() && s.perClient[ip] >= s.opts.Limits.ConnectionsPerClient:
-		return refuse(ReasonConnections, 421, 7, 0, "too many connections from you, try again later")
 	}
 	s.sessions[p] = struct{}{}
-	s.perClient[ip]++
 	s.running.Add(1)
 	s.opts.Observer.Connected()
 	if s.opts.Logger.IsDebug() {
@@ -205,14 +202,30 @@ func (s *Server) enter(p *session) *refusal {
 	return nil
 }
 
+// admit counts a session in for its client, once that is known, or says why it
+// may not go on. It runs on the session's goroutine, before the Backend is asked.
+func (s *Server) admit(p *session) *refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ip := network(p.client.Addr.Addr())
+	if !ip.IsValid() {
+		return nil
+	}
+	if s.perClient[ip] >= s.opts.Limits.ConnectionsPerClient {
+		return refuse(ReasonConnections, 421, 7, 0, "too many connections from you, try again later")
+	}
+	s.perClient[ip]++
+	p.admitted = ip
+	return nil
+}
+
 // leave is called once by each session that entered, as its last act.
 func (s *Server) leave(p *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ip := network(p.client.Addr.Addr())
 	delete(s.sessions, p)
-	if s.perClient[ip]--; s.perClient[ip] == 0 {
-		delete(s.perClient, ip)
+	if s.perClient[p.admitted]--; s.perClient[p.admitted] <= 0 {
+		delete(s.perClient, p.admitted) // also of a session that was not admitted
 	}
 	s.opts.Observer.Disconnected()
 	if s.opts.Logger.IsDebug() {

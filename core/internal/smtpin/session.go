@@ -18,12 +18,13 @@ import (
 // net.Conn below (this file) and the smtp.Session above (transaction.go).
 type session struct {
 	wire
-	server  *Server
-	client  mail.Client
-	backend Session  // nil before Open
-	offer   *offer   // what the client may use
-	opened  bool     // the Backend was asked
-	away    *refusal // the reply to each command, once the client has been sent away
+	server   *Server
+	client   mail.Client
+	backend  Session    // nil before Open
+	admitted netip.Addr // what the session counts for; invalid: for nobody
+	offer    *offer     // what the client may use
+	opened   bool       // the Backend was asked
+	away     *refusal   // the reply to each command, once the client has been sent away
 
 	greeted  bool   // EHLO or HELO was accepted
 	extended bool   // by EHLO

@@ -16,6 +16,10 @@ const awayTime = 10 * time.Second
 // client that has sent something already see a reset instead of the reply.
 func (s *session) open() {
 	s.opened = true
+	if bad := s.server.admit(s); bad != nil {
+		s.end(bad)
+		return
+	}
 	b, reply := s.server.opts.Backend.Open(s.ctx(), &s.client)
 	reply = checked(reply)
 	if accepted(reply) && b == nil {

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Listener is one door for mail.
+type Listener struct {
+	Kind      string // "smtp"
+	Name      string
+	Address   string         // host:port; empty: switched off
+	Pipeline  string         // name; empty: none
+	RelayFrom []netip.Prefix // clients that may send to any domain
+	OnMixed   string         // "tempfail", "accept_and_bounce" or "accept_and_drop"
+	TLS       *TLS           // nil: no STARTTLS
+	Limits    ListenerLimits
+	Pos       Pos
+
+	Tenant, Campaign string
+	Priority         int // -100 to 100
+
+	TenantHeader, CampaignHeader, PriorityHeader string // field names; empty: none
+}
+
+// TLS names the certificate of a listener; both are absolute paths of PEM files.
+type TLS struct {
+	Cert string
+	Key  string
+}
+
+// ListenerLimits bounds what one client and all clients of a listener may ask.
+type ListenerLimits struct {
+	MessageSize          int64 // octets
+	Recipients           int   // per message
+	Connections          int   // at once
+	ConnectionsPerClient int   // at once, per client address
+	LineLength           int   // octets of one line of a message
+	HeaderSize           int   // octets
+	CommandTimeout       time.Duration
+	DataTimeout          time.Duration // for the next octets of a message
+	TransactionTime      time.Duration // from MAIL to the reply to the message
+	IdleCommands         int           // that begin no transaction, in a row
+	Hops                 int           // Received fields before a message counts as looping
+}
+
+func listenerSpec() *blockSpec {
+	return &blockSpec{
+		name: "listener", labels: []string{"kind", "name"}, count: many, doc: "A door for mail. The only kind is \"smtp\".",
+		args: []argSpec{
+			{"address", listenKind(), `"127.0.0.1:2525"`, false, "Where it listens; \"\" switches it off."},
+			{"pipeline", refKind("pipeline"), ``, false, "The stages that every message of this listener passes; none if left out."},
+			{"relay_from", listKind[prefix](prefixKind(), "list of networks"), `[]`, false, "Clients that may send to any domain. Others may send only to the domains that routing delivers locally or accepts."},
+			{"tenant", labelKind(), ``, false, "Whose mail this is, for lists, suspensions and limits."},
+			{"campaign", labelKind(), ``, false, "Of which campaign it is."},
+			{"tenant_header", fieldNameKind(), ``, false, "Header field that names the tenant in place of the listener. It is believed of clients in relay_from and of programs, and taken out of every message."},
+			{"campaign_header", fieldNameKind(), ``, false, "The same for the campaign."},
+			{"priority", priorityKind(), `0`, false, "Priority of the mail: what is higher goes first among what is due, and the classes of a route go by it."},
+			{"priority_header", fieldNameKind(), ``, false, "The same as tenant_header for the priority, a whole number from -100 to 100."},
+			{"on_mixed", enumKind("tempfail", "accept_and_bounce", "accept_and_drop"), `"accept_and_drop"`, false, "The one reply after DATA when stages refused some recipients and let others pass: refuse all for now; accept and send a bounce for the refused; or accept and drop them with a record in the log."},
+		},
+		blocks: []*blockSpec{tlsSpec(), limitsSpec()},
+	}
+}
+
+func tlsSpec() *blockSpec {
+	return &blockSpec{
+		name: "tls", count: optional, doc: "The certificate for STARTTLS, which is offered only when this block is there.",
+		args: []argSpec{
+			{"cert", fileKind(), ``, true, "PEM file with the certificate and its chain."},
+			{"key", fileKind(), ``, true, "PEM file with the private key."},
+		},
+	}
+}
+
+func limitsSpec() *blockSpec {
+	return &blockSpec{
+		name: "limits", count: always, doc: "What one client, and all clients together, may ask of the listener.",
+		args: []argSpec{
+			{"message_size", sizeKind(1<<10, 1<<40), `"25MiB"`, false, "Octets of a message; announced in EHLO."},
+			{"recipients", numberKind(1, 1e6), `100`, false, "Recipients of a message. RFC 5321 asks for at least 100."},
+			{"connections", numberKind(1, 1e6), `2000`, false, "Connections at once."},
+			{"connections_per_client", numberKind(1, 1e6), `200`, false, "Connections at once from one address."},
+			{"line_length", sizeKind(1000, 1<<30), `"1MiB"`, false, "Octets of one line of a message."},
+			{"header_size", sizeKind(1<<10, 1<<30), `"1MiB"`, false, "Octets of a message's header."},
+			{"command_timeout", durationKind(time.Second), `"5m"`, false, "How long the next command may take to come."},
+			{"data_timeout", durationKind(time.Second), `"3m"`, false, "How long the next octets of a message may take to come."},
+			{"transaction_time", durationKind(time.Second), `"30m"`, false, "How long a message may take from MAIL to the reply."},
+			{"idle_commands", numberKind(1, 1e9), `100`, false, "Commands in a row that begin no message, such as NOOP, RSET and EHLO; the next one is answered 421."},
+			{"hops", numberKind(1, 1e6), `100`, false, "Received fields of a message before it counts as looping."},
+		},
+	}
+}
+
+func (d *decoder) listener(n *node) Listener {
+	if n.labels[0] != "smtp" {
+		d.fault(n.rng, fmt.Sprintf("there is no listener of kind %q", n.labels[0]), expected(n.labels[0], []string{"smtp"}))
+	}
+	l := Listener{
+		Kind: n.labels[0], Name: n.name(), Address: arg[string](n, "address"), Pipeline: arg[string](n, "pipeline"),
+		RelayFrom: arg[[]netip.Prefix](n, "relay_from"), OnMixed: arg[string](n, "on_mixed"),
+		Tenant: arg[string](n, "tenant"), Campaign: arg[string](n, "campaign"),
+		TenantHeader: arg[string](n, "tenant_header"), CampaignHeader: arg[string](n, "campaign_header"),
+		Priority: int(arg[int64](n, "priority")), PriorityHeader: arg[string](n, "priority_header"),
+		Limits: buildLimits(n.child("limits")), Pos: d.pos(n.rng),
+	}
+	if t := n.child("tls"); t != nil {
+		l.TLS = &TLS{arg[string](t, "cert"), arg[string](t, "key")}
+	}
+	d.warnOpenRelay(n, l)
+	return l
+}
+
+func (d *decoder) warnOpenRelay(n *node, l Listener) {
+	for _, p := range l.RelayFrom {
+		if p.Bits() == 0 {
+			d.warn(n.args["relay_from"].rng, "every client may send to any domain: an open relay", "name the networks of your own clients")
+			return
+		}
+	}
+}
+
+// addresses reports listeners that would take the same address.
+func (d *decoder) addresses(root *node) {
+	taken := map[string]string{}
+	for _, n := range append(root.children("admin"), root.children("listener")...) {
+		address, who := arg[string](n, "address"), n.spec.name
+		if len(n.labels) > 0 {
+			who += " " + quote(n.name())
+		}
+		if _, port, _ := net.SplitHostPort(address); address == "" || port == "0" {
+			continue
+		}
+		if first := taken[address]; first != "" {
+			d.fault(n.args["address"].rng, fmt.Sprintf("%s and %s both listen on %s", first, who, address), "give one of them another port")
+		}
+		taken[address] = who
+	}
+}
+
+func buildLimits(n *node) ListenerLimits {
+	count := func(name string) int { return int(arg[int64](n, name)) }
+	span := func(name string) time.Duration { return arg[time.Duration](n, name) }
+	return ListenerLimits{
+		MessageSize: arg[int64](n, "message_size"), Recipients: count("recipients"),
+		Connections: count("connections"), ConnectionsPerClient: count("connections_per_client"),
+		LineLength: count("line_length"), HeaderSize: count("header_size"),
+		CommandTimeout: span("command_timeout"), DataTimeout: span("data_timeout"), TransactionTime: span("transaction_time"),
+		Hops: count("hops"), IdleCommands: count("idle_commands"),
+	}
+}
