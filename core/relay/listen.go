@@ -8,47 +8,35 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/smtpin"
 )
 
-// listening is one listener of pipeline.hcl: its socket, and the server that
-// takes its connections. A reload that keeps the address keeps the socket, and
+// listening is one listener of pipeline.hcl: its sockets, and the server that
+// takes their connections. A reload that keeps an address keeps its socket, and
 // a new server takes the connections from then on.
 type listening struct {
-	conf   config.Listener
-	socket *net.TCPListener
-	server *smtpin.Server
-	lend   *lent
-	ended  chan struct{} // closed when server takes no more connections; nil until it does
+	conf    config.Listener
+	sockets []*socket // at least one
+	server  *smtpin.Server
+	lends   []*lent         // one for each socket, once it serves
+	ended   []chan struct{} // each closed when server takes no more connections there; nil until it does
 }
 
-func (d *listening) addr() net.Addr { return d.socket.Addr() }
+// addr returns the first address.
+func (d *listening) addr() net.Addr { return d.sockets[0].Addr() }
 
 // serves reports whether the server can go on for c as it is. What a transaction
 // asks of its listener (pipeline, relay_from, on_mixed) is looked up at MAIL and
 // does not count; a certificate may have changed behind its name.
 func (d *listening) serves(c *config.Listener) bool {
-	return d.conf.Address == c.Address && d.conf.Kind == c.Kind && d.conf.Limits == c.Limits && d.conf.TLS == nil && c.TLS == nil
-}
-
-// listen binds an address of pipeline.hcl.
-func listen(address, what string) (*net.TCPListener, error) {
-	l, err := net.Listen("tcp", address)
-	if err == nil {
-		return l.(*net.TCPListener), nil
-	}
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s: address %s is in use by another program; stop that, or change the address", what, address)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s: address %s needs the right to bind ports below 1024 (CAP_NET_BIND_SERVICE), or choose a higher port", what, address)
-	}
-	return nil, fmt.Errorf("%s: cannot listen on %s: %w", what, address, err)
+	a := &d.conf
+	return slices.Equal(a.Addresses, c.Addresses) && a.SocketMode == c.SocketMode && a.SocketGroup == c.SocketGroup && sameProxies(&a.Proxies, &c.Proxies) &&
+		a.Kind == c.Kind && a.Limits == c.Limits && a.TLS == nil && c.TLS == nil
 }
 
 func listenerName(c *config.Listener) string {
@@ -59,10 +47,10 @@ func listenerName(c *config.Listener) string {
 func (r *Relay) bind(c *config.Config) error {
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
-		if l.Address == "" {
+		if len(l.Addresses) == 0 {
 			continue
 		}
-		d, err := r.newDoor(l, c.Server.Hostname, len(c.Listeners), nil)
+		d, err := r.newDoor(l, c.Server.Hostname, len(c.Listeners))
 		if err != nil {
 			return err
 		}
@@ -71,17 +59,16 @@ func (r *Relay) bind(c *config.Config) error {
 	return r.services.bind(r, c)
 }
 
-// newDoor makes the server of one of so many listeners, on an open socket or a
-// new one.
-func (r *Relay) newDoor(c *config.Listener, hostname string, listeners int, socket *net.TCPListener) (*listening, error) {
+// newDoor makes the server of one of so many listeners, on open sockets and on
+// new ones.
+func (r *Relay) newDoor(c *config.Listener, hostname string, listeners int) (*listening, error) {
 	tlsConf, err := loadTLS(c)
 	if err != nil {
 		return nil, err
 	}
-	if socket == nil {
-		if socket, err = listen(c.Address, listenerName(c)); err != nil {
-			return nil, err
-		}
+	sockets, err := r.open(c)
+	if err != nil {
+		return nil, err
 	}
 	connections := affordable(c.Limits.Connections, listeners, openFiles())
 	if connections < c.Limits.Connections {
@@ -97,7 +84,7 @@ func (r *Relay) newDoor(c *config.Listener, hostname string, listeners int, sock
 			CommandTimeout: c.Limits.CommandTimeout, DataTimeout: c.Limits.DataTimeout, TransactionTime: c.Limits.TransactionTime,
 		},
 	})
-	return &listening{conf: *c, socket: socket, server: server}, nil
+	return &listening{conf: *c, sockets: sockets, server: server}, nil
 }
 
 // affordable returns how many connections one of so many listeners may take
@@ -125,35 +112,51 @@ func loadTLS(c *config.Listener) (*tls.Config, error) {
 
 // serve takes connections until stop.
 func (d *listening) serve() {
-	d.lend = lend(d.socket)
-	d.ended = make(chan struct{})
-	d.socket.SetDeadline(time.Time{}) //nolint:errcheck // Accept tells
-	go func() {
-		defer close(d.ended)
-		d.server.Serve(d.lend) //nolint:errcheck // it serves until it is told to stop
-	}()
+	for _, s := range d.sockets {
+		l, ended := lend(s), make(chan struct{})
+		d.lends, d.ended = append(d.lends, l), append(d.ended, ended)
+		s.SetDeadline(time.Time{}) //nolint:errcheck // Accept tells
+		go func() {
+			defer close(ended)
+			d.server.Serve(l) //nolint:errcheck // it serves until it is told to stop
+		}()
+	}
 }
 
-// stop ends the server within ctx: running transactions may end. The socket
-// stays open.
+// leave gives the sockets up for others to serve.
+func (d *listening) leave() {
+	for _, l := range d.lends {
+		l.Close()
+	}
+	for _, l := range d.lends {
+		<-l.left
+	}
+}
+
+// stop ends the server within ctx: running transactions may end. The sockets
+// stay open.
 func (d *listening) stop(ctx context.Context) error {
 	if d.ended == nil {
 		return nil
 	}
-	d.lend.Close()
+	for _, l := range d.lends {
+		l.Close()
+	}
 	err := d.server.Shutdown(ctx)
-	<-d.ended
+	for _, ended := range d.ended {
+		<-ended
+	}
 	return err
 }
 
 // lent is a socket that a server may close without the socket being closed.
 type lent struct {
-	*net.TCPListener
+	acceptor
 	shut, gone sync.Once
 	left       chan struct{} // closed when Accept has given up
 }
 
-func lend(l *net.TCPListener) *lent { return &lent{TCPListener: l, left: make(chan struct{})} }
+func lend(l acceptor) *lent { return &lent{acceptor: l, left: make(chan struct{})} }
 
 // Close makes Accept return net.ErrClosed. Only the first call does anything:
 // the next server has the socket then.
@@ -164,7 +167,7 @@ func (l *lent) Close() error {
 
 // Accept implements net.Listener.
 func (l *lent) Accept() (net.Conn, error) {
-	c, err := l.TCPListener.Accept()
+	c, err := l.acceptor.Accept()
 	if err == nil {
 		return c, nil
 	}

@@ -31,7 +31,7 @@ func (o operator) Info(context.Context) (control.Info, error) {
 	i := o.r.Info()
 	out := control.Info{Version: Version(), PID: os.Getpid(), Config: i.ConfigFile, Started: o.r.started, Listeners: map[string]string{}, Queue: map[string]int{}}
 	for _, l := range i.Listeners {
-		out.Listeners[l.Name] = l.Address
+		out.Listeners[l.Name] = strings.TrimPrefix(out.Listeners[l.Name]+", "+l.Address, ", ")
 	}
 	for _, s := range o.r.queueSize() {
 		out.Queue[s.State] = s.Messages

@@ -79,6 +79,10 @@ type Options struct {
 	Logger    hclog.Logger // nil: by server.log_format and log_level, to LogOutput
 	LogOutput io.Writer    // nil: os.Stderr
 
+	// Sockets are those that the process was started with, by the NAME of
+	// "systemd:NAME" addresses. The relay listens on copies and closes none of them.
+	Sockets map[string][]*os.File
+
 	// Dial opens connections to next hops; nil: net.Dialer. It chooses where they
 	// leave from, whatever sources a route has.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -290,7 +294,7 @@ func (r *Relay) Idle(ctx context.Context) error {
 	return e.sched.Idle(ctx)
 }
 
-// Addr returns the address that a listener of pipeline.hcl is bound to, nil
+// Addr returns the first address that a listener of pipeline.hcl is bound to, nil
 // when there is no such listener.
 func (r *Relay) Addr(listener string) net.Addr {
 	r.reloadMu.Lock()

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,14 +123,14 @@ func (r *Relay) newDoors(c *config.Config) (map[string]*listening, error) {
 	doors := map[string]*listening{}
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
-		if l.Address == "" {
+		if len(l.Addresses) == 0 {
 			continue
 		}
 		if d := r.doors[l.Name]; d != nil && d.serves(l) {
 			doors[l.Name] = d
 			continue
 		}
-		d, err := r.newDoor(l, c.Server.Hostname, len(c.Listeners), r.socketFor(l))
+		d, err := r.newDoor(l, c.Server.Hostname, len(c.Listeners))
 		if err != nil {
 			r.closeNew(doors)
 			return nil, err
@@ -141,22 +140,32 @@ func (r *Relay) newDoors(c *config.Config) (map[string]*listening, error) {
 	return doors, nil
 }
 
-// socketFor returns the open socket of a listener's address, which another one
-// may have had. Port 0 is whatever port was free, and stays with its listener.
-func (r *Relay) socketFor(l *config.Listener) *net.TCPListener {
-	any := strings.HasSuffix(l.Address, ":0")
-	for _, d := range r.doors {
-		if d.conf.Address == l.Address && (d.conf.Name == l.Name || !any) {
-			return d.socket
-		}
-	}
-	return nil
+// closeNew closes the sockets that no live listener has.
+func (r *Relay) closeNew(doors map[string]*listening) {
+	closeOthers(doors, socketsOf(r.doors))
 }
 
-func (r *Relay) closeNew(doors map[string]*listening) {
+func socketsOf(doors map[string]*listening) map[*socket]bool {
+	all := map[*socket]bool{}
 	for _, d := range doors {
-		if r.socketFor(&d.conf) != d.socket {
-			d.socket.Close()
+		for _, s := range d.sockets {
+			all[s] = true
+		}
+	}
+	return all
+}
+
+func closeOthers(doors map[string]*listening, kept map[*socket]bool) {
+	for _, d := range doors {
+		d.closeBut(kept)
+	}
+}
+
+// closeBut closes the sockets that are not kept.
+func (d *listening) closeBut(kept map[*socket]bool) {
+	for _, s := range d.sockets {
+		if !kept[s] {
+			s.Close()
 		}
 	}
 }
@@ -164,15 +173,12 @@ func (r *Relay) closeNew(doors map[string]*listening) {
 // swapDoors lets the new servers take all connections from now on, or from Run on
 // when the relay does not run yet. The old ones drain beside them.
 func (r *Relay) swapDoors(doors map[string]*listening) {
-	kept := map[*net.TCPListener]bool{}
-	for _, d := range doors {
-		kept[d.socket] = true
-	}
+	kept := socketsOf(doors)
 	old := r.doors
 	r.doors = doors
 	for name, d := range old {
 		if doors[name] != d {
-			d.replaced(r, kept[d.socket])
+			d.replaced(r, kept)
 		}
 	}
 	for _, name := range sortedNames(doors) {
@@ -183,23 +189,17 @@ func (r *Relay) swapDoors(doors map[string]*listening) {
 }
 
 // replaced ends a server that another one, or none, has taken the place of.
-func (d *listening) replaced(r *Relay, kept bool) {
-	switch {
-	case d.ended != nil:
-		d.lend.Close()
-		d.drainBeside(r, kept)
-	case !kept: // it has never served
-		d.socket.Close()
+func (d *listening) replaced(r *Relay, kept map[*socket]bool) {
+	d.leave()
+	d.closeBut(kept)
+	if d.ended != nil {
+		d.drainBeside(r)
 	}
 }
 
 // drainBeside ends a replaced server in the background, as long as its sessions
-// take, and closes its socket unless another server has it.
-func (d *listening) drainBeside(r *Relay, kept bool) {
-	<-d.lend.left
-	if !kept {
-		d.socket.Close()
-	}
+// take.
+func (d *listening) drainBeside(r *Relay) {
 	r.draining.Add(1)
 	go func() {
 		defer r.draining.Done()

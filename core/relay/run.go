@@ -30,7 +30,7 @@ func (r *Relay) start() {
 	r.retick()
 	for _, name := range sortedNames(r.doors) {
 		r.doors[name].serve()
-		r.log.Info("listening", "listener", name, "address", r.doors[name].addr())
+		r.log.Info("listening", "listener", name, "address", r.doors[name].shown())
 	}
 }
 
@@ -120,7 +120,7 @@ func (r *Relay) stopDoors(ctx context.Context) {
 			if err := d.stop(ctx); err != nil {
 				r.log.Warn("sessions were cut", "listener", d.conf.Name, "error", err)
 			}
-			d.socket.Close()
+			closeAll(d.sockets)
 			done <- struct{}{}
 		}()
 	}
@@ -132,7 +132,7 @@ func (r *Relay) stopDoors(ctx context.Context) {
 // Close closes a relay that was opened but not run.
 func (r *Relay) Close() error {
 	for _, d := range r.doors {
-		d.socket.Close()
+		closeAll(d.sockets)
 	}
 	r.services.close()
 	return r.close(context.Background())

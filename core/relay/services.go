@@ -76,14 +76,14 @@ func (s *services) close() {
 type Info struct {
 	ConfigFile string
 	DataDir    string
-	Listeners  []ListenerInfo // in the order of pipeline.hcl
+	Listeners  []ListenerInfo // in the order of pipeline.hcl, one for each socket
 	Admin      string         // host:port; empty if switched off
 	Mailbox    string         // an address that this relay takes mail for
 	LogFormat  string         // "text" or "json"
 	Maildir    string         // folder in which Mailbox's mail arrives, if it does
 }
 
-// ListenerInfo is one open listener.
+// ListenerInfo is one open socket of a listener: host:port, or "unix:PATH".
 type ListenerInfo struct{ Kind, Name, Address string }
 
 // Info returns what the relay listens on.
@@ -95,7 +95,9 @@ func (r *Relay) Info() Info {
 	for k := range c.Listeners {
 		l := &c.Listeners[k]
 		if d := r.doors[l.Name]; d != nil {
-			i.Listeners = append(i.Listeners, ListenerInfo{l.Kind, l.Name, dialable(d.addr())})
+			for _, s := range d.sockets {
+				i.Listeners = append(i.Listeners, ListenerInfo{l.Kind, l.Name, s.shown()})
+			}
 		}
 	}
 	if s := r.services.adminSocket; s != nil {

@@ -63,7 +63,7 @@ func (s *session) Helo(ctx context.Context, list []string) ([]string, *mail.Repl
 // of each message that we delivered; the host before us makes that report when we
 // do not offer to (RFC 3461 §5.2.2). A stage may put DSN back.
 func (s *session) mayAsk(list []string) []string {
-	if l, _ := s.d.at(s.g); mayRelay(l, s.client) {
+	if l, _ := s.d.at(s.g); mayYet(l, s.client) {
 		return list
 	}
 	return slices.DeleteFunc(slices.Clone(list), func(line string) bool { return line == "DSN" })
@@ -73,6 +73,10 @@ func (s *session) mayAsk(list []string) []string {
 func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailParams) (smtpin.Transaction, *mail.Reply) {
 	if !s.follow() {
 		return nil, listenerGone()
+	}
+	l, _ := s.d.at(s.g)
+	if r := s.asked(refusedLogin, mustLogIn(l, s.client)); r != nil {
+		return nil, r
 	}
 	t, r := s.d.begin(ctx, s.g, s.pl, s.stages, s.client, from, p)
 	if r != nil {

@@ -24,7 +24,7 @@ func (runCmd) Run(c *cli, s streams) error {
 	setGarbage()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	r, err := relay.Open(ctx, relay.Options{ConfigFile: c.Config, LogOutput: s.err})
+	r, err := relay.Open(ctx, relay.Options{ConfigFile: c.Config, LogOutput: s.err, Sockets: inheritedSockets()})
 	if err != nil {
 		return err
 	}
@@ -69,13 +69,23 @@ func announce(w io.Writer, i relay.Info) {
 	if i.Admin != "" {
 		fmt.Fprintf(w, "  figures at http://%s/metrics, health at http://%s/healthz\n", i.Admin, i.Admin)
 	}
-	if len(i.Listeners) > 0 {
+	if server := firstServer(i.Listeners); server != "" {
 		fmt.Fprintf(w, "Send a first message from another terminal:\n  %s send --server %s --to %s --subject Hello \"It works.\"\n",
-			self(), i.Listeners[0].Address, i.Mailbox)
+			self(), server, i.Mailbox)
 		if i.Maildir != "" {
 			fmt.Fprintf(w, "It arrives below %s\n", i.Maildir)
 		}
 	}
+}
+
+// firstServer returns where `postroad send` can go to; empty if nowhere.
+func firstServer(ls []relay.ListenerInfo) string {
+	for _, l := range ls {
+		if l.Kind == "smtp" && !strings.HasPrefix(l.Address, "unix:") {
+			return l.Address
+		}
+	}
+	return ""
 }
 
 // self is how the reader can call this program again.

@@ -4,22 +4,27 @@ package config
 
 import (
 	"fmt"
-	"net"
+	"io/fs"
 	"net/netip"
+	"slices"
 	"time"
 )
 
 // Listener is one door for mail.
 type Listener struct {
-	Kind      string // "smtp"
+	Kind      string // "smtp", "submission" or "lmtp"
 	Name      string
-	Address   string         // host:port; empty: switched off
+	Addresses []string       // host:port, "unix:PATH" (absolute) or "systemd:NAME" each; none: switched off
 	Pipeline  string         // name; empty: none
 	RelayFrom []netip.Prefix // clients that may send to any domain
 	OnMixed   string         // "tempfail", "accept_and_bounce" or "accept_and_drop"
 	TLS       *TLS           // nil: no STARTTLS
 	Limits    ListenerLimits
+	Proxies   Proxies
 	Pos       Pos
+
+	SocketMode  fs.FileMode // of the files of unix sockets
+	SocketGroup string      // name or number; empty: the process's own
 
 	Tenant, Campaign string
 	Priority         int // -100 to 100
@@ -50,9 +55,12 @@ type ListenerLimits struct {
 
 func listenerSpec() *blockSpec {
 	return &blockSpec{
-		name: "listener", labels: []string{"kind", "name"}, count: many, doc: "A door for mail. The only kind is \"smtp\".",
+		name: "listener", labels: []string{"kind", "name"}, count: many,
+		doc: "A door for mail. Its kind is \"smtp\", for other hosts (RFC 5321); \"submission\", which takes mail only from clients that have logged in or are in relay_from (RFC 6409); or \"lmtp\", which answers for each recipient (RFC 2033).",
 		args: []argSpec{
-			{"address", listenKind(), `"127.0.0.1:2525"`, false, "Where it listens; \"\" switches it off."},
+			{"address", listensKind(), ``, false, "Where it listens, one address or a list; \"\" switches it off. Left out, it is \"127.0.0.1:2525\" for smtp, \"127.0.0.1:2587\" for submission and \"127.0.0.1:2424\" for lmtp. \"0.0.0.0:25\" is IPv4 alone, \"[::]:25\" IPv6 alone, \":25\" both. \"unix:PATH\" is a socket in the file system, and \"systemd:NAME\" are the sockets of that name that the program was started with."},
+			{"socket_mode", socketModeKind(), `"0660"`, false, "Rights of the files of its unix sockets; who can write can connect."},
+			{"socket_group", groupKind(), `""`, false, "Group of those files; \"\" is that of the process."},
 			{"pipeline", refKind("pipeline"), ``, false, "The stages that every message of this listener passes; none if left out."},
 			{"relay_from", listKind[prefix](prefixKind(), "list of networks"), `[]`, false, "Clients that may send to any domain. Others may send only to the domains that routing delivers locally or accepts."},
 			{"tenant", labelKind(), ``, false, "Whose mail this is, for lists, suspensions and limits."},
@@ -63,7 +71,7 @@ func listenerSpec() *blockSpec {
 			{"priority_header", fieldNameKind(), ``, false, "The same as tenant_header for the priority, a whole number from -100 to 100."},
 			{"on_mixed", enumKind("tempfail", "accept_and_bounce", "accept_and_drop"), `"accept_and_drop"`, false, "The one reply after DATA when stages refused some recipients and let others pass: refuse all for now; accept and send a bounce for the refused; or accept and drop them with a record in the log."},
 		},
-		blocks: []*blockSpec{tlsSpec(), limitsSpec()},
+		blocks: []*blockSpec{tlsSpec(), proxySpec(), xclientSpec(), limitsSpec()},
 	}
 }
 
@@ -97,21 +105,26 @@ func limitsSpec() *blockSpec {
 }
 
 func (d *decoder) listener(n *node) Listener {
-	if n.labels[0] != "smtp" {
-		d.fault(n.rng, fmt.Sprintf("there is no listener of kind %q", n.labels[0]), expected(n.labels[0], []string{"smtp"}))
+	if !slices.Contains(listenerKinds(), n.labels[0]) {
+		d.fault(n.rng, fmt.Sprintf("there is no listener of kind %q", n.labels[0]), expected(n.labels[0], listenerKinds()))
+	}
+	if !n.args["address"].given {
+		n.set("address", defaultAddress(n.labels[0]))
 	}
 	l := Listener{
-		Kind: n.labels[0], Name: n.name(), Address: arg[string](n, "address"), Pipeline: arg[string](n, "pipeline"),
+		Kind: n.labels[0], Name: n.name(), Addresses: arg[[]string](n, "address"), Pipeline: arg[string](n, "pipeline"),
 		RelayFrom: arg[[]netip.Prefix](n, "relay_from"), OnMixed: arg[string](n, "on_mixed"),
 		Tenant: arg[string](n, "tenant"), Campaign: arg[string](n, "campaign"),
 		TenantHeader: arg[string](n, "tenant_header"), CampaignHeader: arg[string](n, "campaign_header"),
 		Priority: int(arg[int64](n, "priority")), PriorityHeader: arg[string](n, "priority_header"),
 		Limits: buildLimits(n.child("limits")), Pos: d.pos(n.rng),
+		SocketMode: arg[fs.FileMode](n, "socket_mode"), SocketGroup: arg[string](n, "socket_group"), Proxies: d.proxies(n),
 	}
 	if t := n.child("tls"); t != nil {
 		l.TLS = &TLS{arg[string](t, "cert"), arg[string](t, "key")}
 	}
 	d.warnOpenRelay(n, l)
+	d.notOnPort25(n, &l)
 	return l
 }
 
@@ -121,24 +134,6 @@ func (d *decoder) warnOpenRelay(n *node, l Listener) {
 			d.warn(n.args["relay_from"].rng, "every client may send to any domain: an open relay", "name the networks of your own clients")
 			return
 		}
-	}
-}
-
-// addresses reports listeners that would take the same address.
-func (d *decoder) addresses(root *node) {
-	taken := map[string]string{}
-	for _, n := range append(root.children("admin"), root.children("listener")...) {
-		address, who := arg[string](n, "address"), n.spec.name
-		if len(n.labels) > 0 {
-			who += " " + quote(n.name())
-		}
-		if _, port, _ := net.SplitHostPort(address); address == "" || port == "0" {
-			continue
-		}
-		if first := taken[address]; first != "" {
-			d.fault(n.args["address"].rng, fmt.Sprintf("%s and %s both listen on %s", first, who, address), "give one of them another port")
-		}
-		taken[address] = who
 	}
 }
 

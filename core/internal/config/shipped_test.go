@@ -98,7 +98,7 @@ func TestShippedEnvironment(t *testing.T) {
 	}
 	for _, file := range shippedFiles() {
 		c := load(t, file, env)
-		if c.Listeners[0].Address != "127.0.0.1:4025" || c.Server.DataDir != "/tmp/spool" || c.Server.Hostname != "mx.example.org" || c.Admin.Address != "" {
+		if c.Listeners[0].Addresses[0] != "127.0.0.1:4025" || c.Server.DataDir != "/tmp/spool" || c.Server.Hostname != "mx.example.org" || c.Admin.Address != "" {
 			t.Errorf("%s: %+v %+v %+v", file, c.Listeners[0], c.Server, c.Admin)
 		}
 	}

@@ -46,7 +46,7 @@ type Info struct {
 	PID       int
 	Config    string // file that was loaded
 	Started   time.Time
-	Listeners map[string]string // address by name
+	Listeners map[string]string // addresses by name, with a comma between them
 	Queue     map[string]int    // messages by state
 	Reading   bool              // the queue is still being read after the start: Queue is what was read
 }

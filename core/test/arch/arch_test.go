@@ -57,6 +57,7 @@ var libraries = map[string][]string{
 	"github.com/alecthomas/kong":         {"core/cmd/postroad"},
 	"github.com/emersion/go-smtp":        {"core/internal/smtpin", "core/cmd/postroad"},
 	"github.com/emersion/go-message":     {"core/internal/pipeline", "core/internal/wasmhost", "core/cmd/postroad"},
+	"github.com/coreos/go-systemd":       {"core/cmd/postroad"},
 	"oras.land/oras-go":                  {"core/internal/source"},
 	"github.com/opencontainers/":         {"core/internal/source"},
 	"github.com/jedisct1/go-minisign":    {"core/internal/source"},
