@@ -59,6 +59,11 @@ type Envelope struct {
 	NoDSN          bool              // no report, whatever becomes of it
 	Return         Return            // RET= of MAIL (RFC 3461 §4.3)
 	EnvelopeID     string            // ENVID= of MAIL, decoded: printable ASCII (RFC 3461 §4.4)
+	Binary         bool              // MAIL said BODY=BINARYMIME (RFC 3030 §3): the body may hold bare CR, bare LF and NUL
+	RequireTLS     bool              // MAIL said REQUIRETLS (RFC 8689): only to hosts that are sure to be it, and promise the same
+	TLSOptional    bool              // the header said TLS-Required: No (RFC 8689 §3): no policy of the recipient's domain counts
+	DeliverBy      DeliverBy         // BY= of MAIL (RFC 2852)
+	MTPriority     bool              // MAIL said MT-PRIORITY (RFC 6710), which Priority came from
 }
 
 // Score is a named symbol with its score, in thousandths, as a stage gave it.
@@ -95,6 +100,8 @@ type Recipient struct {
 	Params   string  // ESMTP parameters of RCPT as given
 	Notify   Notify  // NOTIFY= of RCPT (RFC 3461 §4.1)
 	ORCPT    string  // ORCPT= of RCPT, decoded: "rfc822;bob@example.org" (RFC 3461 §4.2); it stays when a stage changes Address
+
+	ValidSince ValidSince // RRVS= of RCPT (RFC 7293)
 }
 
 // Score returns the sum of the scores, in thousandths.
@@ -133,7 +140,8 @@ func (e *Envelope) Clone() *Envelope {
 }
 
 // Body is the content of a message behind the header's empty line: CRLF line
-// ends, no dot-stuffing. It does not change and may be read by many at once.
+// ends unless the envelope says Binary, no dot-stuffing. It does not change and
+// may be read by many at once.
 type Body interface {
 	io.ReaderAt
 	Size() int64 // in octets

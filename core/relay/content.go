@@ -51,6 +51,7 @@ func (t *transaction) read(ctx context.Context, r io.Reader) (*content, int64, e
 	if r := t.label(&h); r != nil {
 		return nil, 0, t.drain(br, refusedLabel, r)
 	}
+	t.noteTLS(&h)
 	own, err := h.InsertTop("Received", received(t.tx.Envelope(), t.g.config.Server.Hostname, t.r.clock.Now()))
 	if err != nil {
 		return nil, 0, err

@@ -64,12 +64,12 @@ func (d *door) begin(ctx context.Context, g *generation, pl *pipeline.Pipeline, 
 	}
 	l, _ := d.at(g)
 	t := &transaction{r: d.r, g: g, l: l, pl: pl, client: c, trusted: mayRelay(l, c)}
-	t.tx = b.Begin(&mail.Envelope{
+	t.tx = b.Begin(asked(p, &mail.Envelope{
 		Tenant: l.Tenant, Campaign: l.Campaign, Priority: l.Priority,
 		ID: d.r.newID(), Sender: from, OriginalSender: from, Client: *c, Received: d.r.clock.Now(),
 		DeclaredSize: p.Size, SMTPUTF8: p.SMTPUTF8, EightBit: p.EightBit, Params: p.Params,
 		Return: p.Return, EnvelopeID: p.EnvelopeID,
-	})
+	}))
 	if r := t.tx.Mail(ctx); r != nil {
 		t.refused(refusedMail, r)
 		t.Close()

@@ -36,7 +36,7 @@ func (d *listening) addr() net.Addr { return d.sockets[0].Addr() }
 func (d *listening) serves(c *config.Listener) bool {
 	a := &d.conf
 	return slices.Equal(a.Addresses, c.Addresses) && a.SocketMode == c.SocketMode && a.SocketGroup == c.SocketGroup && sameProxies(&a.Proxies, &c.Proxies) &&
-		a.Kind == c.Kind && a.Limits == c.Limits && a.TLS == nil && c.TLS == nil
+		a.Kind == c.Kind && a.Limits == c.Limits && a.Extensions.Equal(&c.Extensions) && a.TLS == nil && c.TLS == nil
 }
 
 func listenerName(c *config.Listener) string {
@@ -82,7 +82,9 @@ func (r *Relay) newDoor(c *config.Listener, hostname string, listeners int) (*li
 			MessageSize: c.Limits.MessageSize, Recipients: c.Limits.Recipients, LineLength: c.Limits.LineLength,
 			Connections: connections, ConnectionsPerClient: c.Limits.ConnectionsPerClient, IdleCommands: c.Limits.IdleCommands,
 			CommandTimeout: c.Limits.CommandTimeout, DataTimeout: c.Limits.DataTimeout, TransactionTime: c.Limits.TransactionTime,
+			Hold: c.Extensions.Hold, DeliverBy: c.Extensions.DeliverBy,
 		},
+		Withhold: withheld(c), Now: r.clock.Now,
 	})
 	return &listening{conf: *c, sockets: sockets, server: server}, nil
 }

@@ -235,7 +235,8 @@ func (h *rehearsal) ehlo(c *mail.Client) []string {
 	if l == nil {
 		return smtpin.Offered(smtpin.Options{}, c.TLSVersion != "")
 	}
-	o := smtpin.Options{Limits: smtpin.Limits{MessageSize: l.Limits.MessageSize}}
+	o := smtpin.Options{Withhold: withheld(l), Limits: smtpin.Limits{
+		MessageSize: l.Limits.MessageSize, Recipients: l.Limits.Recipients, Hold: l.Extensions.Hold, DeliverBy: l.Extensions.DeliverBy}}
 	if l.TLS != nil {
 		o.TLS = &tls.Config{} //nolint:gosec // nobody connects with it: it says that STARTTLS is on the list
 	}

@@ -4,7 +4,6 @@ package relay
 
 import (
 	"context"
-	"slices"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -56,17 +55,6 @@ func (s *session) TLS(ctx context.Context) *mail.Reply {
 func (s *session) Helo(ctx context.Context, list []string) ([]string, *mail.Reply) {
 	list, r := s.stages.Helo(ctx, s.mayAsk(list))
 	return list, s.asked(refusedHelo, r)
-}
-
-// mayAsk takes DSN off the list of a client who may not relay. A stranger's
-// sender address may be anybody's, and who is named in it must not get a report
-// of each message that we delivered; the host before us makes that report when we
-// do not offer to (RFC 3461 §5.2.2). A stage may put DSN back.
-func (s *session) mayAsk(list []string) []string {
-	if l, _ := s.d.at(s.g); mayYet(l, s.client) {
-		return list
-	}
-	return slices.DeleteFunc(slices.Clone(list), func(line string) bool { return line == "DSN" })
 }
 
 // Mail begins a transaction with the configuration of this moment.

@@ -43,7 +43,7 @@ func (t *transaction) Rcpt(ctx context.Context, to mail.Address, p smtpin.RcptPa
 		t.refused(refusedRelay, r)
 		return r
 	}
-	r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to, Params: p.Params, Notify: p.Notify, ORCPT: p.ORCPT})
+	r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to, Params: p.Params, Notify: p.Notify, ORCPT: p.ORCPT, ValidSince: p.ValidSince})
 	if r != nil {
 		t.refused(refusedRcpt, r)
 	}

@@ -30,6 +30,8 @@ type Listener struct {
 	Priority         int // -100 to 100
 
 	TenantHeader, CampaignHeader, PriorityHeader string // field names; empty: none
+
+	Extensions ListenerExtensions
 }
 
 // TLS names the certificate of a listener; both are absolute paths of PEM files.
@@ -71,7 +73,13 @@ func listenerSpec() *blockSpec {
 			{"priority_header", fieldNameKind(), ``, false, "The same as tenant_header for the priority, a whole number from -100 to 100."},
 			{"on_mixed", enumKind("tempfail", "accept_and_bounce", "accept_and_drop"), `"accept_and_drop"`, false, "The one reply after DATA when stages refused some recipients and let others pass: refuse all for now; accept and send a bounce for the refused; or accept and drop them with a record in the log."},
 		},
-		blocks: []*blockSpec{tlsSpec(), proxySpec(), xclientSpec(), limitsSpec()},
+		blocks: []*blockSpec{
+			tlsSpec(),
+			proxySpec(),
+			xclientSpec(),
+			limitsSpec(),
+			extensionsSpec(),
+		},
 	}
 }
 
@@ -119,6 +127,7 @@ func (d *decoder) listener(n *node) Listener {
 		Priority: int(arg[int64](n, "priority")), PriorityHeader: arg[string](n, "priority_header"),
 		Limits: buildLimits(n.child("limits")), Pos: d.pos(n.rng),
 		SocketMode: arg[fs.FileMode](n, "socket_mode"), SocketGroup: arg[string](n, "socket_group"), Proxies: d.proxies(n),
+		Extensions: buildExtensions(n.child("extensions")),
 	}
 	if t := n.child("tls"); t != nil {
 		l.TLS = &TLS{arg[string](t, "cert"), arg[string](t, "key")}

@@ -24,7 +24,7 @@ const (
 	holdVersion       = 1
 	suspensionVersion = 1
 	stateVersion      = 3
-	envelopeVersion   = 3
+	envelopeVersion   = 4
 )
 
 // ErrDamaged is in the chain of the error for a record that cannot be read.
@@ -62,6 +62,7 @@ const (
 	flagParams // since version 2
 	flagNotify // since version 3, with the next
 	flagORCPT
+	flagValidSince // since version 4
 
 	flagOutside = 1 << 7 // the next hop must have a public address; without it, as before there was one, it need not
 )
@@ -92,7 +93,7 @@ func appendEnvelope(b []byte, r *record) []byte {
 	if e.EnvelopeID != "" {
 		b = appendString(b, e.EnvelopeID)
 	}
-	return b
+	return appendExtensions(b, e)
 }
 
 func appendClient(b []byte, c *mail.Client) []byte {
@@ -106,7 +107,7 @@ func appendClient(b []byte, c *mail.Client) []byte {
 
 func appendRecipient(b []byte, r *mail.Recipient) []byte {
 	routed := r.Route != "" || r.NextHop != ""
-	flags := bits(r.Removed, r.Original == r.Address, routed, r.Params != "", r.Notify != 0, r.ORCPT != "")
+	flags := bits(r.Removed, r.Original == r.Address, routed, r.Params != "", r.Notify != 0, r.ORCPT != "", r.ValidSince.Given())
 	if r.Outside {
 		flags |= flagOutside
 	}
@@ -125,13 +126,16 @@ func appendRecipient(b []byte, r *mail.Recipient) []byte {
 	return appendWishes(b, r)
 }
 
-// appendWishes appends which reports a recipient's sender wants.
+// appendWishes appends which reports a recipient's sender wants, and RRVS.
 func appendWishes(b []byte, r *mail.Recipient) []byte {
 	if r.Notify != 0 {
 		b = append(b, byte(r.Notify))
 	}
 	if r.ORCPT != "" {
 		b = appendString(b, r.ORCPT)
+	}
+	if r.ValidSince.Given() {
+		b = append(appendTime(b, r.ValidSince.At), bits(r.ValidSince.Continue))
 	}
 	return b
 }
@@ -184,6 +188,9 @@ func (d *decoder) envelope(id string) (*record, error) {
 	}
 	if d.version > 2 {
 		d.returns(e, flags)
+	}
+	if d.version > 3 {
+		d.extensions(e)
 	}
 	return r, d.end("envelope")
 }
@@ -484,6 +491,9 @@ func (d *decoder) wishes(r *mail.Recipient, flags byte) {
 	}
 	if flags&flagORCPT != 0 {
 		r.ORCPT = d.string()
+	}
+	if d.version > 3 && flags&flagValidSince != 0 {
+		r.ValidSince = mail.ValidSince{At: d.time(), Continue: d.byte()&1 != 0}
 	}
 }
 

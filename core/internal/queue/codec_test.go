@@ -62,6 +62,16 @@ func reportedEnvelope() *mail.Envelope {
 	return e
 }
 
+// extendedEnvelope has what version 4 added.
+func extendedEnvelope() *mail.Envelope {
+	e := reportedEnvelope()
+	e.Binary, e.RequireTLS, e.MTPriority = true, true, true
+	e.DeliverBy = mail.DeliverBy{At: start.Add(time.Hour), Return: true, Trace: true}
+	e.Recipients[0].ValidSince = mail.ValidSince{At: start.Add(-time.Hour), Continue: true}
+	e.Recipients[2].ValidSince = mail.ValidSince{At: start.Add(-2 * time.Hour)}
+	return e
+}
+
 // golden returns the octets that a file of testdata has in hexadecimal.
 func golden(t *testing.T, file string) []byte {
 	t.Helper()
@@ -78,7 +88,7 @@ func golden(t *testing.T, file string) []byte {
 
 // A queue that an earlier version wrote is still there after an upgrade.
 func TestAnEnvelopeOfAnEarlierVersionIsRead(t *testing.T) {
-	for file, env := range map[string]*mail.Envelope{"envelope-1.hex": fullEnvelope(), "envelope-2.hex": stagedEnvelope()} {
+	for file, env := range map[string]*mail.Envelope{"envelope-1.hex": fullEnvelope(), "envelope-2.hex": stagedEnvelope(), "envelope-3.hex": reportedEnvelope()} {
 		got, err := readEnvelope(ident("x"), golden(t, file))
 		want := &record{env: env, header: 100, body: 1 << 40, onFile: true}
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -128,6 +138,8 @@ func TestEnvelopeRecord(t *testing.T) {
 		{env: fullEnvelope(), header: 100, body: 1 << 40, onFile: true},
 		{env: stagedEnvelope(), header: 100},
 		{env: reportedEnvelope(), header: 100},
+		{env: extendedEnvelope(), header: 100},
+		{env: &mail.Envelope{ID: ident("w"), TLSOptional: true, DeliverBy: mail.DeliverBy{At: start}, Recipients: []mail.Recipient{}}},
 		{env: &mail.Envelope{ID: ident("z"), Return: mail.ReturnFull, Recipients: []mail.Recipient{}}},
 		{env: &mail.Envelope{ID: ident("y"), Recipients: []mail.Recipient{}}},
 	} {
@@ -147,7 +159,7 @@ func TestEnvelopeRecord(t *testing.T) {
 	}
 	rec := appendEnvelope(nil, &record{env: fullEnvelope()})
 	rec[0] = envelopeVersion + 1
-	if _, err := readEnvelope("x", rec); err == nil || !strings.Contains(err.Error(), "version 4, this program knows 3") {
+	if _, err := readEnvelope("x", rec); err == nil || !strings.Contains(err.Error(), "version 5, this program knows 4") {
 		t.Errorf("a newer version: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ package smtpin
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -71,7 +72,8 @@ type Transaction interface {
 	// of a chunk it is over, for the chunks behind it are no message.
 	Ready(ctx context.Context) *mail.Reply
 	// Data takes the message, at most once and only behind Ready.
-	// r gives the octets as they will be kept: CRLF line ends, dots unstuffed,
+	// r gives the octets as they will be kept: CRLF line ends, but in a body that
+	// MAIL called binary, dots unstuffed,
 	// io.EOF at the end and only there; it also implements io.WriterTo. Any
 	// other read error means that the client is gone or the message is refused:
 	// the reply to that is smtpin's, whatever Data returns. A returned reply is
@@ -89,6 +91,13 @@ type MailParams struct {
 	Return     mail.Return // RET= (RFC 3461 §4.3)
 	EnvelopeID string      // ENVID=, decoded (RFC 3461 §4.4)
 	Params     string      // all of them as given: "SIZE=100 BODY=8BITMIME"
+
+	Binary      bool           // BODY=BINARYMIME (RFC 3030): the body is read as it is
+	RequireTLS  bool           // REQUIRETLS (RFC 8689)
+	Release     time.Time      // HOLDFOR= or HOLDUNTIL= (RFC 4865); zero: at once
+	DeliverBy   mail.DeliverBy // BY= (RFC 2852)
+	Priority    int            // MT-PRIORITY= (RFC 6710), as that of an Envelope
+	Prioritized bool           // there was an MT-PRIORITY
 }
 
 // RcptParams are the parameters of a RCPT command.
@@ -96,6 +105,8 @@ type RcptParams struct {
 	Notify mail.Notify // NOTIFY= (RFC 3461 §4.1)
 	ORCPT  string      // ORCPT=, decoded (RFC 3461 §4.2)
 	Params string      // all of them as given
+
+	ValidSince mail.ValidSince // RRVS= (RFC 7293)
 }
 
 // Observer is told what happens, for metrics. It is called by many sessions

@@ -183,6 +183,9 @@ func (s *session) negotiate() (*offer, *refusal) {
 	if s.client.TLSVersion != "" {
 		all = s.server.secure
 	}
+	if all.has("FUTURERELEASE") { // its line holds a date
+		all = offered(&s.server.opts, s.client.TLSVersion != "")
+	}
 	list, reply := s.backend.Helo(s.ctx(), all.list)
 	if reply = checked(reply); !accepted(reply) {
 		return nil, blame(reply)
@@ -228,6 +231,9 @@ func (s *session) mail(arg string) string {
 		return ""
 	}
 	c, bad := parseMail(arg, s.offer)
+	if bad == nil {
+		bad = c.count(s.server.opts.Now(), s.offer)
+	}
 	if bad != nil {
 		s.refuse(bad)
 		return ""
@@ -247,7 +253,7 @@ func (s *session) recipient(arg string) string {
 	case bad != nil:
 		s.refuse(bad)
 		return ""
-	case s.rcpts >= s.server.opts.Limits.Recipients:
+	case s.rcpts >= s.offer.rcpts:
 		s.refuse(refuse(ReasonRecipients, 452, 5, 3, "too many recipients"))
 		return ""
 	}
@@ -262,6 +268,10 @@ func (s *session) data(arg string) string {
 	}
 	if bad := s.mayNotSend(); bad != nil {
 		s.refuse(bad)
+		return ""
+	}
+	if s.binary {
+		s.refuse(outOfOrder("a message with BODY=BINARYMIME comes by BDAT (RFC 3030 section 3)"))
 		return ""
 	}
 	if reply := checked(s.tx.Ready(s.ctx())); !accepted(reply) {

@@ -21,10 +21,11 @@ import (
 //	# comment
 //	@ open 550 5.7.1 text     the backend's reply to Open; also tls
 //	@ ready 1 550 5.7.1 text  its reply to the first so many Ready
-//	@ helo -CHUNKING +XTRA    what it takes off the EHLO list and puts on it
+//	@ helo -CHUNKING +XTRA    what it takes off the EHLO list, of which * is all, and puts on it
 //	> text          send the text and CRLF
 //	>> "text"       send the octets of a Go string
 //	< text          expect a reply line that begins with text
+//	reply text      expect a reply of any number of lines, the last of which begins with text
 //	tls             do a TLS handshake
 //	close           expect the server to close the connection
 //	message "text"  expect the backend to have got a message, in order
@@ -112,7 +113,7 @@ func edit(list, changes []string) []string {
 			list = append(list, line)
 			continue
 		}
-		list = slices.DeleteFunc(list, func(l string) bool { return strings.HasPrefix(l, line) })
+		list = slices.DeleteFunc(list, func(l string) bool { return line == "*" || strings.HasPrefix(l, line) })
 	}
 	return list
 }
@@ -139,6 +140,8 @@ func (d *dialogue) step(line string) (fault string) {
 		if err != nil || !strings.HasPrefix(got, arg) || !strings.HasSuffix(got, "\r\n") {
 			return "got " + strconv.Quote(got)
 		}
+	case "reply":
+		return d.reply(arg)
 	case "tls":
 		c := tls.Client(d.c, &tls.Config{InsecureSkipVerify: true})
 		if err := c.Handshake(); err != nil {
@@ -157,6 +160,19 @@ func (d *dialogue) step(line string) (fault string) {
 		return "unknown line"
 	}
 	return ""
+}
+
+// reply reads a whole reply.
+func (d *dialogue) reply(arg string) (fault string) {
+	for {
+		got, err := d.r.ReadString('\n')
+		if err != nil || len(got) < 4 || got[3] != '-' && !strings.HasPrefix(got, arg) {
+			return "got " + strconv.Quote(got)
+		}
+		if got[3] != '-' {
+			return ""
+		}
+	}
 }
 
 func (d *dialogue) message(arg string) string {

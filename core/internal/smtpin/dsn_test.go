@@ -23,7 +23,7 @@ func TestWishesReachTheBackend(t *testing.T) {
 	if p := m.params; p.Return != mail.ReturnFull || p.EnvelopeID != "QQ 314" || p.Params != "RET=FULL ENVID=QQ+20314" {
 		t.Errorf("MAIL: %+v", p)
 	}
-	want := RcptParams{mail.NotifySuccess | mail.NotifyDelay, "rfc822;B+x@x.test", "NOTIFY=delay,success ORCPT=rfc822;B+2Bx@x.test"}
+	want := RcptParams{Notify: mail.NotifySuccess | mail.NotifyDelay, ORCPT: "rfc822;B+x@x.test", Params: "NOTIFY=delay,success ORCPT=rfc822;B+2Bx@x.test"}
 	if m.rcpts[0] != want || m.rcpts[1] != (RcptParams{}) {
 		t.Errorf("RCPT: %+v", m.rcpts)
 	}

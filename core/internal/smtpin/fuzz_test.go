@@ -244,6 +244,7 @@ func FuzzSession(f *testing.F) {
 	f.Add([]byte(open+"DATA\r\nx\r\n.\r\nQUIT\r\n"), 9, uint8(0))
 	f.Add([]byte(open+"BDAT 3\r\nx\r\nBDAT 0 LAST\r\nRSET\r\n"+open+"BDAT 1\r\n\r"), 1, uint8(1))
 	f.Add([]byte("EHLO x\r\nSTARTTLS\r\nMAIL FROM:<datapanic@x>\r\nRCPT TO:<b@c>\r\nDATA\r\n"), 100, uint8(2))
+	f.Add([]byte("EHLO x\r\nMAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<b@c>\r\nDATA\r\nBDAT 6 LAST\r\n\r\n\n.\r\x00QUIT\r\n"), 100, uint8(0))
 	f.Add([]byte("EHLO x\r\nBDAT 1\r\n\rNOOP\r\nQUIT\r\n"), 100, uint8(4))
 	f.Fuzz(func(t *testing.T, p []byte, n int, mode uint8) {
 		b := moody(mode)
@@ -260,8 +261,8 @@ func FuzzSession(f *testing.F) {
 		if out != "" && (strings.ContainsAny(strings.ReplaceAll(out, "\r\n", ""), "\r\n\x00") || !strings.HasSuffix(out, "\r\n")) {
 			t.Fatalf("reply %q", out)
 		}
-		for _, body := range b.bodies() {
-			c := lineCheck{limit: 1 << 20}
+		for i, body := range b.bodies() {
+			c := lineCheck{limit: 1 << 20, binary: b.messages[i].params.Binary}
 			if c.next([]byte(body)) != nil || c.end() != nil {
 				t.Fatalf("accepted %q", body)
 			}

@@ -29,16 +29,20 @@ func cutLine(b []byte, limit int) (line []byte, n int, bad *refusal) {
 }
 
 // lineCheck follows message content and refuses bare CR, bare LF and long
-// lines. The content may come in pieces of any size.
+// lines; of a binary message that is its header section, up to the first empty
+// line, for its body has no lines (RFC 3030 §3). The content may come in pieces
+// of any size.
 type lineCheck struct {
 	limit  int  // octets of a line without CRLF
 	length int  // of the line so far
 	cr     bool // the last octet was a CR
+	binary bool // the body is binary
+	free   bool // this is the body of a binary message
 }
 
 // next checks the next octets of the content.
 func (c *lineCheck) next(p []byte) *refusal {
-	for len(p) > 0 {
+	for len(p) > 0 && !c.free {
 		n, bad := c.piece(p)
 		if bad != nil {
 			return bad
@@ -74,8 +78,15 @@ func (c *lineCheck) lineFeed(b byte) *refusal {
 	if b != '\n' {
 		return c.bare("CR")
 	}
-	c.cr, c.length = false, 0
+	c.cr = false
+	c.over()
 	return nil
+}
+
+// over ends a line.
+func (c *lineCheck) over() {
+	c.free = c.binary && c.length == 0
+	c.length = 0
 }
 
 // open checks the part of a line whose end is not there yet.
@@ -99,7 +110,7 @@ func (c *lineCheck) closed(p []byte) *refusal {
 		return c.bare("CR")
 	}
 	bad := c.longer(len(p) - 1)
-	c.length = 0
+	c.over()
 	return bad
 }
 

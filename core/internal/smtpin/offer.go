@@ -12,7 +12,8 @@ import (
 
 // extensions are those that this server has, in the order of the EHLO list.
 func extensions() []string {
-	return []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN", "STARTTLS", "SIZE"}
+	return []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "ENHANCEDSTATUSCODES", "DSN",
+		"LIMITS", "FUTURERELEASE", "DELIVERBY", "MT-PRIORITY", "RRVS", "REQUIRETLS", "STARTTLS", "SIZE"}
 }
 
 // offer is what a client may use, and the EHLO reply that says so. It does not
@@ -21,6 +22,7 @@ type offer struct {
 	list []string // lines of the EHLO reply behind the host name
 	text string   // the EHLO reply
 	size int64    // octets that a message may have
+	bounds
 }
 
 func newOffer(hostname string, list []string, size int64) *offer {
@@ -46,14 +48,16 @@ func offered(o *Options, tls bool) *offer {
 	var list []string
 	for _, e := range extensions() {
 		switch {
-		case !o.offers(e) || tls && e == "STARTTLS":
+		case !o.offers(e) || tls && e == "STARTTLS" || !tls && e == "REQUIRETLS":
 		case e == "SIZE":
 			list = append(list, fmt.Sprintf("SIZE %d", o.Limits.MessageSize))
 		default:
-			list = append(list, e)
+			list = append(list, o.line(e))
 		}
 	}
-	return newOffer(o.Hostname, list, o.Limits.MessageSize)
+	f := newOffer(o.Hostname, list, o.Limits.MessageSize)
+	f.bounds = o.bounds()
+	return f
 }
 
 // has reports whether the extension is on the list.
@@ -100,8 +104,9 @@ func (f *offer) edited(hostname string, list []string) (*offer, error) {
 			kept = append(kept, line)
 		}
 	}
-	e := newOffer(hostname, kept, f.size)
+	e := newOffer(hostname, sound(kept), f.size)
 	e.size = e.smaller(f.size)
+	e.bounds = f.within(e)
 	return e, nil
 }
 

@@ -22,6 +22,8 @@ type Options struct {
 	Limits   Limits
 	TLS      *tls.Config // nil: no STARTTLS
 	Withhold []string    // extensions not to offer, e.g. "CHUNKING"; they are then refused too
+
+	Now func() time.Time // what times in parameters are counted from; nil: time.Now
 }
 
 // Limits bound what one client, and all of them, can cost. Zero means the
@@ -38,6 +40,8 @@ type Limits struct {
 	CommandTimeout       time.Duration // for one whole command line, one write, the TLS handshake (5 min)
 	DataTimeout          time.Duration // for the next octets of content (5 min)
 	TransactionTime      time.Duration // from MAIL to the end of content (1 h)
+	Hold                 time.Duration // longest HOLDFOR, in whole seconds (30 days)
+	DeliverBy            time.Duration // least BY of mode R, in whole seconds; 0: any
 }
 
 func (l Limits) withDefaults() Limits {
@@ -53,6 +57,8 @@ func (l Limits) withDefaults() Limits {
 		CommandTimeout:       cmp.Or(l.CommandTimeout, 5*time.Minute),
 		DataTimeout:          cmp.Or(l.DataTimeout, 5*time.Minute),
 		TransactionTime:      cmp.Or(l.TransactionTime, time.Hour),
+		Hold:                 min(max(cmp.Or(l.Hold, 30*24*time.Hour), time.Second), maxSeconds),
+		DeliverBy:            min(max(l.DeliverBy, 0), maxSeconds),
 	}
 }
 
@@ -65,6 +71,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Observer == nil {
 		o.Observer = nobody{}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	o.Hostname = cmp.Or(o.Hostname, "localhost")
 	o.Limits = o.Limits.withDefaults()
@@ -79,5 +88,11 @@ func (o *Options) offers(extension string) bool {
 			return false
 		}
 	}
-	return extension != "STARTTLS" || o.TLS != nil
+	switch extension {
+	case "STARTTLS":
+		return o.TLS != nil
+	case "BINARYMIME":
+		return o.offers("CHUNKING")
+	}
+	return true
 }

@@ -4,8 +4,6 @@ package smtpin
 
 import (
 	"errors"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/postroad-mail/postroad/core/mail"
@@ -103,6 +101,7 @@ func parseMailbox(path string, utf8 bool, detail int) (mail.Address, *refusal) {
 type mailCommand struct {
 	from   mail.Address
 	params MailParams
+	times  times // of the parameters, before they are counted from now
 }
 
 // parseMail reads the argument of MAIL (RFC 5321 §4.1.1.2).
@@ -112,7 +111,7 @@ func parseMail(arg string, o *offer) (mailCommand, *refusal) {
 	if bad != nil {
 		return c, bad
 	}
-	if c.params, bad = parseParams(rest, o); bad != nil {
+	if bad = c.parseParams(rest, o); bad != nil {
 		return c, bad
 	}
 	if path == "" {
@@ -155,80 +154,6 @@ func cutArgument(arg, keyword string, detail int) (path, rest string, bad *refus
 		return "", "", refuse(ReasonSyntax, 501, 1, detail, err.Error())
 	}
 	return path, rest, nil
-}
-
-// words splits s at spaces. strings.Fields would split at more than those.
-func words(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' })
-}
-
-// parseParams reads the parameters of MAIL. One that belongs to no extension
-// we offer is 555 (RFC 5321 §4.1.1.11).
-func parseParams(s string, o *offer) (p MailParams, bad *refusal) {
-	p.Params = strings.Trim(s, " ")
-	bad = eachParam(s, func(key, value string, hasValue bool) *refusal { return p.set(key, value, hasValue, o) })
-	return p, bad
-}
-
-// eachParam hands the parameters of a command to set, with the keywords in upper
-// case, up to the first fault.
-func eachParam(s string, set func(key, value string, hasValue bool) *refusal) *refusal {
-	seen := make([]string, 0, 4)
-	for _, f := range words(s) {
-		key, value, hasValue := strings.Cut(f, "=")
-		key = strings.ToUpper(key)
-		if slices.Contains(seen, key) {
-			return refuse(ReasonSyntax, 501, 5, 4, "parameter given twice")
-		}
-		seen = append(seen, key)
-		if bad := set(key, value, hasValue); bad != nil {
-			return bad
-		}
-	}
-	return nil
-}
-
-func (p *MailParams) set(key, value string, hasValue bool, o *offer) *refusal {
-	switch {
-	case key == "SIZE" && o.has("SIZE"):
-		return p.setSize(value, o.size)
-	case key == "BODY" && o.has("8BITMIME"):
-		return p.setBody(value)
-	case key == "SMTPUTF8" && o.has("SMTPUTF8") && !hasValue:
-		p.SMTPUTF8 = true
-		return nil
-	case (key == "RET" || key == "ENVID") && o.has("DSN"):
-		return p.setReport(key, value)
-	}
-	return refuse(ReasonSyntax, 555, 5, 4, "MAIL parameter not supported")
-}
-
-// setSize reads SIZE=, one to twenty digits (RFC 1870 §3).
-func (p *MailParams) setSize(value string, limit int64) *refusal {
-	n, err := strconv.ParseUint(value, 10, 64)
-	switch {
-	case errors.Is(err, strconv.ErrRange) && len(value) <= 20 || err == nil && n > uint64(limit):
-		return tooBig(limit)
-	case err != nil || len(value) > 20:
-		return refuse(ReasonSyntax, 501, 5, 4, "SIZE is not a number")
-	}
-	p.Size = int64(n)
-	return nil
-}
-
-func (p *MailParams) setBody(value string) *refusal {
-	switch strings.ToUpper(value) {
-	case "7BIT":
-		return nil
-	case "8BITMIME":
-		p.EightBit = true
-		return nil
-	}
-	return refuse(ReasonSyntax, 555, 5, 4, "BODY value not supported")
-}
-
-func tooBig(limit int64) *refusal {
-	return refuse(ReasonSize, 552, 3, 4, "message is larger than "+strconv.FormatInt(limit, 10)+" octets")
 }
 
 // validHelo reports whether s can be a domain or an address literal. It is

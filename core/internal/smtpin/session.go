@@ -41,6 +41,7 @@ type session struct {
 	pending mailCommand // the MAIL that go-smtp is being told of
 	rcpt    rcptCommand // the RCPT that go-smtp is being told of
 	utf8    bool        // the transaction is SMTPUTF8
+	binary  bool        // the transaction is BINARYMIME
 	tried   bool        // a RCPT was answered in this transaction
 	rcpts   int         // recipients accepted
 	expires time.Time   // end of the transaction's time, or of a client's that was sent away; zero: none

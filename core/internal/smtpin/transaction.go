@@ -36,6 +36,7 @@ func (s *session) begin(tx Transaction, c mailCommand) {
 	s.tx = tx
 	s.idling = 0
 	s.utf8 = c.params.SMTPUTF8
+	s.binary = c.params.Binary
 	s.tried = false
 	s.rcpts = 0
 	s.expires = time.Now().Add(s.server.opts.Limits.TransactionTime)
@@ -66,7 +67,7 @@ func (s *session) Data(io.Reader) (err error) {
 
 func (s *session) message() *message {
 	l := &s.server.opts.Limits
-	m := &message{lines: lineCheck{limit: l.LineLength}, limit: s.offer.size}
+	m := &message{lines: lineCheck{limit: l.LineLength, binary: s.binary}, limit: s.offer.size}
 	if s.bdat != nil {
 		m.framer = &chunks{s: s, chunk: *s.bdat}
 		return m

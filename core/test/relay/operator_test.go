@@ -4,6 +4,7 @@ package relay_test
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -109,7 +110,7 @@ func oneVerb(t *testing.T, a relay.QueueAction, before bool, s *mail.QueueSelect
 	} else {
 		was := g.entry(first)
 		act(a, false)
-		if now := g.entry(first); now == nil || now.State != was.State || now.Recipients[0] != was.Recipients[0] {
+		if now := g.entry(first); now == nil || now.State != was.State || !reflect.DeepEqual(now.Recipients, was.Recipients) {
 			t.Errorf("a dry run made %+v of %+v", now, was)
 		}
 	}
@@ -119,7 +120,7 @@ func oneVerb(t *testing.T, a relay.QueueAction, before bool, s *mail.QueueSelect
 	if m := g.entry(first); !is(m) {
 		t.Errorf("the first is %+v", m)
 	}
-	if m := g.entry(other); m == nil || m.State != untouched.State || m.Recipients[0] != untouched.Recipients[0] {
+	if m := g.entry(other); m == nil || m.State != untouched.State || !reflect.DeepEqual(m.Recipients, untouched.Recipients) {
 		t.Errorf("the other is %+v, and was %+v", m, untouched)
 	}
 }
