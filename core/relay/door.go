@@ -5,6 +5,7 @@ package relay
 import (
 	"context"
 
+	"github.com/postroad-mail/postroad/core/internal/auth"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/smtpin"
@@ -54,19 +55,33 @@ type beginner interface {
 	Begin(env *mail.Envelope) *pipeline.Transaction
 }
 
+// party is who hands a message in.
+type party struct {
+	client  *mail.Client
+	account *auth.Account // nil: nobody has logged in
+}
+
+// tenant is whose mail it is: the account's, if that says, else the listener's.
+func (p party) tenant(l *config.Listener) string {
+	if p.account != nil && p.account.Tenant != "" {
+		return p.account.Tenant
+	}
+	return l.Tenant
+}
+
 // begin begins a transaction with generation g, which the caller keeps in use
 // until the transaction is closed. b is of the pipeline pl.
-func (d *door) begin(ctx context.Context, g *generation, pl *pipeline.Pipeline, b beginner, c *mail.Client, from mail.Address, p smtpin.MailParams) (*transaction, *mail.Reply) {
+func (d *door) begin(ctx context.Context, g *generation, pl *pipeline.Pipeline, b beginner, by party, from mail.Address, p smtpin.MailParams) (*transaction, *mail.Reply) {
 	if err := d.r.room(p.Size); err != nil {
 		r := mail.ReplyOf(err)
 		d.r.countRefusal(d.listener, refusedQueue, r)
 		return nil, r
 	}
 	l, _ := d.at(g)
-	t := &transaction{r: d.r, g: g, l: l, pl: pl, client: c, trusted: mayRelay(l, c)}
+	t := &transaction{r: d.r, g: g, l: l, pl: pl, client: by.client, trusted: mayRelay(l, by.client), bound: by.account != nil && by.account.Tenant != ""}
 	t.tx = b.Begin(asked(p, &mail.Envelope{
-		Tenant: l.Tenant, Campaign: l.Campaign, Priority: l.Priority,
-		ID: d.r.newID(), Sender: from, OriginalSender: from, Client: *c, Received: d.r.clock.Now(),
+		Tenant: by.tenant(l), Campaign: l.Campaign, Priority: l.Priority,
+		ID: d.r.newID(), Sender: from, OriginalSender: from, Client: *by.client, Received: d.r.clock.Now(),
 		DeclaredSize: p.Size, SMTPUTF8: p.SMTPUTF8, EightBit: p.EightBit, Params: p.Params,
 		Return: p.Return, EnvelopeID: p.EnvelopeID,
 	}))

@@ -23,19 +23,20 @@ import (
 // reload builds a new one whole and swaps it in; transactions that began with
 // the old one end with it, and the last of them closes it.
 type generation struct {
-	config    *config.Config
-	routing   *routing
-	listeners map[string]*config.Listener
-	chains    map[string]*chain        // by pipeline
-	rollouts  map[string]*rollout      // of the stages with a candidate, by stageKey
-	breakers  map[string]bool          // names of those in use
-	captures  map[string]*capturing    // by pipeline, of those that capture
-	code      []PluginCode             // of the plugins that are WebAssembly
-	asked     map[string]mail.PhaseSet // by plugin: what its stages want to be called in
-	faults    config.Diagnostics       // of what has been built so far
-	warnings  config.Diagnostics
-	closers   []func() error // stages, then modules
-	live      []func()       // what is to be done when it goes live
+	config      *config.Config
+	routing     *routing
+	listeners   map[string]*config.Listener
+	chains      map[string]*chain        // by pipeline
+	rollouts    map[string]*rollout      // of the stages with a candidate, by stageKey
+	breakers    map[string]bool          // names of those in use
+	captures    map[string]*capturing    // by pipeline, of those that capture
+	code        []PluginCode             // of the plugins that are WebAssembly
+	asked       map[string]mail.PhaseSet // by plugin: what its stages want to be called in
+	faults      config.Diagnostics       // of what has been built so far
+	warnings    config.Diagnostics
+	closers     []func() error // stages, then modules
+	directories map[string]any // by users block
+	live        []func()       // what is to be done when it goes live
 
 	mu     sync.Mutex
 	users  int
@@ -78,6 +79,7 @@ func build(ctx context.Context, c *config.Config, src *loading, p parts) (_ *gen
 	for i := range c.Listeners {
 		g.listeners[c.Listeners[i].Name] = &c.Listeners[i]
 	}
+	g.openDirectories(p)
 	modules, err := g.loadModules(ctx, src, p.host)
 	if err != nil {
 		return nil, err

@@ -9,8 +9,9 @@ import (
 )
 
 // label takes the fields that name tenant, campaign and priority out of the
-// header. They are believed of clients that may send anywhere. Those of strangers
-// are taken out as well: the next relay may believe us.
+// header. They are believed of clients that may send anywhere, but for the tenant
+// of a user who has one. Those of strangers are taken out as well: the next relay
+// may believe us.
 func (t *transaction) label(h *mail.Header) *mail.Reply {
 	env := t.tx.Envelope()
 	name := func(into *string) func(string) bool {
@@ -22,12 +23,16 @@ func (t *transaction) label(h *mail.Header) *mail.Reply {
 			return true
 		}
 	}
+	tenant := name(&env.Tenant)
+	if t.bound {
+		tenant = func(string) bool { return true }
+	}
 	priority := func(s string) (ok bool) { env.Priority, ok = mail.ParsePriority(s); return ok }
 	for _, f := range [...]struct {
 		field, want string
 		set         func(string) (ok bool)
 	}{
-		{t.l.TenantHeader, "1 to 64 characters without a space", name(&env.Tenant)},
+		{t.l.TenantHeader, "1 to 64 characters without a space", tenant},
 		{t.l.CampaignHeader, "1 to 64 characters without a space", name(&env.Campaign)},
 		{t.l.PriorityHeader, "a whole number from -100 to 100", priority},
 	} {

@@ -33,6 +33,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/postroad-mail/postroad/core/internal/admin"
+	"github.com/postroad-mail/postroad/core/internal/auth/guard"
 	"github.com/postroad-mail/postroad/core/internal/clock"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/outhttp"
@@ -108,6 +109,8 @@ type Relay struct {
 	noStages *pipeline.Pipeline // of listeners without a pipeline
 	readers  *sync.Pool
 	started  time.Time
+	guard    *guard.Guard // of logins
+	authKey  []byte       // see authKey
 
 	gen      atomic.Pointer[generation]
 	engine   atomic.Pointer[engine]
@@ -162,7 +165,11 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 		return nil, err
 	}
 	r.engine.Store(e)
+	r.guard, r.authKey = guard.New(failedLogins, r.clock.Now), newAuthKey()
 	if !o.InMemory {
+		if r.authKey, err = authKey(c.Server.DataDir); err != nil {
+			return nil, unavailable(err)
+		}
 		r.captures = newCaptureSet(captureDir(c.Server.DataDir), r.clock, r.log.Named("capture"))
 	}
 	if r.host, err = wasmhost.New(ctx, wasmhost.Options{CacheDir: r.cacheDir(c), Logger: r.log.Named("plugin"), Clock: r.clock, Observer: stageObserver{r}, MaxMemory: c.Server.PluginMemory}); err != nil {

@@ -23,6 +23,7 @@ type session struct {
 	pl     *pipeline.Pipeline
 	stages *pipeline.Session // of pl
 
+	logins   logins
 	refusals int // so far
 }
 
@@ -66,7 +67,10 @@ func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailPara
 	if r := s.asked(refusedLogin, mustLogIn(l, s.client)); r != nil {
 		return nil, r
 	}
-	t, r := s.d.begin(ctx, s.g, s.pl, s.stages, s.client, from, p)
+	if r := s.asked(refusedSender, mayNotSendAs(s.account(), from)); r != nil {
+		return nil, r
+	}
+	t, r := s.d.begin(ctx, s.g, s.pl, s.stages, party{s.client, s.account()}, from, p)
 	if r != nil {
 		return nil, r
 	}
@@ -97,7 +101,7 @@ func (s *session) follow() bool {
 	}
 	stages := s.stages.On(pl)
 	s.Close()
-	s.g, s.pl, s.stages = g, pl, stages
+	s.g, s.pl, s.stages, s.logins.server = g, pl, stages, nil
 	return true
 }
 

@@ -64,7 +64,7 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (id string, err error)
 	d := &door{r: r, listener: s.Listener}
 	client := &mail.Client{Protocol: "local", Listener: s.Listener, SessionID: r.newID(), Notes: map[string]string{}}
 	_, pl := d.at(g)
-	t, reply := d.begin(ctx, g, pl, pl, client, sender, wishes)
+	t, reply := d.begin(ctx, g, pl, pl, party{client: client}, sender, wishes)
 	if reply != nil {
 		return "", reply
 	}

@@ -23,6 +23,7 @@ type transaction struct {
 	client  *mail.Client
 	tx      *pipeline.Transaction
 	trusted bool // the client may send anywhere
+	bound   bool // the client has logged in as a user of a tenant: its mail is of no other
 
 	tenant, campaign string // before a stage had its say, as priority
 	priority         int

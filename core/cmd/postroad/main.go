@@ -28,6 +28,7 @@ type cli struct {
 	Queue   queueCmd   `cmd:"" help:"See and change the queue. Changes need the running relay."`
 	Stage   stageCmd   `cmd:"" help:"See the stages of the running relay, and promote or roll back their candidates."`
 	Replay  replayCmd  `cmd:"" help:"Run captured messages through the pipelines again and list what differs."`
+	User    userCmd    `cmd:"" help:"See and change the users of a file, who log in by AUTH."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -20,6 +20,7 @@ type Metrics struct {
 	accepted    *prometheus.CounterVec
 	refused     *prometheus.CounterVec
 	connections *prometheus.CounterVec
+	logins      *prometheus.CounterVec
 	open        *prometheus.GaugeVec
 	acceptTime  *prometheus.HistogramVec
 	verdicts    *prometheus.CounterVec
@@ -47,6 +48,7 @@ func NewMetrics() *Metrics {
 	m.accepted = m.counter("postroad_messages_accepted_total", "Messages answered with 250 after the sync.", "listener")
 	m.refused = m.counter("postroad_refused_total", "Commands and messages refused, by reason.", "listener", "reason")
 	m.connections = m.counter("postroad_connections_total", "Connections accepted.", "listener")
+	m.logins = m.counter("postroad_logins_total", "Logins by AUTH, by result: ok, denied, refused by a stage, fault.", "listener", "mechanism", "result")
 	m.open = m.gauge("postroad_connections_open", "Connections open now.", "listener")
 	m.acceptTime = m.histogram("postroad_accept_seconds", "Time from the end of data to the 250: stages, queue and sync.", "listener")
 	m.verdicts = m.counter("postroad_stage_verdicts_total", "Verdicts of stages.", "stage", "phase", "verdict")
@@ -213,4 +215,9 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 		reading = 1
 	}
 	ch <- prometheus.MustNewConstMetric(d[4], prometheus.GaugeValue, reading)
+}
+
+// Login counts a login.
+func (m *Metrics) Login(listener, mechanism, result string) {
+	m.logins.WithLabelValues(listener, mechanism, result).Inc()
 }

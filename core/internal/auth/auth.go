@@ -90,3 +90,7 @@ type Keyring struct {
 	StoredKey  []byte // as long as the hash
 	ServerKey  []byte // likewise
 }
+
+// Iterations is how often SCRAM hashes a password that Postroad stores, and the
+// number that users hear whom there are not (RFC 7677 §4 asks for 4,096).
+const Iterations = 16384

@@ -24,6 +24,7 @@ func (d *decoder) config(root *node, opts Options) *Config {
 		c.Listeners = append(c.Listeners, d.listener(n))
 	}
 	d.addresses(root)
+	d.users(c, root)
 	for _, n := range root.children("store") {
 		c.Stores = append(c.Stores, Store{n.name(), arg[string](n, "engine"), arg[time.Duration](n, "ttl"), arg[int64](n, "keys"), arg[int64](n, "size")})
 	}

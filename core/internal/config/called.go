@@ -48,7 +48,8 @@ func (c *Config) Idle(pipeline, plugin string, asked, allowed mail.PhaseSet) (su
 		return fmt.Sprintf("is never called: plugin %q asks for %s, and is called in %s alone", plugin, phrase(namesOf(asked)), phrase(only)),
 			fmt.Sprintf("correct phases in its plugin block: expected %s", oneOf(quoted(namesOf(asked))))
 	case called == 0 && allowed.Has(mail.PhaseAuth):
-		return fmt.Sprintf("is never called: it waits for %s, and no listener offers AUTH yet", phrase(namesOf(allowed))), ""
+		return fmt.Sprintf("is never called: it waits for %s, and at no listener of this pipeline can clients log in", phrase(namesOf(allowed))),
+			"give the listener an auth block"
 	case called == 0:
 		return fmt.Sprintf("is never called: it waits for %s, and no listener of this pipeline offers STARTTLS", phrase(namesOf(allowed))),
 			"give the listener a tls block"
@@ -56,15 +57,19 @@ func (c *Config) Idle(pipeline, plugin string, asked, allowed mail.PhaseSet) (su
 	return "", ""
 }
 
-// noSuch returns the phases that no client can bring about in a pipeline: no
-// listener offers AUTH yet, and only one with a tls block offers STARTTLS.
+// noSuch returns the phases that no client can bring about in a pipeline: only a
+// listener with a tls block offers TLS, and only one with an auth block AUTH.
 func (c *Config) noSuch(pipeline string) mail.PhaseSet {
+	none := mail.Phases(mail.PhaseAuth, mail.PhaseTLS)
 	for _, l := range c.Listeners {
 		if l.Pipeline == pipeline && l.TLS != nil {
-			return mail.Phases(mail.PhaseAuth)
+			none &^= mail.Phases(mail.PhaseTLS)
+		}
+		if l.Pipeline == pipeline && l.Auth != nil {
+			none &^= mail.Phases(mail.PhaseAuth)
 		}
 	}
-	return mail.Phases(mail.PhaseAuth, mail.PhaseTLS)
+	return none
 }
 
 func neverCalled(plugin string, asked []string, at place) error {

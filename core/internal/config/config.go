@@ -25,6 +25,7 @@ type Config struct {
 	Admin     Admin
 	Resolver  Resolver
 	Listeners []Listener // in text order, as everything below
+	Users     []Users
 	Plugins   []Plugin
 	Stores    []Store
 	Buckets   []Bucket

@@ -4,6 +4,19 @@ package config
 
 // The examples of the reference.
 const (
+	usersExample = `# Mail clients log in on port 587, above TLS. postroad user add ann makes a user.
+users "staff" {
+  file {
+    path = "./users"
+  }
+}
+listener "submission" "clients" {
+  address = "127.0.0.1:2587"
+  auth {
+    users = [users.staff]
+  }
+}
+`
 	pluginExample = `# A module of somebody else. It may do what the grant says, and no more.
 plugin "lookup" {
   source    = "./lookup.wasm"

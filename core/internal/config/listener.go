@@ -19,6 +19,7 @@ type Listener struct {
 	RelayFrom []netip.Prefix // clients that may send to any domain
 	OnMixed   string         // "tempfail", "accept_and_bounce" or "accept_and_drop"
 	TLS       *TLS           // nil: no STARTTLS
+	Auth      *Auth          // nil: nobody logs in
 	Limits    ListenerLimits
 	Proxies   Proxies
 	Pos       Pos
@@ -75,6 +76,7 @@ func listenerSpec() *blockSpec {
 		},
 		blocks: []*blockSpec{
 			tlsSpec(),
+			authSpec(),
 			proxySpec(),
 			xclientSpec(),
 			limitsSpec(),
@@ -128,6 +130,7 @@ func (d *decoder) listener(n *node) Listener {
 		Limits: buildLimits(n.child("limits")), Pos: d.pos(n.rng),
 		SocketMode: arg[fs.FileMode](n, "socket_mode"), SocketGroup: arg[string](n, "socket_group"), Proxies: d.proxies(n),
 		Extensions: buildExtensions(n.child("extensions")),
+		Auth:       d.auth(n, n.labels[0]),
 	}
 	if t := n.child("tls"); t != nil {
 		l.TLS = &TLS{arg[string](t, "cert"), arg[string](t, "key")}

@@ -119,7 +119,7 @@ func writePhases(w *strings.Builder) {
 		"while it goes out, a route's. A stage that would never be called where it stands is a fault; one whose plugin asks for no phase with its configuration, or for none that comes to pass, is a warning.\n\n" +
 		"| phase | pipeline of | when |\n|---|---|---|\n")
 	when := map[string]string{
-		"connect": "before the banner", "tls": "after STARTTLS (no listener of this version offers implicit TLS yet)", "helo": "after EHLO or HELO", "auth": "after AUTH (no listener of this version offers it yet)",
+		"connect": "before the banner", "tls": "after STARTTLS (no listener of this version offers implicit TLS yet)", "helo": "after EHLO or HELO", "auth": "after AUTH",
 		"mail": "after MAIL FROM", "rcpt": "after each RCPT TO", "data": "after DATA, before the client sends the message",
 		"headers": "the header is complete", "body": "a piece of the body came in; needs isolation message or session",
 		"message": "the whole message came in", "queued": "the message is in the queue, synced",

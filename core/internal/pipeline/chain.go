@@ -22,6 +22,8 @@ type chain struct {
 	out    *[]Emission // where emitted messages go
 	bodies *[]releaser // where new bodies go
 	extras *extras     // nil in the phases that have none
+
+	accepted bool // a stage has accepted
 }
 
 // extras are what hooks of some phases have beside the envelope and the message.
@@ -38,16 +40,15 @@ type extras struct {
 // reply without any.
 func (p *Pipeline) decide(ctx context.Context, c *chain) fate {
 	var sticky fate
-	accepted := false
 	for i := range p.o.Steps {
 		s := p.step(i, c.b)
-		if !s.wants(c.phase) || accepted && !s.Always {
+		if !s.wants(c.phase) || c.accepted && !s.Always {
 			continue
 		}
 		f := p.one(ctx, s, c)
 		switch {
 		case f.verdict == mail.Accept:
-			accepted = true
+			c.accepted = true
 		case f.verdict.Final():
 			return f
 		case f.verdict != mail.Continue || f.reply != nil && sticky.verdict == mail.Continue:

@@ -62,6 +62,14 @@ func (s *Session) Auth(ctx context.Context, password []byte) *mail.Reply {
 	return s.run(ctx, mail.PhaseAuth, &extras{password: password})
 }
 
+// Authenticate asks the stages of phase auth who a client is that they alone know:
+// User and Mechanism of the client are set, Authenticated is not. accepted reports
+// that a stage has accepted it; a reply is why it was refused, or could not be
+// judged.
+func (s *Session) Authenticate(ctx context.Context, password []byte) (accepted bool, reply *mail.Reply) {
+	return s.ask(ctx, mail.PhaseAuth, &extras{password: password})
+}
+
 // Begin starts a transaction of this session for env, which the transaction then
 // owns.
 func (s *Session) Begin(env *mail.Envelope) *Transaction {
@@ -75,18 +83,25 @@ func (s *Session) Begin(env *mail.Envelope) *Transaction {
 func (s *Session) Close() { s.life.end() }
 
 func (s *Session) run(ctx context.Context, phase mail.Phase, e *extras) *mail.Reply {
+	_, reply := s.ask(ctx, phase, e)
+	return reply
+}
+
+// ask runs the stages of a phase. accepted reports that one has accepted; the reply
+// is nil unless they refused.
+func (s *Session) ask(ctx context.Context, phase mail.Phase, e *extras) (accepted bool, reply *mail.Reply) {
 	if !s.p.Has(phase) {
-		return nil
+		return false, nil
 	}
 	c := chain{phase: phase, about: -1, extras: e, lives: lives{ScopeSession: &s.life}}
 	c.b = &branch{env: &mail.Envelope{Client: *s.client}}
 	f := s.p.decide(ctx, &c)
 	s.marks = union(s.marks, c.b.marks)
 	if f.refused() {
-		return f.reply
+		return false, f.reply
 	}
 	if f.verdict != mail.Continue {
 		s.sticky = f
 	}
-	return nil
+	return c.accepted, nil
 }

@@ -44,6 +44,8 @@ func (s *session) dispatch(line string) (handed string) {
 		return s.plain(verb, arg)
 	case "STARTTLS":
 		s.startTLS(arg)
+	case "AUTH":
+		s.auth(arg)
 	default:
 		s.answer(line, verb, arg)
 	}
@@ -74,7 +76,7 @@ func (s *session) inMessage(line, verb, arg string) (aborted bool) {
 	case "EHLO", "HELO", "RSET", "QUIT":
 		s.line, s.hasLine = line, true
 		return true
-	case "MAIL", "RCPT", "DATA", "STARTTLS":
+	case "MAIL", "RCPT", "DATA", "STARTTLS", "AUTH":
 		s.count(verb)
 		s.refuse(outOfOrder("not between two chunks of a message"))
 	default:
@@ -141,7 +143,7 @@ func (s *session) answer(line, verb, arg string) {
 		s.refuse(refuse(ReasonSyntax, 501, 5, 4, "syntax: VRFY address"))
 	case verb == "VRFY":
 		s.say(replyVrfy)
-	case verb == "EXPN", verb == "AUTH":
+	case verb == "EXPN":
 		s.refuse(refuse(ReasonUnknown, 502, 5, 1, verb+" not supported"))
 	default:
 		s.refuse(refuse(ReasonUnknown, 500, 5, 1, "command not known"))
@@ -165,7 +167,7 @@ func (s *session) greet(verb, arg string) string {
 	}
 	helo, proto, extended := s.client.Helo, s.client.Protocol, verb == "EHLO"
 	s.client.Helo = arg
-	s.client.Protocol = protocol(extended, s.client.TLSVersion != "", false)
+	s.client.Protocol = protocol(extended, &s.client, false)
 	o, bad := s.negotiate()
 	if bad != nil {
 		s.client.Helo, s.client.Protocol = helo, proto
@@ -186,6 +188,7 @@ func (s *session) negotiate() (*offer, *refusal) {
 	if all.has("FUTURERELEASE") { // its line holds a date
 		all = offered(&s.server.opts, s.client.TLSVersion != "")
 	}
+	all = s.withAuth(all)
 	list, reply := s.backend.Helo(s.ctx(), all.list)
 	if reply = checked(reply); !accepted(reply) {
 		return nil, blame(reply)
@@ -199,18 +202,23 @@ func (s *session) negotiate() (*offer, *refusal) {
 
 // protocol names the session as a Received field does (RFC 3848, RFC 6531 §4.3
 // for a transaction that is SMTPUTF8).
-func protocol(extended, tls, utf8 bool) string {
+func protocol(extended bool, c *mail.Client, utf8 bool) string {
+	name := "SMTP"
 	switch {
-	case utf8 && tls:
-		return "UTF8SMTPS"
 	case utf8:
-		return "UTF8SMTP"
-	case extended && tls:
-		return "ESMTPS"
+		name = "UTF8SMTP"
 	case extended:
-		return "ESMTP"
+		name = "ESMTP"
+	default:
+		return name
 	}
-	return "SMTP"
+	if c.TLSVersion != "" {
+		name += "S"
+	}
+	if c.Authenticated {
+		name += "A"
+	}
+	return name
 }
 
 func (s *session) sayHello() {
@@ -359,7 +367,7 @@ func outOfOrder(text string) *refusal { return refuse(ReasonSequence, 503, 5, 1,
 // count reports a command. The names are a closed set.
 func (s *session) count(verb string) {
 	switch verb {
-	case "EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "QUIT", "STARTTLS", "NOOP", "HELP", "VRFY", "EXPN":
+	case "EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "QUIT", "STARTTLS", "NOOP", "HELP", "VRFY", "EXPN", "AUTH":
 		s.server.opts.Observer.Command(verb)
 	default:
 		s.server.opts.Observer.Command("other")

@@ -5,6 +5,7 @@ package smtpin
 import (
 	"bufio"
 	"crypto/tls"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,12 +22,14 @@ import (
 //	# comment
 //	@ open 550 5.7.1 text     the backend's reply to Open; also tls
 //	@ ready 1 550 5.7.1 text  its reply to the first so many Ready
+//	@ auth PLAIN XTEST         the mechanisms that it serves; see testLogin
 //	@ helo -CHUNKING +XTRA    what it takes off the EHLO list, of which * is all, and puts on it
 //	> text          send the text and CRLF
 //	>> "text"       send the octets of a Go string
 //	< text          expect a reply line that begins with text
 //	reply text      expect a reply of any number of lines, the last of which begins with text
 //	tls             do a TLS handshake
+//	told text       expect the backend to have been told so
 //	close           expect the server to close the connection
 //	message "text"  expect the backend to have got a message, in order
 //	none            expect the backend to have got no further message
@@ -83,6 +86,8 @@ func (b *backend) prepare(arg string) {
 		b.onOpen = func(*mail.Client) *mail.Reply { return r }
 	case "tls":
 		b.onTLS = replyIn(words[1:])
+	case "auth":
+		b.mechanisms = words[1:]
 	case "ready":
 		left, _ := strconv.Atoi(words[1])
 		b.onReady = func() *mail.Reply {
@@ -148,6 +153,10 @@ func (d *dialogue) step(line string) (fault string) {
 			return err.Error()
 		}
 		d.c, d.r = c, bufio.NewReader(c)
+	case "told":
+		if !slices.Contains(d.b.calls(), arg) {
+			return fmt.Sprintf("the backend was told %q", d.b.calls())
+		}
 	case "close":
 		d.closed()
 	case "message":

@@ -6,9 +6,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,22 +38,23 @@ type received struct {
 // "defer" 451, "panic" panics; as sender, "early" answers DATA unread with 550,
 // "discard" with 250, and "busy" with 421.
 type backend struct {
-	mu       sync.Mutex
-	messages []received // Data returned 250
-	mails    int        // calls of Mail that opened a transaction
-	datas    int        // calls of Data
-	closes   int        // of transactions
-	opens    int        // connections that Open took
-	lefts    int        // calls of Session.Close
-	told     []string   // calls, in order
-	onOpen   func(*mail.Client) *mail.Reply
-	onTLS    *mail.Reply
-	onHelo   func(list []string) []string
-	onReady  func() *mail.Reply
-	readies  int // calls of onReady, and how many it refused, where it counts them
-	unready  int
-	entered  chan struct{} // if set: told when Data begins
-	release  chan struct{} // if set: Data waits for it
+	mu         sync.Mutex
+	messages   []received // Data returned 250
+	mails      int        // calls of Mail that opened a transaction
+	datas      int        // calls of Data
+	closes     int        // of transactions
+	opens      int        // connections that Open took
+	lefts      int        // calls of Session.Close
+	told       []string   // calls, in order
+	onOpen     func(*mail.Client) *mail.Reply
+	onTLS      *mail.Reply
+	onHelo     func(list []string) []string
+	onReady    func() *mail.Reply
+	mechanisms []string // of AUTH
+	readies    int      // calls of onReady, and how many it refused, where it counts them
+	unready    int
+	entered    chan struct{} // if set: told when Data begins
+	release    chan struct{} // if set: Data waits for it
 }
 
 type transaction struct {
@@ -95,6 +98,45 @@ func (v *visit) Helo(_ context.Context, list []string) ([]string, *mail.Reply) {
 		list = v.b.onHelo(list)
 	}
 	return list, nil
+}
+
+// Mechanisms implements Authenticator.
+func (v *visit) Mechanisms(*tls.ConnectionState) []string { return v.b.mechanisms }
+
+// Login implements Authenticator.
+func (v *visit) Login(mechanism string, _ *tls.ConnectionState) Login {
+	v.b.tell("login " + mechanism)
+	return &testLogin{}
+}
+
+// LoggedIn implements Authenticator.
+func (v *visit) LoggedIn(context.Context) *mail.Reply {
+	v.b.tell("user " + v.c.User)
+	if v.c.User == "nobody" {
+		return mail.NewReply(535, mail.Enhanced{5, 7, 1}, "not you")
+	}
+	return nil
+}
+
+// testLogin asks until it hears a user: "user NAME". "deny" is 535, "fault" 451,
+// "odd" no final reply, "panic" panics.
+type testLogin struct{}
+
+func (*testLogin) Next(_ context.Context, response []byte) ([]byte, string, *mail.Reply) {
+	name, known := strings.CutPrefix(string(response), "user ")
+	switch {
+	case known:
+		return nil, name, nil
+	case string(response) == "deny":
+		return nil, "", mail.NewReply(535, mail.Enhanced{5, 7, 8}, "authentication failed")
+	case string(response) == "fault":
+		return nil, "", mail.OurFault(io.ErrNoProgress)
+	case string(response) == "odd":
+		return nil, "", mail.NewReply(0, mail.Enhanced{}, "secret")
+	case string(response) == "panic":
+		panic("test: asked to")
+	}
+	return []byte("who?"), "", nil
 }
 
 func (v *visit) Close() {
@@ -351,4 +393,11 @@ func equal(t *testing.T, what string, got, want any) {
 
 func lines(n, length int) []byte {
 	return bytes.Repeat(append(bytes.Repeat([]byte("x"), length-2), '\r', '\n'), n)
+}
+
+// calls returns what the backend was told.
+func (b *backend) calls() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.told)
 }

@@ -37,6 +37,7 @@ func states() []state {
 		{"chunk", []string{ehlo, from, to, "BDAT 2\r\nab"}},
 		{"done", []string{ehlo, from, to, "BDAT 2 LAST\r\nab"}},
 		{"reset", []string{ehlo, from, to, "RSET"}},
+		{"user", []string{ehlo, "AUTH PLAIN dXNlciBhbm4="}},
 		{"tls", []string{ehlo, "STARTTLS", "tls"}},
 		{"tls idle", []string{ehlo, "STARTTLS", "tls", ehlo}},
 		{"refused", nil},
@@ -57,10 +58,10 @@ func forms() []form {
 	}
 	add("ok", "EHLO client.example", "HELO client.example", "MAIL FROM:<a@example.com>", "MAIL FROM:<> SIZE=10 BODY=8BITMIME",
 		"RCPT TO:<c@example.org>", "RCPT TO:<reject@example.org>", "DATA", "BDAT 2\r\nab", "BDAT 0 LAST", "BDAT 2 LAST\r\nab",
-		"RSET", "NOOP", "NOOP any words", "HELP", "VRFY someone", "STARTTLS", "QUIT")
+		"RSET", "NOOP", "NOOP any words", "HELP", "VRFY someone", "STARTTLS", "AUTH PLAIN dXNlciBhbm4=", "AUTH PLAIN ZGVueQ==", "QUIT")
 	add("syntax", "EHLO", "EHLO two words", "HELO bad(", "MAIL", "MAIL FROM:a@example.com", "MAIL FROM:<a b@example.com>", "MAIL FROM:<a@example.com> SIZE=x",
 		"MAIL FROM:<a@example.com> COLOUR=red", "RCPT", "RCPT TO:<>", "RCPT TO:<@example.org>", "RCPT TO:<b@example.org> COLOUR=red", "DATA now",
-		"BDAT", "BDAT x", "RSET now", "VRFY", "STARTTLS now", "QUIT now", "", " ", "WHAT", "EXPN list", "NOOP \x01")
+		"BDAT", "BDAT x", "RSET now", "VRFY", "STARTTLS now", "AUTH", "AUTH OTHER", "AUTH PLAIN ####", "QUIT now", "", " ", "WHAT", "EXPN list", "NOOP \x01")
 	add("limit", "MAIL FROM:<a@example.com> SIZE=1001", "RCPT TO:<"+strings.Repeat("x", 65)+"@example.org>", "BDAT 1001\r\n"+strings.Repeat("x", 1001),
 		"NOOP "+strings.Repeat("x", 600), "GET / HTTP/1.1")
 	return all
@@ -86,7 +87,7 @@ func TestMatrix(t *testing.T) {
 }
 
 func inState(t *testing.T, s state) string {
-	b := &backend{}
+	b := &backend{mechanisms: []string{"PLAIN"}}
 	if s.name == "refused" {
 		b.onOpen = func(*mail.Client) *mail.Reply { return mail.NewReply(550, mail.Enhanced{5, 7, 1}, "not you") }
 	}

@@ -13,7 +13,7 @@ import (
 // extensions are those that this server has, in the order of the EHLO list.
 func extensions() []string {
 	return []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "ENHANCEDSTATUSCODES", "DSN",
-		"LIMITS", "FUTURERELEASE", "DELIVERBY", "MT-PRIORITY", "RRVS", "REQUIRETLS", "STARTTLS", "SIZE"}
+		"LIMITS", "FUTURERELEASE", "DELIVERBY", "MT-PRIORITY", "RRVS", "REQUIRETLS", "AUTH", "STARTTLS", "SIZE"}
 }
 
 // offer is what a client may use, and the EHLO reply that says so. It does not
@@ -48,7 +48,7 @@ func offered(o *Options, tls bool) *offer {
 	var list []string
 	for _, e := range extensions() {
 		switch {
-		case !o.offers(e) || tls && e == "STARTTLS" || !tls && e == "REQUIRETLS":
+		case !o.offers(e) || tls && e == "STARTTLS" || !tls && e == "REQUIRETLS" || e == "AUTH": // for AUTH see withAuth
 		case e == "SIZE":
 			list = append(list, fmt.Sprintf("SIZE %d", o.Limits.MessageSize))
 		default:

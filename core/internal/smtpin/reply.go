@@ -33,7 +33,7 @@ func (r *refusal) level() hclog.Level {
 	switch r.reason {
 	case ReasonFault:
 		return hclog.Warn
-	case ReasonBareNewline, ReasonLineLength, ReasonSize, ReasonTLS, ReasonErrors, ReasonIdle, ReasonTimeout:
+	case ReasonBareNewline, ReasonLineLength, ReasonSize, ReasonTLS, ReasonAuth, ReasonErrors, ReasonIdle, ReasonTimeout:
 		return hclog.Info
 	}
 	return hclog.Debug
@@ -97,6 +97,6 @@ const (
 	replyChunk = "250 2.0.0 chunk received\r\n"
 	replyData  = "354 end data with <CR><LF>.<CR><LF>\r\n"
 	replyVrfy  = "252 2.1.5 not verified, send mail and see\r\n"
-	replyHelp  = "214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP STARTTLS QUIT; see RFC 5321\r\n"
+	replyHelp  = "214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP STARTTLS AUTH QUIT; see RFC 5321\r\n"
 	replyTLS   = "220 2.0.0 go ahead\r\n"
 )

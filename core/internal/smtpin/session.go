@@ -34,6 +34,7 @@ type session struct {
 	spoken   bool   // the current command has its reply
 	faults   int    // of protocol, since the last accepted message
 	idling   int    // commands since the last transaction, of those that begin none
+	logins   int    // that failed, in a row
 	ended    bool   // nothing more will be read
 	closed   bool
 

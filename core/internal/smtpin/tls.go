@@ -37,6 +37,7 @@ func (s *session) forget() {
 	s.greeted, s.extended = false, false
 	s.offer = s.server.secure
 	s.client.Helo, s.client.Protocol = "", ""
+	s.logOut()
 }
 
 // handshake brings TLS up and puts it below the session. After a failure there

@@ -20,7 +20,7 @@ func (s *session) Mail(string, *smtp.MailOptions) (err error) {
 	defer s.rescue(&err)
 	deepen(0)
 	c := s.pending
-	s.client.Protocol = protocol(s.extended, s.client.TLSVersion != "", c.params.SMTPUTF8)
+	s.client.Protocol = protocol(s.extended, &s.client, c.params.SMTPUTF8)
 	tx, reply := s.backend.Mail(s.ctx(), c.from, c.params)
 	reply = checked(reply)
 	switch {

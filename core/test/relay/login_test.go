@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+
+	"github.com/postroad-mail/postroad/core/internal/auth/file"
+)
+
+// writeUsers writes a file of users, each with their name as password.
+func writeUsers(t *testing.T, users ...file.User) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "users")
+	all := map[string]*file.User{}
+	for _, u := range users {
+		hash, err := file.Hash(u.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Hash, u.Keys = hash, file.Keys(u.Name)
+		all[u.Name] = &u
+	}
+	if err := file.Write(path, all); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// submission is base as a listener for users who log in.
+func submission(stages, users string) string {
+	hcl := strings.Replace(base(stages, users), `listener "smtp" "in"`, `listener "submission" "in"`, 1)
+	return strings.Replace(hcl, `relay_from = ["127.0.0.0/8"]`, `auth { users = [users.staff] }`, 1)
+}
+
+func usersFile(path string) string {
+	return fmt.Sprintf("users \"staff\" {\n file {\n  path = %q\n }\n}\n", path)
+}
+
+func plain(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
+}
+
+func TestAUserLogsInAndSends(t *testing.T) {
+	g := newRig(t, submission("", usersFile(writeUsers(t, file.User{Name: "ann", Tenant: "shop", Senders: []string{"ann@here.test", "@ann.test"}}))), nil)
+	c := g.dial()
+	c.cmd(530, "MAIL FROM:<ann@here.test>")
+	c.cmd(535, "AUTH PLAIN %s", plain("ann", "wrong"))
+	c.cmd(535, "AUTH PLAIN %s", plain("bob", "bob"))
+	c.cmd(235, "AUTH PLAIN %s", plain("ann", "ann"))
+	c.cmd(553, "MAIL FROM:<bob@here.test>")
+	c.cmd(553, "MAIL FROM:<ann@there.test>")
+	c.send(250, "any@ann.test", hello, "b@far.test")
+	c.send(250, "ann@here.test", hello, "b@far.test")
+	for _, m := range wait(t, g, 2) {
+		trace, _, _ := strings.Cut(m, "\r\n\t")
+		if !strings.Contains(m, "with ESMTPA ") || strings.Contains(trace, "ann") {
+			t.Errorf("the trace field is %q", trace)
+		}
+	}
+}
+
+// TestTheTenantOfAUserIsThatOfItsMail: mail that waits shows whose it is.
+func TestTheTenantOfAUserIsThatOfItsMail(t *testing.T) {
+	g := newRig(t, submission("", usersFile(writeUsers(t, file.User{Name: "ann", Tenant: "shop"}))), nil)
+	g.sink.SetScript(func(e testEvent) testAction { return testAction{Reply: "451 4.3.0 not now"} })
+	c := g.dial()
+	c.cmd(235, "AUTH PLAIN %s", plain("ann", "ann"))
+	c.send(250, "ann@here.test", hello, "b@far.test")
+	g.idle()
+	if q := g.queue(); len(q) != 1 || q[0].Tenant != "shop" {
+		t.Errorf("%+v", q)
+	}
+}
+
+// TestAUserSendsForNoOtherTenant: the field that names a tenant is for those who
+// have none.
+func TestAUserSendsForNoOtherTenant(t *testing.T) {
+	users := usersFile(writeUsers(t, file.User{Name: "ann", Tenant: "shop"}, file.User{Name: "bob"}))
+	g := newRig(t, submission("", "listener: tenant_header = \"X-Tenant\"\n"+users), nil)
+	g.sink.SetScript(func(e testEvent) testAction { return testAction{Reply: "451 4.3.0 not now"} })
+	for user, want := range map[string]string{"ann": "shop", "bob": "other"} {
+		c := g.dial()
+		c.cmd(235, "AUTH PLAIN %s", plain(user, user))
+		c.send(250, user+"@here.test", "X-Tenant: other\r\n"+hello, "b@far.test")
+		g.idle()
+		for _, m := range g.queue() {
+			if string(m.Sender) == user+"@here.test" && m.Tenant != want {
+				t.Errorf("the mail of %s is of tenant %q", user, m.Tenant)
+			}
+		}
+	}
+}
+
+// TestClientsOfAnotherLibraryLogIn speaks with go-smtp's client, by each mechanism
+// that it has.
+func TestClientsOfAnotherLibraryLogIn(t *testing.T) {
+	g := newRig(t, submission("", usersFile(writeUsers(t, file.User{Name: "ann"}))), nil)
+	for _, mechanism := range []sasl.Client{sasl.NewPlainClient("", "ann", "ann"), sasl.NewLoginClient("ann", "ann")} {
+		c, err := smtp.Dial(g.r.Addr("in").String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Auth(mechanism); err != nil {
+			t.Error(err)
+		}
+		if err := c.SendMail("ann@here.test", []string{"b@far.test"}, strings.NewReader(hello)); err != nil {
+			t.Error(err)
+		}
+		c.Close()
+	}
+	wait(t, g, 2)
+}
+
+// TestWhoGuessesIsNotAskedAnyMore: after ten failures even the right password is
+// refused, and in the same words.
+func TestWhoGuessesIsNotAskedAnyMore(t *testing.T) {
+	g := newRig(t, submission("", usersFile(writeUsers(t, file.User{Name: "ann"}))), nil)
+	for i := range 10 {
+		c := g.dial()
+		c.cmd(535, "AUTH PLAIN %s", plain(fmt.Sprint("user", i), "x"))
+		c.c.Close()
+	}
+	c := g.dial()
+	c.cmd(535, "AUTH PLAIN %s", plain("ann", "ann"))
+	g.clock.Advance(2 * 60 * 1e9)
+	c.cmd(235, "AUTH PLAIN %s", plain("ann", "ann"))
+}
+
+// TestALoginSurvivesAReload: who has logged in stays so, by the accounts of then.
+func TestALoginSurvivesAReload(t *testing.T) {
+	hcl := submission("", usersFile(writeUsers(t, file.User{Name: "ann"})))
+	g := newRig(t, hcl, nil)
+	c := g.dial()
+	c.cmd(235, "AUTH PLAIN %s", plain("ann", "ann"))
+	if err := g.r.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.send(250, "ann@here.test", hello, "b@far.test")
+	wait(t, g, 1)
+}
