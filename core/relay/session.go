@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/smtpin"
 	"github.com/postroad-mail/postroad/core/mail"
@@ -70,6 +71,7 @@ func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailPara
 	if r != nil {
 		return nil, r
 	}
+	t.lmtp.on = l.Kind == config.KindLMTP
 	return t, nil
 }
 

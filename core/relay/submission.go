@@ -4,6 +4,7 @@ package relay
 
 import (
 	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/smtpin"
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
@@ -23,4 +24,15 @@ func mustLogIn(l *config.Listener, c *mail.Client) *mail.Reply {
 // session: it is not shown another list then.
 func mayYet(l *config.Listener, c *mail.Client) bool {
 	return l.Kind == config.KindSubmission || mayRelay(l, c)
+}
+
+// kindOf is what a listener speaks.
+func kindOf(c *config.Listener) smtpin.Kind {
+	switch c.Kind {
+	case config.KindSubmission:
+		return smtpin.Submission
+	case config.KindLMTP:
+		return smtpin.LMTP
+	}
+	return smtpin.SMTP
 }

@@ -21,6 +21,7 @@ import (
 //	# comment
 //	@ open 550 5.7.1 text     the backend's reply to Open; also tls
 //	@ ready 1 550 5.7.1 text  its reply to the first so many Ready
+//	@ kind lmtp               what the server speaks: submission or lmtp
 //	@ helo -CHUNKING +XTRA    what it takes off the EHLO list, of which * is all, and puts on it
 //	> text          send the text and CRLF
 //	>> "text"       send the octets of a Go string
@@ -57,6 +58,7 @@ func play(t *testing.T, file string) {
 	}
 	_, addr := serve(t, Options{
 		Backend: b,
+		Kind:    b.kind,
 		TLS:     serverTLS(t),
 		Limits:  Limits{MessageSize: 1000, Recipients: 3, LineLength: 200, Errors: 8, IdleCommands: 30, DataTimeout: time.Minute},
 	})
@@ -91,6 +93,8 @@ func (b *backend) prepare(arg string) {
 			}
 			return replyIn(words[2:])
 		}
+	case "kind":
+		b.kind = map[string]Kind{"submission": Submission, "lmtp": LMTP}[words[1]]
 	case "helo":
 		b.onHelo = func(list []string) []string { return edit(list, words[1:]) }
 	}

@@ -44,6 +44,7 @@ type backend struct {
 	opens    int        // connections that Open took
 	lefts    int        // calls of Session.Close
 	told     []string   // calls, in order
+	kind     Kind
 	onOpen   func(*mail.Client) *mail.Reply
 	onTLS    *mail.Reply
 	onHelo   func(list []string) []string
@@ -188,6 +189,40 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) *mail.Reply {
 		t.b.messages = append(t.b.messages, t.m)
 	}
 	return mail.NewReply(250, mail.Enhanced{2, 0, 0}, "queued") // even after an error: smtpin has to know better
+}
+
+// Replies gives each recipient its own reply when one of them asks for that by its
+// local part: "late-reject", "late-defer", "late-busy", "late-nil"; "late-odd" gets
+// one too few.
+func (t *transaction) Replies() []*mail.Reply {
+	var all []*mail.Reply
+	own := false
+	for _, to := range t.m.to {
+		local := to.Local()
+		own = own || strings.HasPrefix(local, "late")
+		all = append(all, lateReply(local))
+		if local == "late-odd" {
+			return all[1:]
+		}
+	}
+	if !own {
+		return nil
+	}
+	return all
+}
+
+func lateReply(local string) *mail.Reply {
+	switch local {
+	case "late-reject":
+		return mail.NewReply(550, mail.Enhanced{5, 7, 1}, "not him")
+	case "late-defer":
+		return mail.NewReply(452, mail.Enhanced{4, 2, 2}, "over quota")
+	case "late-busy":
+		return mail.NewReply(421, mail.Enhanced{4, 3, 2}, "busy")
+	case "late-nil":
+		return nil
+	}
+	return mail.NewReply(250, mail.Enhanced{2, 0, 0}, "queued for "+local)
 }
 
 func (t *transaction) Close() {

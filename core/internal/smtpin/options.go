@@ -17,6 +17,7 @@ type Options struct {
 	Name     string  // of the listener, for logs and mail.Client.Listener
 	Hostname string  // our name in banner and replies, and domain of <postmaster>
 	Backend  Backend // decides about transactions
+	Kind     Kind    // what is spoken
 	Logger   hclog.Logger
 	Observer Observer
 	Limits   Limits

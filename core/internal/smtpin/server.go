@@ -53,7 +53,7 @@ func NewServer(o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{
 		opts:      o,
-		banner:    "220 " + o.Hostname + " ESMTP Postroad\r\n",
+		banner:    "220 " + o.Hostname + " " + o.Kind.banner() + " Postroad\r\n",
 		plain:     offered(&o, false),
 		secure:    offered(&o, true),
 		listeners: make(map[net.Listener]struct{}),

@@ -32,6 +32,7 @@ type session struct {
 	hasLine  bool
 	handed   string // what go-smtp still has to read
 	spoken   bool   // the current command has its reply
+	copies   int    // of the next refusal, where it is owed to more than one recipient
 	faults   int    // of protocol, since the last accepted message
 	idling   int    // commands since the last transaction, of those that begin none
 	ended    bool   // nothing more will be read
@@ -61,8 +62,12 @@ func newSession(s *Server, c net.Conn) *session {
 	return p
 }
 
-// addrPort returns the peer's address, the zero value on other networks than TCP.
+// addrPort returns the peer's address. That of a program at the other end of a unix
+// socket is loopback's with the port 0; on other networks it is the zero value.
 func addrPort(c net.Conn) netip.AddrPort {
+	if _, ok := c.RemoteAddr().(*net.UnixAddr); ok {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
+	}
 	a, ok := c.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return netip.AddrPort{}
