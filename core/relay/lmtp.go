@@ -13,8 +13,8 @@ import (
 // lmtp is what a transaction over LMTP keeps for its replies, one for each
 // recipient (RFC 2033 §4.2).
 type lmtp struct {
-	on     bool
-	given  []int // the recipient in the envelope, for each RCPT that was accepted
+	on      bool
+	given   []int // the recipient in the envelope, for each RCPT that was accepted
 	replies []*mail.Reply
 }
 
