@@ -128,7 +128,7 @@ func (s *session) asked(reason string, r *mail.Reply) *mail.Reply {
 	}
 	s.refusals++
 	s.d.r.countRefusal(s.d.listener, reason, r)
-	s.d.r.log.Log(refusalLevel(s.refusals), "refused", "session", s.client.SessionID, "peer", s.client.Addr, "listener", s.d.listener, "reason", reason, "reply", r.Error())
+	s.d.r.log.Log(refusalLevel(s.refusals), "refused", withVia(s.client, "session", s.client.SessionID, "peer", s.client.Addr, "listener", s.d.listener, "reason", reason, "reply", r.Error())...)
 	return r
 }
 

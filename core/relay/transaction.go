@@ -102,7 +102,7 @@ func (t *transaction) refused(reason string, r *mail.Reply) {
 	t.r.countRefusal(t.l.Name, reason, r)
 	env := t.tx.Envelope()
 	t.refusals++
-	t.r.log.Log(refusalLevel(t.refusals), "refused", "id", env.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "reason", reason, "reply", r.Error())
+	t.r.log.Log(refusalLevel(t.refusals), "refused", withVia(t.client, "id", env.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "reason", reason, "reply", r.Error())...)
 }
 
 func (t *transaction) accepted(res *pipeline.Result, size int64, took time.Duration) {

@@ -44,6 +44,8 @@ func (s *session) dispatch(line string) (handed string) {
 		return s.plain(verb, arg)
 	case "STARTTLS":
 		s.startTLS(arg)
+	case "XCLIENT":
+		s.xclient(arg)
 	default:
 		s.answer(line, verb, arg)
 	}
@@ -191,6 +193,7 @@ func (s *session) negotiate() (*offer, *refusal) {
 	if all.has("FUTURERELEASE") { // its line holds a date
 		all = offered(&s.server.opts, s.client.TLSVersion != "")
 	}
+	all = s.listed(all)
 	list, reply := s.backend.Helo(s.ctx(), all.list)
 	if reply = checked(reply); !accepted(reply) {
 		return nil, blame(reply)

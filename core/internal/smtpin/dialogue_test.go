@@ -4,7 +4,9 @@ package smtpin
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +25,8 @@ import (
 //	@ ready 1 550 5.7.1 text  its reply to the first so many Ready
 //	@ kind lmtp               what the server speaks: submission or lmtp
 //	@ helo -CHUNKING +XTRA    what it takes off the EHLO list, of which * is all, and puts on it
+//	@ xclient login           the client may say XCLIENT, and LOGIN with it
+//	@ proxy                   the client must begin with a PROXY header
 //	> text          send the text and CRLF
 //	>> "text"       send the octets of a Go string
 //	< text          expect a reply line that begins with text
@@ -30,6 +34,8 @@ import (
 //	tls             do a TLS handshake
 //	close           expect the server to close the connection
 //	message "text"  expect the backend to have got a message, in order
+//	client text     expect the address, name, HELO and user of the last client that was
+//	                asked about, with - where there is none
 //	none            expect the backend to have got no further message
 func TestDialogues(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -58,9 +64,9 @@ func play(t *testing.T, file string) {
 	}
 	_, addr := serve(t, Options{
 		Backend: b,
-		Kind:    b.kind,
-		TLS:     serverTLS(t),
-		Limits:  Limits{MessageSize: 1000, Recipients: 3, LineLength: 200, Errors: 8, IdleCommands: 30, DataTimeout: time.Minute},
+		Kind:    b.kind, XClient: b.xclient, XClientLogin: b.login, Proxies: b.proxies,
+		TLS:    serverTLS(t),
+		Limits: Limits{MessageSize: 1000, Recipients: 3, LineLength: 200, Errors: 8, IdleCommands: 30, DataTimeout: time.Minute},
 	})
 	d := &dialogue{client: dial(t, addr), b: b}
 	for i, line := range script {
@@ -93,11 +99,33 @@ func (b *backend) prepare(arg string) {
 			}
 			return replyIn(words[2:])
 		}
+	case "xclient":
+		b.xclient, b.login = loopback(), len(words) > 1
+	case "proxy":
+		b.proxies = loopback()
 	case "kind":
 		b.kind = map[string]Kind{"submission": Submission, "lmtp": LMTP}[words[1]]
 	case "helo":
 		b.onHelo = func(list []string) []string { return edit(list, words[1:]) }
 	}
+}
+
+func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
+// lastClient is the last client that the backend was asked about. The port of one
+// that was not named is left out.
+func (b *backend) lastClient() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.client
+	addr := c.Addr.String()
+	switch {
+	case !c.Addr.Addr().IsValid():
+		addr = "-"
+	case !c.Via.IsValid():
+		addr = c.Addr.Addr().String()
+	}
+	return strings.Join([]string{addr, cmp.Or(c.Name, "-"), cmp.Or(c.Helo, "-"), cmp.Or(c.User, "-")}, " ")
 }
 
 func replyIn(words []string) *mail.Reply {
@@ -154,6 +182,10 @@ func (d *dialogue) step(line string) (fault string) {
 		d.c, d.r = c, bufio.NewReader(c)
 	case "close":
 		d.closed()
+	case "client":
+		if got := d.b.lastClient(); got != arg {
+			return "got " + got
+		}
 	case "message":
 		return d.message(arg)
 	case "none":

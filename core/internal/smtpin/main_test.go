@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +46,10 @@ type backend struct {
 	lefts    int        // calls of Session.Close
 	told     []string   // calls, in order
 	kind     Kind
+	xclient  []netip.Prefix
+	login    bool
+	proxies  []netip.Prefix
+	client   mail.Client // the last one that Open was asked about
 	onOpen   func(*mail.Client) *mail.Reply
 	onTLS    *mail.Reply
 	onHelo   func(list []string) []string
@@ -70,6 +75,7 @@ func (b *backend) Open(_ context.Context, c *mail.Client) (Session, *mail.Reply)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.told = append(b.told, "open")
+	b.client = *c
 	if b.onOpen != nil {
 		if r := b.onOpen(c); !accepted(r) {
 			return nil, r

@@ -20,11 +20,12 @@ type session struct {
 	wire
 	server   *Server
 	client   mail.Client
-	backend  Session    // nil before Open
-	admitted netip.Addr // what the session counts for; invalid: for nobody
-	offer    *offer     // what the client may use
-	opened   bool       // the Backend was asked
-	away     *refusal   // the reply to each command, once the client has been sent away
+	backend  Session        // nil before Open
+	speaker  netip.AddrPort // who speaks, behind a PROXY header; not whom it speaks for by XCLIENT
+	admitted netip.Addr     // what the session counts for; invalid: for nobody
+	offer    *offer         // what the client may use
+	opened   bool           // the Backend was asked
+	away     *refusal       // the reply to each command, once the client has been sent away
 
 	greeted  bool   // EHLO or HELO was accepted
 	extended bool   // by EHLO
@@ -74,6 +75,15 @@ func addrPort(c net.Conn) netip.AddrPort {
 	}
 	ap := a.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// countsAs is the address of whom the session counts for: one whose address the
+// proxy does not know counts for the proxy.
+func (s *session) countsAs() netip.Addr {
+	if ip := s.client.Addr.Addr(); ip.IsValid() {
+		return ip
+	}
+	return s.client.Via.Addr()
 }
 
 // Read gives go-smtp its next command, one per call, in canonical form. What
