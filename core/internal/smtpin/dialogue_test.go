@@ -31,6 +31,7 @@ import (
 //	>> "text"       send the octets of a Go string
 //	< text          expect a reply line that begins with text
 //	reply text      expect a reply of any number of lines, the last of which begins with text
+//	list +A_B -C    expect an EHLO list with a line that begins with "A B" and none with "C"
 //	tls             do a TLS handshake
 //	close           expect the server to close the connection
 //	message "text"  expect the backend to have got a message, in order
@@ -182,6 +183,8 @@ func (d *dialogue) step(line string) (fault string) {
 		d.c, d.r = c, bufio.NewReader(c)
 	case "close":
 		d.closed()
+	case "list":
+		return d.list(strings.Fields(arg))
 	case "client":
 		if got := d.b.lastClient(); got != arg {
 			return "got " + got
@@ -209,6 +212,20 @@ func (d *dialogue) reply(arg string) (fault string) {
 			return ""
 		}
 	}
+}
+
+func (d *dialogue) list(wants []string) string {
+	reply, err := d.client.reply()
+	if err != nil || !strings.HasPrefix(reply, "250-") {
+		return "got " + strconv.Quote(reply)
+	}
+	for _, w := range wants {
+		line := strings.ReplaceAll(w[1:], "_", " ")
+		if there := strings.Contains(reply, "250-"+line) || strings.Contains(reply, "250 "+line); there != (w[0] == '+') {
+			return w + ": got " + strconv.Quote(reply)
+		}
+	}
+	return ""
 }
 
 func (d *dialogue) message(arg string) string {

@@ -124,8 +124,10 @@ func (s *session) listed(all *offer) *offer {
 	if !s.mayXClient() {
 		return all
 	}
-	o := &s.server.opts
-	return newOffer(o.Hostname, append(all.list, xclientLine(o.XClientLogin)), all.size)
+	o, mine := &s.server.opts, *all
+	more := newOffer(o.Hostname, append(all.list, xclientLine(o.XClientLogin)), all.size)
+	mine.list, mine.text = more.list, more.text
+	return &mine
 }
 
 // xclient answers XCLIENT. The session begins anew, with another client: with a
