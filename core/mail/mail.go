@@ -18,7 +18,8 @@ import (
 
 // Client is the peer that handed a message to us, as the SMTP session knows it.
 type Client struct {
-	Addr          netip.AddrPort // the peer's address and port
+	Addr          netip.AddrPort // the peer's address and port; the zero value if unknown
+	Via           netip.AddrPort // the proxy that told of Addr; the zero value if none
 	Name          string         // verified reverse DNS name, empty if unknown
 	Helo          string         // argument of EHLO or HELO
 	Protocol      string         // "SMTP", "ESMTP", "ESMTPS", … (RFC 3848)

@@ -141,7 +141,7 @@ func release(b mail.Body) {
 // message was taken, where the listener says so and the sender wants to hear.
 func (t *transaction) bounces(res *pipeline.Result) []*queue.Message {
 	env := t.tx.Envelope()
-	if pipeline.OnMixed(t.l.OnMixed) != pipeline.MixedBounce || env.OriginalSender.IsNull() {
+	if onMixed(t.l, t.lmtp.on) != pipeline.MixedBounce || env.OriginalSender.IsNull() {
 		return nil
 	}
 	return t.report(refusedOf(env, res.Refused))

@@ -77,6 +77,7 @@ func (r *Relay) newDoor(c *config.Listener, hostname string, listeners int) (*li
 	}
 	server := smtpin.NewServer(smtpin.Options{
 		Name: c.Name, Hostname: hostname, Backend: &door{r: r, listener: c.Name}, Logger: r.log.Named("smtp"), TLS: tlsConf,
+		Kind: kindOf(c), Proxies: c.Proxies.Protocol, XClient: c.Proxies.XClient, XClientLogin: c.Proxies.Login,
 		Observer: smtpObserver{r, c.Name},
 		Limits: smtpin.Limits{
 			MessageSize: c.Limits.MessageSize, Recipients: c.Limits.Recipients, LineLength: c.Limits.LineLength,

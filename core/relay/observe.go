@@ -180,8 +180,8 @@ func (r *Relay) syncs() uint64 {
 
 func (r *Relay) logAccepted(m *pipeline.Message, t *transaction, size int64, took time.Duration) {
 	first := t.tx.Envelope().ID
-	kv := []any{"id", m.Envelope.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name,
-		"recipients", m.Envelope.Live(), "size", size, "stages", t.stages(), "took", took}
+	kv := withVia(t.client, "id", m.Envelope.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name,
+		"recipients", m.Envelope.Live(), "size", size, "stages", t.stages(), "took", took)
 	if m.Envelope.ID != first {
 		kv = append(kv, "split_from", first)
 	}

@@ -318,7 +318,7 @@ func body(ctx context.Context, tx *pipeline.Transaction, b mail.BytesBody) *mail
 
 func (h *rehearsal) onMixed(m *capture.Message) pipeline.OnMixed {
 	if l := h.gen.listeners[m.Client.Listener]; l != nil {
-		return pipeline.OnMixed(l.OnMixed)
+		return onMixed(l, l.Kind == config.KindLMTP)
 	}
 	return pipeline.MixedTempfail
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/smtpin"
 	"github.com/postroad-mail/postroad/core/mail"
@@ -74,6 +75,7 @@ func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailPara
 	if r != nil {
 		return nil, r
 	}
+	t.lmtp.on = l.Kind == config.KindLMTP
 	return t, nil
 }
 
@@ -130,7 +132,7 @@ func (s *session) asked(reason string, r *mail.Reply) *mail.Reply {
 	}
 	s.refusals++
 	s.d.r.countRefusal(s.d.listener, reason, r)
-	s.d.r.log.Log(refusalLevel(s.refusals), "refused", "session", s.client.SessionID, "peer", s.client.Addr, "listener", s.d.listener, "reason", reason, "reply", r.Error())
+	s.d.r.log.Log(refusalLevel(s.refusals), "refused", withVia(s.client, "session", s.client.SessionID, "peer", s.client.Addr, "listener", s.d.listener, "reason", reason, "reply", r.Error())...)
 	return r
 }
 

@@ -4,6 +4,7 @@ package relay
 
 import (
 	"github.com/postroad-mail/postroad/core/internal/config"
+	"github.com/postroad-mail/postroad/core/internal/smtpin"
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
@@ -27,4 +28,15 @@ func mustLogIn(l *config.Listener, c *mail.Client) *mail.Reply {
 // session: it is not shown another list then.
 func mayYet(l *config.Listener, c *mail.Client) bool {
 	return l.Kind == config.KindSubmission || l.Auth != nil && l.Auth.Required || mayRelay(l, c)
+}
+
+// kindOf is what a listener speaks.
+func kindOf(c *config.Listener) smtpin.Kind {
+	switch c.Kind {
+	case config.KindSubmission:
+		return smtpin.Submission
+	case config.KindLMTP:
+		return smtpin.LMTP
+	}
+	return smtpin.SMTP
 }

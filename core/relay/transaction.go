@@ -29,6 +29,7 @@ type transaction struct {
 	priority         int
 
 	refusals int // so far
+	lmtp     lmtp
 }
 
 // Rcpt accepts a recipient for whom we may take mail, if the stages agree.
@@ -36,6 +37,7 @@ func (t *transaction) Rcpt(ctx context.Context, to mail.Address, p smtpin.RcptPa
 	env := t.tx.Envelope()
 	for i := range env.Recipients {
 		if r := &env.Recipients[i]; sameMailbox(r.Original, to) && !r.Removed {
+			t.lmtp.given = append(t.lmtp.given, i)
 			return nil // once is enough
 		}
 	}
@@ -44,11 +46,13 @@ func (t *transaction) Rcpt(ctx context.Context, to mail.Address, p smtpin.RcptPa
 		t.refused(refusedRelay, r)
 		return r
 	}
-	r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to, Params: p.Params, Notify: p.Notify, ORCPT: p.ORCPT, ValidSince: p.ValidSince})
-	if r != nil {
+	at := len(env.Recipients)
+	if r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to, Params: p.Params, Notify: p.Notify, ORCPT: p.ORCPT, ValidSince: p.ValidSince}); r != nil {
 		t.refused(refusedRcpt, r)
+		return r
 	}
-	return r
+	t.lmtp.given = append(t.lmtp.given, at)
+	return nil
 }
 
 // Ready asks the stages of phase data.
@@ -73,10 +77,11 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) *mail.Reply {
 		return mail.ReplyOf(err)
 	}
 	began := time.Now()
-	res := t.tx.Message(ctx, msg.header, msg.body, msg.own, pipeline.OnMixed(t.l.OnMixed))
+	res := t.tx.Message(ctx, msg.header, msg.body, msg.own, onMixed(t.l, t.lmtp.on))
 	t.capture(msg, &res)
 	if res.Reply != nil {
 		t.refused(refusedMessage, res.Reply)
+		t.answerEach(&res, res.Reply)
 		t.emit(ctx, res.Emitted)
 		return res.Reply
 	}
@@ -86,7 +91,9 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) *mail.Reply {
 		return reply
 	}
 	t.accepted(&res, size, time.Since(began))
-	return mail.NewReply(250, mail.Enhanced{2, 0, 0}, "queued as "+t.tx.Envelope().ID)
+	reply := mail.NewReply(250, mail.Enhanced{2, 0, 0}, "queued as "+t.tx.Envelope().ID)
+	t.answerEach(&res, reply)
+	return reply
 }
 
 // Close ends the transaction.
@@ -96,7 +103,7 @@ func (t *transaction) refused(reason string, r *mail.Reply) {
 	t.r.countRefusal(t.l.Name, reason, r)
 	env := t.tx.Envelope()
 	t.refusals++
-	t.r.log.Log(refusalLevel(t.refusals), "refused", "id", env.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "reason", reason, "reply", r.Error())
+	t.r.log.Log(refusalLevel(t.refusals), "refused", withVia(t.client, "id", env.ID, "session", t.client.SessionID, "peer", t.client.Addr, "listener", t.l.Name, "reason", reason, "reply", r.Error())...)
 }
 
 func (t *transaction) accepted(res *pipeline.Result, size int64, took time.Duration) {
@@ -112,6 +119,9 @@ func (t *transaction) accepted(res *pipeline.Result, size int64, took time.Durat
 		t.r.logAccepted(m, t, size, took)
 	}
 	for _, f := range res.Refused {
+		if t.lmtp.on {
+			break // the client hears of each
+		}
 		t.r.log.Warn("recipient refused in an accepted message", "id", first, "stage", f.Stage, "reply", f.Reply.Line())
 	}
 }

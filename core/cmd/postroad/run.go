@@ -35,13 +35,14 @@ func (runCmd) Run(c *cli, s streams) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	go attend(ctx, r, hup, stop)
+	notify(s.err, stateReady) // the sockets are open
+	go attend(ctx, r, hup, stop, s.err)
 	return r.Run(ctx)
 }
 
 // attend does what the running relay needs from outside until ctx is done: it
 // reloads on SIGHUP, and gives memory back when it is quiet.
-func attend(ctx context.Context, r *relay.Relay, hup <-chan os.Signal, stop func()) {
+func attend(ctx context.Context, r *relay.Relay, hup <-chan os.Signal, stop func(), errs io.Writer) {
 	memory := newTrimmer()
 	trim() // the start is over
 	look := time.NewTicker(trimLook)
@@ -49,10 +50,13 @@ func attend(ctx context.Context, r *relay.Relay, hup <-chan os.Signal, stop func
 	for {
 		select {
 		case <-hup:
+			notify(errs, stateReloading())
 			r.ReloadOrLog(ctx)
+			notify(errs, stateReady)
 		case <-look.C:
 			memory.look()
 		case <-ctx.Done():
+			notify(errs, stateStopping)
 			stop() // the next signal ends the process
 			return
 		}

@@ -13,18 +13,19 @@ import (
 // SMTP has one reply after the data. A tempfail of any recipient refuses the
 // message for now, so that nothing is taken twice when the client comes again.
 // All refused: that reply. Accepted and refused mixed: the listener's on_mixed.
+// LMTP has a reply for each recipient, so a refusal of either kind is its own alone.
 func fold(branches []*branch, mixed OnMixed) Result {
 	var r Result
 	var temp *mail.Reply
 	for _, b := range branches {
 		for _, idx := range sortedKeys(b.fates) {
 			f := b.fates[idx]
-			switch f.verdict {
-			case mail.Tempfail:
+			switch {
+			case f.verdict == mail.Tempfail && mixed != MixedEach:
 				temp = f.reply
-			case mail.Reject:
-				r.Refused = append(r.Refused, Refusal{Recipient: b.env.Recipients[idx], Reply: f.reply, Stage: f.stage})
-			case mail.Discard:
+			case f.verdict == mail.Tempfail, f.verdict == mail.Reject:
+				r.Refused = append(r.Refused, Refusal{Recipient: b.env.Recipients[idx], Index: idx, Reply: f.reply, Stage: f.stage})
+			case f.verdict == mail.Discard:
 				r.Discarded++
 			}
 		}
@@ -34,6 +35,8 @@ func fold(branches []*branch, mixed OnMixed) Result {
 	switch {
 	case temp != nil:
 		return Result{Reply: temp}
+	case len(r.Refused) > 0 && !accepted && mixed == MixedEach:
+		r.Reply = r.Refused[0].Reply
 	case len(r.Refused) > 0 && !accepted:
 		return Result{Reply: r.Refused[0].Reply}
 	case len(r.Refused) > 0 && mixed == MixedTempfail:

@@ -27,6 +27,7 @@ type Hold struct {
 // Refusal is a recipient that was refused although others were accepted.
 type Refusal struct {
 	Recipient mail.Recipient
+	Index     int // of the recipient in the envelope
 	Reply     *mail.Reply
 	Stage     string
 }
@@ -35,7 +36,7 @@ type Refusal struct {
 type Result struct {
 	Reply     *mail.Reply // nil: accepted; else nothing of it is taken
 	Messages  []*Message  // what to queue; more than one where recipients differ
-	Refused   []Refusal   // with on_mixed accept_and_bounce: owed a DSN; with accept_and_drop: a record
+	Refused   []Refusal   // with on_mixed accept_and_bounce: owed a DSN; with accept_and_drop: a record; with MixedEach also those tempfailed, and all when none is left
 	Discarded int         // recipients that a stage dropped
 	Emitted   []Emission  // new messages to queue, whatever Reply says
 }

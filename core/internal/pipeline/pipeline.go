@@ -68,6 +68,7 @@ const (
 	MixedTempfail OnMixed = "tempfail"          // 451, nothing is taken
 	MixedBounce   OnMixed = "accept_and_bounce" // 250, a DSN for the refused
 	MixedDrop     OnMixed = "accept_and_drop"   // 250, the refused are logged and dropped
+	MixedEach     OnMixed = "each"              // each recipient has its own reply (RFC 2033)
 )
 
 // Step is a stage with its place in a pipeline.

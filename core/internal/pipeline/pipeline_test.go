@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -145,6 +146,8 @@ func TestVerdictsOfAChain(t *testing.T) {
 		{"quarantine sticks", []Step{{Stage: says(mail.Quarantine)}, {Stage: says(mail.Continue)}}, "", "queue x@b.test,y@c.test hold quarantine"},
 		{"reject behind quarantine wins", []Step{{Stage: says(mail.Quarantine)}, {Stage: says(mail.Reject)}}, "", "refused 550 5.7.1 refused by policy"},
 		{"mixed drop", []Step{{Stage: perRcpt}}, MixedDrop, "queue y@c.test; refuse x@b.test 550"},
+		{"each has its reply", []Step{{Stage: tempOne}}, MixedEach, "queue x@b.test; refuse y@c.test 451"},
+		{"each has its reply, none is left", []Step{{Stage: perRcpt}, {Stage: tempOne}}, MixedEach, "refused 550 5.1.1 no such user"},
 		{"mixed bounce", []Step{{Stage: perRcpt}}, MixedBounce, "queue y@c.test; refuse x@b.test 550"},
 		{"mixed tempfail", []Step{{Stage: perRcpt}}, MixedTempfail, "refused 451 4.3.0 recipients differ, send to each alone"},
 		{"any tempfail wins", []Step{{Stage: perRcpt}, {Stage: tempOne}}, MixedDrop, "refused 451 4.7.1 not now, try again later"},
@@ -383,5 +386,24 @@ func TestEarlyPhases(t *testing.T) {
 	}
 	if r := f.begin(f.pipeline(Step{Name: "s", Stage: early{mailV: mail.Defer}})).Mail(context.Background()); r == nil || r.Code != 451 {
 		t.Errorf("a verdict not permitted in phase mail got %v", r)
+	}
+}
+
+// Over LMTP every recipient hears its own refusal, also when nothing is left of the
+// message.
+func TestEachRefusalIsTold(t *testing.T) {
+	s := stageFunc(func(h *Hook) (mail.Verdict, error) {
+		return mail.Continue, errors.Join(h.SetRecipientVerdict(0, mail.Reject, nil), h.SetRecipientVerdict(1, mail.Tempfail, nil))
+	})
+	f := &fixture{}
+	tx := f.begin(f.pipeline(Step{Stage: s}), "x@b.test", "y@c.test")
+	defer tx.Close()
+	r := runMessage(tx, MixedEach)
+	var got []string
+	for _, f := range r.Refused {
+		got = append(got, fmt.Sprint(f.Index, " ", f.Recipient.Address, " ", f.Reply.Code))
+	}
+	if want := []string{"0 x@b.test 550", "1 y@c.test 451"}; !slices.Equal(got, want) || r.Reply == nil {
+		t.Errorf("got %v, %v, want %v", got, r.Reply, want)
 	}
 }

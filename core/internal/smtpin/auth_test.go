@@ -19,10 +19,8 @@ func TestPasswordsAreNotAskedForInTheClear(t *testing.T) {
 	if got := codes(out); got != "220 250 538 221" {
 		t.Errorf("codes %s, want AUTH refused with 538", got)
 	}
-	for _, call := range b.calls() {
-		if strings.HasPrefix(call, "login") {
-			t.Errorf("the backend was asked: %q", b.calls())
-		}
+	if b.calls("login PLAIN") > 0 {
+		t.Error("the backend was asked")
 	}
 }
 

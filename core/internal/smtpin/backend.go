@@ -21,6 +21,9 @@ type Backend interface {
 	// and the client has a moment to say QUIT. With a refusal the Session is
 	// ignored.
 	//
+	// Open is called again when an XCLIENT begins the session anew for another client,
+	// behind Close of the Session before.
+	//
 	// c tells of the client. It is the same object in all calls for one
 	// connection, holds at each call what is known then, and changes only
 	// between them; the callee writes nothing in it but the Notes. ctx ends when
@@ -135,6 +138,7 @@ const (
 	ReasonIdle        = "idle_commands"   // connection ended after too many commands without a transaction
 	ReasonTimeout     = "timeout"         // command, data or transaction time passed
 	ReasonConnections = "connections"     // connection above a limit
+	ReasonProxy       = "proxy_protocol"  // a proxy did not begin with a PROXY header
 	ReasonShutdown    = "shutdown"        // we are going down
 	ReasonBackend     = "backend"         // the Backend refused
 	ReasonFault       = "fault"           // a fault of ours

@@ -30,7 +30,7 @@ func (s *session) dispatch(line string) (handed string) {
 		return ""
 	}
 	switch verb {
-	case "EHLO", "HELO":
+	case "EHLO", "HELO", "LHLO":
 		return s.greet(verb, arg)
 	case "MAIL":
 		return s.mail(arg)
@@ -46,6 +46,8 @@ func (s *session) dispatch(line string) (handed string) {
 		s.startTLS(arg)
 	case "AUTH":
 		s.auth(arg)
+	case "XCLIENT":
+		s.xclient(arg)
 	default:
 		s.answer(line, verb, arg)
 	}
@@ -73,7 +75,7 @@ func (s *session) between(verb string) *refusal {
 // answered.
 func (s *session) inMessage(line, verb, arg string) (aborted bool) {
 	switch verb {
-	case "EHLO", "HELO", "RSET", "QUIT":
+	case "EHLO", "HELO", "LHLO", "RSET", "QUIT":
 		s.line, s.hasLine = line, true
 		return true
 	case "MAIL", "RCPT", "DATA", "STARTTLS", "AUTH":
@@ -138,7 +140,7 @@ func (s *session) answer(line, verb, arg string) {
 	case verb == "NOOP":
 		s.say(replyOK)
 	case verb == "HELP":
-		s.say(replyHelp)
+		s.say(s.server.opts.Kind.help())
 	case verb == "VRFY" && arg == "":
 		s.refuse(refuse(ReasonSyntax, 501, 5, 4, "syntax: VRFY address"))
 	case verb == "VRFY":
@@ -161,13 +163,18 @@ func clean(s string) bool {
 }
 
 func (s *session) greet(verb, arg string) string {
+	kind := s.server.opts.Kind
+	if !kind.greets(verb) {
+		s.refuse(kind.otherGreeting(verb))
+		return ""
+	}
 	if !validHelo(arg) {
 		s.refuse(refuse(ReasonSyntax, 501, 5, 4, "syntax: "+verb+" hostname"))
 		return ""
 	}
-	helo, proto, extended := s.client.Helo, s.client.Protocol, verb == "EHLO"
+	helo, proto, extended := s.client.Helo, s.client.Protocol, verb != "HELO"
 	s.client.Helo = arg
-	s.client.Protocol = protocol(extended, &s.client, false)
+	s.client.Protocol = kind.protocol(protocol(extended, &s.client, false))
 	o, bad := s.negotiate()
 	if bad != nil {
 		s.client.Helo, s.client.Protocol = helo, proto
@@ -188,7 +195,7 @@ func (s *session) negotiate() (*offer, *refusal) {
 	if all.has("FUTURERELEASE") { // its line holds a date
 		all = offered(&s.server.opts, s.client.TLSVersion != "")
 	}
-	all = s.withAuth(all)
+	all = s.listed(s.withAuth(all))
 	list, reply := s.backend.Helo(s.ctx(), all.list)
 	if reply = checked(reply); !accepted(reply) {
 		return nil, blame(reply)
@@ -232,7 +239,7 @@ func (s *session) sayHello() {
 func (s *session) mail(arg string) string {
 	switch {
 	case !s.greeted:
-		s.refuse(outOfOrder("EHLO first"))
+		s.refuse(outOfOrder(s.server.opts.Kind.hello() + " first"))
 		return ""
 	case s.tx != nil:
 		s.refuse(outOfOrder("nested MAIL, end the transaction or RSET first"))
@@ -241,6 +248,9 @@ func (s *session) mail(arg string) string {
 	c, bad := parseMail(arg, s.offer)
 	if bad == nil {
 		bad = c.count(s.server.opts.Now(), s.offer)
+	}
+	if bad == nil {
+		bad = s.fullDomain(c.from, 7)
 	}
 	if bad != nil {
 		s.refuse(bad)
@@ -256,6 +266,9 @@ func (s *session) recipient(arg string) string {
 		return ""
 	}
 	c, bad := parseRcpt(arg, s.utf8, s.offer, s.server.opts.Hostname)
+	if bad == nil {
+		bad = s.fullDomain(c.to, 3)
+	}
 	s.tried = true
 	switch {
 	case bad != nil:
@@ -296,7 +309,7 @@ func (s *session) mayNotSend() *refusal {
 	switch {
 	case s.tx == nil:
 		return outOfOrder("MAIL first")
-	case s.rcpts == 0 && s.tried:
+	case s.rcpts == 0 && s.tried && s.server.opts.Kind != LMTP: // there it is 503 too (RFC 2033 §4.2)
 		return refuse(ReasonRecipients, 554, 5, 1, "no valid recipients")
 	case s.rcpts == 0:
 		return outOfOrder("RCPT first")
@@ -367,7 +380,7 @@ func outOfOrder(text string) *refusal { return refuse(ReasonSequence, 503, 5, 1,
 // count reports a command. The names are a closed set.
 func (s *session) count(verb string) {
 	switch verb {
-	case "EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "QUIT", "STARTTLS", "NOOP", "HELP", "VRFY", "EXPN", "AUTH":
+	case "EHLO", "HELO", "LHLO", "XCLIENT", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "QUIT", "STARTTLS", "NOOP", "HELP", "VRFY", "EXPN", "AUTH":
 		s.server.opts.Observer.Command(verb)
 	default:
 		s.server.opts.Observer.Command("other")

@@ -4,8 +4,9 @@ package smtpin
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
-	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,15 +24,21 @@ import (
 //	@ open 550 5.7.1 text     the backend's reply to Open; also tls
 //	@ ready 1 550 5.7.1 text  its reply to the first so many Ready
 //	@ auth PLAIN XTEST         the mechanisms that it serves; see testLogin
+//	@ kind lmtp               what the server speaks: submission or lmtp
 //	@ helo -CHUNKING +XTRA    what it takes off the EHLO list, of which * is all, and puts on it
+//	@ xclient login           the client may say XCLIENT, and LOGIN with it
+//	@ proxy                   the client must begin with a PROXY header
 //	> text          send the text and CRLF
 //	>> "text"       send the octets of a Go string
 //	< text          expect a reply line that begins with text
 //	reply text      expect a reply of any number of lines, the last of which begins with text
+//	list +A_B -C    expect an EHLO list with a line that begins with "A B" and none with "C"
 //	tls             do a TLS handshake
 //	told text       expect the backend to have been told so
 //	close           expect the server to close the connection
 //	message "text"  expect the backend to have got a message, in order
+//	client text     expect the address, name, HELO and user of the last client that was
+//	                asked about, with - where there is none
 //	none            expect the backend to have got no further message
 func TestDialogues(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -60,8 +67,9 @@ func play(t *testing.T, file string) {
 	}
 	_, addr := serve(t, Options{
 		Backend: b,
-		TLS:     serverTLS(t),
-		Limits:  Limits{MessageSize: 1000, Recipients: 3, LineLength: 200, Errors: 8, IdleCommands: 30, DataTimeout: time.Minute},
+		Kind:    b.kind, XClient: b.xclient, XClientLogin: b.login, Proxies: b.proxies,
+		TLS:    serverTLS(t),
+		Limits: Limits{MessageSize: 1000, Recipients: 3, LineLength: 200, Errors: 8, IdleCommands: 30, DataTimeout: time.Minute},
 	})
 	d := &dialogue{client: dial(t, addr), b: b}
 	for i, line := range script {
@@ -96,9 +104,33 @@ func (b *backend) prepare(arg string) {
 			}
 			return replyIn(words[2:])
 		}
+	case "xclient":
+		b.xclient, b.login = loopback(), len(words) > 1
+	case "proxy":
+		b.proxies = loopback()
+	case "kind":
+		b.kind = map[string]Kind{"submission": Submission, "lmtp": LMTP}[words[1]]
 	case "helo":
 		b.onHelo = func(list []string) []string { return edit(list, words[1:]) }
 	}
+}
+
+func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
+// lastClient is the last client that the backend was asked about. The port of one
+// that was not named is left out.
+func (b *backend) lastClient() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.client
+	addr := c.Addr.String()
+	switch {
+	case !c.Addr.Addr().IsValid():
+		addr = "-"
+	case !c.Via.IsValid():
+		addr = c.Addr.Addr().String()
+	}
+	return strings.Join([]string{addr, cmp.Or(c.Name, "-"), cmp.Or(c.Helo, "-"), cmp.Or(c.User, "-")}, " ")
 }
 
 func replyIn(words []string) *mail.Reply {
@@ -154,11 +186,17 @@ func (d *dialogue) step(line string) (fault string) {
 		}
 		d.c, d.r = c, bufio.NewReader(c)
 	case "told":
-		if !slices.Contains(d.b.calls(), arg) {
-			return fmt.Sprintf("the backend was told %q", d.b.calls())
+		if d.b.calls(arg) == 0 {
+			return "the backend was not told so"
 		}
 	case "close":
 		d.closed()
+	case "list":
+		return d.list(strings.Fields(arg))
+	case "client":
+		if got := d.b.lastClient(); got != arg {
+			return "got " + got
+		}
 	case "message":
 		return d.message(arg)
 	case "none":
@@ -182,6 +220,20 @@ func (d *dialogue) reply(arg string) (fault string) {
 			return ""
 		}
 	}
+}
+
+func (d *dialogue) list(wants []string) string {
+	reply, err := d.client.reply()
+	if err != nil || !strings.HasPrefix(reply, "250-") {
+		return "got " + strconv.Quote(reply)
+	}
+	for _, w := range wants {
+		line := strings.ReplaceAll(w[1:], "_", " ")
+		if there := strings.Contains(reply, "250-"+line) || strings.Contains(reply, "250 "+line); there != (w[0] == '+') {
+			return w + ": got " + strconv.Quote(reply)
+		}
+	}
+	return ""
 }
 
 func (d *dialogue) message(arg string) string {

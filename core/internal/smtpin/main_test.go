@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -46,6 +46,11 @@ type backend struct {
 	opens      int        // connections that Open took
 	lefts      int        // calls of Session.Close
 	told       []string   // calls, in order
+	kind       Kind
+	xclient    []netip.Prefix
+	login      bool
+	proxies    []netip.Prefix
+	client     mail.Client // the last one that Open was asked about
 	onOpen     func(*mail.Client) *mail.Reply
 	onTLS      *mail.Reply
 	onHelo     func(list []string) []string
@@ -72,6 +77,7 @@ func (b *backend) Open(_ context.Context, c *mail.Client) (Session, *mail.Reply)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.told = append(b.told, "open")
+	b.client = *c
 	if b.onOpen != nil {
 		if r := b.onOpen(c); !accepted(r) {
 			return nil, r
@@ -230,6 +236,40 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) *mail.Reply {
 		t.b.messages = append(t.b.messages, t.m)
 	}
 	return mail.NewReply(250, mail.Enhanced{2, 0, 0}, "queued") // even after an error: smtpin has to know better
+}
+
+// Replies gives each recipient its own reply when one of them asks for that by its
+// local part: "late-reject", "late-defer", "late-busy", "late-nil"; "late-odd" gets
+// one too few.
+func (t *transaction) Replies() []*mail.Reply {
+	var all []*mail.Reply
+	own := false
+	for _, to := range t.m.to {
+		local := to.Local()
+		own = own || strings.HasPrefix(local, "late")
+		all = append(all, lateReply(local))
+		if local == "late-odd" {
+			return all[1:]
+		}
+	}
+	if !own {
+		return nil
+	}
+	return all
+}
+
+func lateReply(local string) *mail.Reply {
+	switch local {
+	case "late-reject":
+		return mail.NewReply(550, mail.Enhanced{5, 7, 1}, "not him")
+	case "late-defer":
+		return mail.NewReply(452, mail.Enhanced{4, 2, 2}, "over quota")
+	case "late-busy":
+		return mail.NewReply(421, mail.Enhanced{4, 3, 2}, "busy")
+	case "late-nil":
+		return nil
+	}
+	return mail.NewReply(250, mail.Enhanced{2, 0, 0}, "queued for "+local)
 }
 
 func (t *transaction) Close() {
@@ -393,11 +433,4 @@ func equal(t *testing.T, what string, got, want any) {
 
 func lines(n, length int) []byte {
 	return bytes.Repeat(append(bytes.Repeat([]byte("x"), length-2), '\r', '\n'), n)
-}
-
-// calls returns what the backend was told.
-func (b *backend) calls() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.told)
 }

@@ -11,6 +11,7 @@ import (
 
 // model is what a session should do, written down as simply as can be.
 type model struct {
+	kind                       Kind
 	greeted, tx, tried, chunks bool
 	from                       string
 	rcpts                      []string
@@ -31,6 +32,11 @@ func (m *model) send(format string, a ...any) { fmt.Fprintf(&m.session, format, 
 
 func (m *model) hello(verb, arg string) {
 	m.send("%s %s\r\n", verb, arg)
+	if (verb == "LHLO") != (m.kind == LMTP) {
+		m.chunksAborted()
+		m.reply(500)
+		return
+	}
 	if arg == "bad(" {
 		m.chunksAborted()
 		m.reply(501)
@@ -88,7 +94,7 @@ func (m *model) rcpt(to string) {
 // unwelcome is the code for content that may not come now, 0 if it may.
 func (m *model) unwelcome() int {
 	switch {
-	case !m.tx, len(m.rcpts) == 0 && !m.tried:
+	case !m.tx, len(m.rcpts) == 0 && (!m.tried || m.kind == LMTP):
 		return 503
 	case len(m.rcpts) == 0:
 		return 554
@@ -109,7 +115,7 @@ func (m *model) data(content string) {
 	m.reply(354)
 	m.datas++
 	m.send("%s.\r\n", content)
-	m.finish(content)
+	m.finish(content, true)
 }
 
 func (m *model) bdat(content string, last bool) {
@@ -128,7 +134,7 @@ func (m *model) bdat(content string, last bool) {
 	m.chunks = true
 	m.content += content
 	if last || m.verdict(m.content) != 250 {
-		m.finish(m.content)
+		m.finish(m.content, last)
 		return
 	}
 	m.reply(250)
@@ -147,9 +153,22 @@ func (m *model) verdict(content string) int {
 	return 250
 }
 
-func (m *model) finish(content string) {
+// finish ends a message. Over LMTP its end, and not a chunk before it, has a reply for
+// each recipient.
+func (m *model) finish(content string, end bool) {
 	code := m.verdict(content)
-	m.reply(code)
+	for i, to := range m.rcpts {
+		switch {
+		case m.kind != LMTP || !end:
+			if i == 0 {
+				m.reply(code)
+			}
+		case code == 250 && strings.HasPrefix(to, "late-reject"):
+			m.reply(550)
+		default:
+			m.reply(code)
+		}
+	}
 	if code == 250 {
 		m.messages = append(m.messages, fmt.Sprintf("%s %s %q", m.from, m.rcpts, content))
 	}
@@ -176,10 +195,17 @@ func (m *model) step(r *rand.Rand) {
 		content = ""
 	}
 	froms := []string{"", "a@example.com", "a@example.com", "b@example.com", "early@example.com", "reject@example.com", "-@-"}
-	rcpts := []string{"c@example.org", "d@example.org", "reject@example.org", ""}
+	rcpts := []string{"c@example.org", "d@example.org", "reject@example.org", "", "late-reject@example.org"}
+	if m.kind != LMTP {
+		rcpts = rcpts[:4]
+	}
 	switch r.Intn(24) {
 	case 0:
-		m.hello([]string{"EHLO", "HELO"}[r.Intn(2)], []string{"x.example", "bad("}[r.Intn(2)])
+		verbs := []string{"EHLO", "HELO"}
+		if m.kind == LMTP {
+			verbs = []string{"LHLO", "LHLO", "LHLO", "EHLO"}
+		}
+		m.hello(verbs[r.Intn(len(verbs))], []string{"x.example", "bad("}[r.Intn(2)])
 	case 1:
 		m.send("RSET\r\n")
 		m.reset()
@@ -207,12 +233,18 @@ func (m *model) step(r *rand.Rand) {
 // TestModel plays random sessions, randomly segmented. The Backend must see
 // each transaction once and each message at most once, and no reply, recipient
 // or verdict may leak from one transaction into the next.
-func TestModel(t *testing.T) {
+func TestModel(t *testing.T) { playModel(t, SMTP, "EHLO") }
+
+// Over LMTP the replies to a message are one for each recipient, and the next command
+// has its own behind them.
+func TestModelOfLMTP(t *testing.T) { playModel(t, LMTP, "LHLO") }
+
+func playModel(t *testing.T, kind Kind, hello string) {
 	for seed := int64(0); seed < 500; seed++ {
 		r := rand.New(rand.NewSource(seed))
-		m := &model{recipients: 2, codes: []string{"220"}}
+		m := &model{kind: kind, recipients: 2, codes: []string{"220"}}
 		if r.Intn(8) > 0 {
-			m.hello("EHLO", "x.example")
+			m.hello(hello, "x.example")
 		}
 		for i := 0; i < 60; i++ {
 			m.step(r)
@@ -234,7 +266,7 @@ func segment(r *rand.Rand, s string) []string {
 func checkModel(t *testing.T, seed int64, m *model, segments []string) {
 	t.Helper()
 	b := &backend{}
-	out := run(t, Options{Backend: b, Limits: Limits{MessageSize: modelSize, Recipients: m.recipients, Errors: 1 << 30}}, segments...)
+	out := run(t, Options{Backend: b, Kind: m.kind, Limits: Limits{MessageSize: modelSize, Recipients: m.recipients, Errors: 1 << 30}}, segments...)
 	if got, want := codes(out), strings.Join(m.codes, " "); got != want {
 		t.Fatalf("seed %d: codes\n%s, want\n%s\nsession:\n%s", seed, got, want, m.session.String())
 	}

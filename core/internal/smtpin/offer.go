@@ -100,7 +100,7 @@ func (f *offer) edited(hostname string, list []string) (*offer, error) {
 		switch {
 		case !ok:
 			return nil, fmt.Errorf("%w: line %.100q", errOffer, line)
-		case f.has(keyword) || !slices.Contains(extensions(), keyword):
+		case f.has(keyword) || !slices.Contains(extensions(), keyword) && keyword != "XCLIENT":
 			kept = append(kept, line)
 		}
 	}

@@ -5,6 +5,7 @@ package smtpin
 import (
 	"cmp"
 	"crypto/tls"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -17,11 +18,16 @@ type Options struct {
 	Name     string  // of the listener, for logs and mail.Client.Listener
 	Hostname string  // our name in banner and replies, and domain of <postmaster>
 	Backend  Backend // decides about transactions
+	Kind     Kind    // what is spoken
 	Logger   hclog.Logger
 	Observer Observer
 	Limits   Limits
-	TLS      *tls.Config // nil: no STARTTLS
-	Withhold []string    // extensions not to offer, e.g. "CHUNKING"; they are then refused too
+	TLS      *tls.Config    // nil: no STARTTLS
+	Proxies  []netip.Prefix // who must begin each connection with a PROXY header
+	XClient  []netip.Prefix // who may say XCLIENT
+	Withhold []string       // extensions not to offer, e.g. "CHUNKING"; they are then refused too
+
+	XClientLogin bool // whether the LOGIN of an XCLIENT is believed
 
 	Now func() time.Time // what times in parameters are counted from; nil: time.Now
 }

@@ -53,7 +53,7 @@ func NewServer(o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{
 		opts:      o,
-		banner:    "220 " + o.Hostname + " ESMTP Postroad\r\n",
+		banner:    "220 " + o.Hostname + " " + o.Kind.banner() + " Postroad\r\n",
 		plain:     offered(&o, false),
 		secure:    offered(&o, true),
 		listeners: make(map[net.Listener]struct{}),
@@ -207,7 +207,7 @@ func (s *Server) enter(p *session) *refusal {
 func (s *Server) admit(p *session) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ip := network(p.client.Addr.Addr())
+	ip := network(p.countsAs())
 	if !ip.IsValid() {
 		return nil
 	}
@@ -224,14 +224,27 @@ func (s *Server) leave(p *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, p)
-	if s.perClient[p.admitted]--; s.perClient[p.admitted] <= 0 {
-		delete(s.perClient, p.admitted) // also of a session that was not admitted
-	}
+	s.uncount(p)
 	s.opts.Observer.Disconnected()
 	if s.opts.Logger.IsDebug() {
 		p.logger().Debug("disconnected")
 	}
 	s.running.Done()
+}
+
+// discharge takes a session out of the count of its client, who is to be another.
+func (s *Server) discharge(p *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uncount(p)
+}
+
+// uncount takes a session out of the count of its client. The caller holds mu.
+func (s *Server) uncount(p *session) {
+	if s.perClient[p.admitted]--; s.perClient[p.admitted] <= 0 {
+		delete(s.perClient, p.admitted) // also of a session that was not admitted
+	}
+	p.admitted = netip.Addr{}
 }
 
 // network is what counts as one client: an IPv4 address, or the /64 that an

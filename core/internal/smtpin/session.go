@@ -20,11 +20,12 @@ type session struct {
 	wire
 	server   *Server
 	client   mail.Client
-	backend  Session    // nil before Open
-	admitted netip.Addr // what the session counts for; invalid: for nobody
-	offer    *offer     // what the client may use
-	opened   bool       // the Backend was asked
-	away     *refusal   // the reply to each command, once the client has been sent away
+	backend  Session        // nil before Open
+	speaker  netip.AddrPort // who speaks, behind a PROXY header; not whom it speaks for by XCLIENT
+	admitted netip.Addr     // what the session counts for; invalid: for nobody
+	offer    *offer         // what the client may use
+	opened   bool           // the Backend was asked
+	away     *refusal       // the reply to each command, once the client has been sent away
 
 	greeted  bool   // EHLO or HELO was accepted
 	extended bool   // by EHLO
@@ -32,6 +33,7 @@ type session struct {
 	hasLine  bool
 	handed   string // what go-smtp still has to read
 	spoken   bool   // the current command has its reply
+	copies   int    // of the next refusal, where it is owed to more than one recipient
 	faults   int    // of protocol, since the last accepted message
 	idling   int    // commands since the last transaction, of those that begin none
 	logins   int    // that failed, in a row
@@ -62,14 +64,27 @@ func newSession(s *Server, c net.Conn) *session {
 	return p
 }
 
-// addrPort returns the peer's address, the zero value on other networks than TCP.
+// addrPort returns the peer's address. That of a program at the other end of a unix
+// socket is loopback's with the port 0; on other networks it is the zero value.
 func addrPort(c net.Conn) netip.AddrPort {
+	if _, ok := c.RemoteAddr().(*net.UnixAddr); ok {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
+	}
 	a, ok := c.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return netip.AddrPort{}
 	}
 	ap := a.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// countsAs is the address of whom the session counts for: one whose address the
+// proxy does not know counts for the proxy.
+func (s *session) countsAs() netip.Addr {
+	if ip := s.client.Addr.Addr(); ip.IsValid() {
+		return ip
+	}
+	return s.client.Via.Addr()
 }
 
 // Read gives go-smtp its next command, one per call, in canonical form. What

@@ -27,7 +27,7 @@ func (s *session) say(text string) {
 // client that does nothing but talk nonsense is sent away.
 func (s *session) refuse(r *refusal) {
 	s.note(r)
-	s.say(wireText(r.reply))
+	s.sayEach(r.reply)
 	if r.reply.Code == 421 {
 		s.ended = true
 	}
@@ -92,5 +92,9 @@ func (s *session) rescue(err *error) {
 
 // logger is made when there is something to log, which is seldom.
 func (s *session) logger() hclog.Logger {
-	return s.server.opts.Logger.With("session", s.client.SessionID, "peer", s.RemoteAddr().String())
+	l := s.server.opts.Logger.With("session", s.client.SessionID, "peer", s.RemoteAddr().String())
+	if s.client.Via.IsValid() {
+		l = l.With("client", s.client.Addr.String())
+	}
+	return l
 }

@@ -20,7 +20,7 @@ func (s *session) Mail(string, *smtp.MailOptions) (err error) {
 	defer s.rescue(&err)
 	deepen(0)
 	c := s.pending
-	s.client.Protocol = protocol(s.extended, &s.client, c.params.SMTPUTF8)
+	s.client.Protocol = s.server.opts.Kind.protocol(protocol(s.extended, &s.client, c.params.SMTPUTF8))
 	tx, reply := s.backend.Mail(s.ctx(), c.from, c.params)
 	reply = checked(reply)
 	switch {
@@ -87,11 +87,11 @@ func (s *session) settle(m *message, reply *mail.Reply) error {
 	switch {
 	case m.err == io.EOF:
 		s.faults = 0
-		return s.decided(reply, "")
+		return s.concluded(reply)
 	case errors.As(m.err, &bad):
-		s.skipped(m.framer.skip(), bad)
+		s.skippedIn(m, bad)
 	case m.err == nil: // the Backend refused half way
-		s.skipped(m.framer.skip(), blame(reply))
+		s.skippedIn(m, blame(reply))
 	case m.err != errAborted:
 		s.lost(m.err)
 	}

@@ -11,11 +11,18 @@ import (
 // awayTime is how long a client that was refused may take to say QUIT.
 const awayTime = 10 * time.Second
 
-// open asks the Backend before the banner. A client that is refused for good
-// is not cut off but waited for (RFC 5321 §3.1): closing at once would let a
-// client that has sent something already see a reset instead of the reply.
+// open begins the session. A client that is refused for good is not cut off but
+// waited for (RFC 5321 §3.1): closing at once would let a client that has sent
+// something already see a reset instead of the reply.
 func (s *session) open() {
 	s.opened = true
+	if s.introduce() {
+		s.welcome()
+	}
+}
+
+// welcome admits the client, asks the Backend about it, and greets it.
+func (s *session) welcome() {
 	if bad := s.server.admit(s); bad != nil {
 		s.end(bad)
 		return
