@@ -103,6 +103,30 @@ func TestBinaryIsConverted(t *testing.T) {
 	}
 }
 
+// What a client asked for, and a binary body, move to another machine with the message.
+func TestExportOfAnExtendedMessage(t *testing.T) {
+	from := newRig(t, testkit.SinkOptions{Extensions: []string{"DELIVERBY"}, Script: testkit.Refuse("MAIL", "451 4.3.2 not now")}, nil)
+	to := newRig(t, testkit.SinkOptions{Extensions: []string{"CHUNKING", "BINARYMIME", "RRVS", "DELIVERBY", "MT-PRIORITY"}}, nil)
+	const params = "BY=3600;RT MT-PRIORITY=7"
+	from.dial("in").sendBinary("Subject: x\r\n\r\n"+wild, params, "b@far.test RRVS=2029-01-31T12:00:00Z;C")
+	from.idle()
+	var moved bytes.Buffer
+	if err := from.r.Operator("test").Export(t.Context(), relay.QueueExport{IDs: []string{from.only().ID}}, &moved); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := to.r.Operator("test").Import(t.Context(), true, &moved); err != nil || done.Messages != 1 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	to.advance(10 * time.Minute)
+	m := to.arrived()
+	if len(m) != 1 || !m[0].Chunked || strings.Join(m[0].FromParams, " ") != "BODY=BINARYMIME BY=3000;RT MT-PRIORITY=7" || !strings.HasSuffix(string(m[0].Content), wild) {
+		t.Errorf("%+v", m)
+	}
+	if c := to.sink.Commands(); len(c) == 0 || !slices.Contains(c[0], "RCPT TO:<b@far.test> RRVS=2029-01-31T12:00:00Z;C") {
+		t.Errorf("%q", c)
+	}
+}
+
 // mailbox returns the one message in a mailbox.
 func (g *rig) mailbox(domain, local string) string {
 	g.t.Helper()

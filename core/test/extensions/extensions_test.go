@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/testkit"
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // A stranger is not offered what is for those who may relay, and REQUIRETLS is
@@ -159,6 +160,10 @@ func TestMTPriority(t *testing.T) {
 	m := g.arrived()
 	if len(m) != 2 || !slices.Equal(m[0].FromParams, []string{"MT-PRIORITY=-4"}) || len(m[1].FromParams) != 0 {
 		t.Errorf("%+v", m)
+	}
+	header := mail.ParseHeader(m[0].Content)
+	if received, _ := header.Get("Received"); !strings.Contains(received, " for <b@far.test> PRIORITY -4; ") {
+		t.Errorf("Received: %s", received)
 	}
 }
 
