@@ -17,8 +17,8 @@ import (
 // DSN: a stranger's sender address may be anybody's, and who is named in it must
 // not get a report of each message that we delivered; the host before us makes
 // that report when we do not offer to (RFC 3461 §5.2.2). DELIVERBY: the same
-// holds of its reports. FUTURERELEASE is for submission (RFC 4865 §3), and keeps
-// our disk busy. MT-PRIORITY is for those whom we believe (RFC 6710 §5).
+// holds of its reports. FUTURERELEASE is for submission (RFC 4865), and keeps
+// our disk busy. MT-PRIORITY is for those whom we believe (RFC 6710).
 //
 // A stage may put any of them back.
 func (s *session) mayAsk(list []string) []string {

@@ -34,7 +34,7 @@ func received(env *mail.Envelope, hostname string, now time.Time) string {
 		b = append(b, to...)
 		b = append(b, '>')
 	}
-	if env.MTPriority { // RFC 6710 §7
+	if env.MTPriority { // RFC 6710
 		b = append(append(b, " PRIORITY "...), mail.FormatMTPriority(env.Priority)...)
 	}
 	b = append(b, "; "...)

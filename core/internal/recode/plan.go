@@ -36,7 +36,7 @@ func (w *planner) message(root *part) error {
 }
 
 // complete gives the header of a message that is no MIME what a body in an encoding
-// needs (RFC 1428 §3): nobody knows in which charset it is.
+// needs (RFC 1428): nobody knows in which charset it is.
 func complete(h *mail.Header, root *part) error {
 	if h.Count("MIME-Version") > 0 {
 		return nil

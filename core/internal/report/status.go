@@ -23,7 +23,7 @@ func (d *dsn) status() part {
 	if !d.Envelope.Received.IsZero() {
 		b = field(b, "Arrival-Date", d.Envelope.Received.Format(time.RFC1123Z))
 	}
-	if by := d.Envelope.DeliverBy; by.Given() { // RFC 2852 §6
+	if by := d.Envelope.DeliverBy; by.Given() { // RFC 2852 §5
 		b = field(b, "Deliver-By-Date", by.At.Format(time.RFC1123Z))
 	}
 	for i := range d.Told {
