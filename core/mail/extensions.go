@@ -87,7 +87,7 @@ func decimal(s string, most int) (n int64, ok bool) {
 }
 
 // String returns the value of BY at now. A time that is past in mode N is passed
-// on as such (RFC 2852 §4.1.4); in mode R it is a second, for a message that is
+// on as such (RFC 2852 §4.1); in mode R it is a second, for a message that is
 // sent that late has been decided on in time.
 func (d DeliverBy) String(now time.Time) string {
 	const most = 999_999_999
@@ -102,7 +102,7 @@ func (d DeliverBy) String(now time.Time) string {
 	return strconv.FormatInt(min(max(left, -most), most), 10) + mode
 }
 
-// ParseHoldFor reads the value of HOLDFOR (RFC 4865 §5).
+// ParseHoldFor reads the value of HOLDFOR (RFC 4865).
 func ParseHoldFor(s string) (time.Duration, error) {
 	n, ok := decimal(s, 9)
 	if !ok || n == 0 || s[0] == '0' {
@@ -111,7 +111,7 @@ func ParseHoldFor(s string) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-// ParseHoldUntil reads the value of HOLDUNTIL (RFC 4865 §5): a time of RFC 3339
+// ParseHoldUntil reads the value of HOLDUNTIL (RFC 4865): a time of RFC 3339
 // in UTC.
 func ParseHoldUntil(s string) (time.Time, error) {
 	t, err := parseTime(s)

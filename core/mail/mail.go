@@ -60,11 +60,11 @@ type Envelope struct {
 	NoDSN          bool              // no report, whatever becomes of it
 	Return         Return            // RET= of MAIL (RFC 3461 §4.3)
 	EnvelopeID     string            // ENVID= of MAIL, decoded: printable ASCII (RFC 3461 §4.4)
-	Binary         bool              // MAIL said BODY=BINARYMIME (RFC 3030 §3): the body may hold bare CR, bare LF and NUL
-	RequireTLS     bool              // MAIL said REQUIRETLS (RFC 8689): only to hosts that are sure to be it, and promise the same
-	TLSOptional    bool              // the header said TLS-Required: No (RFC 8689 §3): no policy of the recipient's domain counts
-	DeliverBy      DeliverBy         // BY= of MAIL (RFC 2852)
-	MTPriority     bool              // MAIL said MT-PRIORITY (RFC 6710), which Priority came from
+	Binary         bool              `json:",omitzero"` // MAIL said BODY=BINARYMIME (RFC 3030 §3): the body may hold bare CR, bare LF and NUL
+	RequireTLS     bool              `json:",omitzero"` // MAIL said REQUIRETLS (RFC 8689): only to hosts that are sure to be it, and promise the same
+	TLSOptional    bool              `json:",omitzero"` // the header said TLS-Required: No (RFC 8689 §3): no policy of the recipient's domain counts
+	DeliverBy      DeliverBy         `json:",omitzero"` // BY= of MAIL (RFC 2852)
+	MTPriority     bool              `json:",omitzero"` // MAIL said MT-PRIORITY (RFC 6710), which Priority came from
 }
 
 // Score is a named symbol with its score, in thousandths, as a stage gave it.
@@ -102,7 +102,7 @@ type Recipient struct {
 	Notify   Notify  // NOTIFY= of RCPT (RFC 3461 §4.1)
 	ORCPT    string  // ORCPT= of RCPT, decoded: "rfc822;bob@example.org" (RFC 3461 §4.2); it stays when a stage changes Address
 
-	ValidSince ValidSince // RRVS= of RCPT (RFC 7293)
+	ValidSince ValidSince `json:",omitzero"` // RRVS= of RCPT (RFC 7293)
 }
 
 // Score returns the sum of the scores, in thousandths.

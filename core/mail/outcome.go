@@ -33,4 +33,6 @@ type Outcome struct {
 	TLS       string // TLS version used, empty for plain
 	Remote    bool   // Reply was spoken by the next hop, not made by us
 	DSN       bool   // the next hop was told which reports the sender wants, and makes them (RFC 3461 §5.2.1)
+
+	DeliverBy bool // the next hop was told by when to deliver (RFC 2852)
 }

@@ -12,10 +12,10 @@ type QueueEntry struct {
 	ID         string
 	State      string // ready, deferred, held or quarantined
 	Sender     Address
-	Tenant     string   `json:",omitempty"`
-	Campaign   string   `json:",omitempty"`
-	Priority   int      `json:",omitempty"` // -100 to 100
-	Wishes     []string `json:",omitempty"` // what its client asked for by extensions of SMTP, in words
+	Tenant     string `json:",omitempty"`
+	Campaign   string `json:",omitempty"`
+	Priority   int    `json:",omitempty"` // -100 to 100
+	Asked      string `json:",omitempty"` // what its client asked for by extensions of SMTP, in words
 	Received   time.Time
 	Size       int64       // octets of header and body
 	Reason     string      `json:",omitempty"` // by whom and why it is held
@@ -34,7 +34,7 @@ type QueueRecipient struct {
 	Class    string `json:",omitempty"` // the route's class that the message's priority is in
 	NextHop  string `json:",omitempty"` // raw next hop that a stage chose
 	Attempts int
-	Wishes   []string  `json:",omitempty"` // what was asked for it alone
+	Asked    string    `json:",omitempty"` // what was asked for it alone
 	Next     time.Time `json:",omitzero"`  // next attempt
 	Last     string    `json:",omitempty"` // next hop and reply of the last attempt
 	Why      string    `json:",omitempty"` // why it is still here and until when; it begins with Now

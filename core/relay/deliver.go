@@ -101,7 +101,7 @@ type deliverySMTP struct{ c *smtp.Client }
 
 // Dial implements delivery.SMTP.
 func (d deliverySMTP) Dial(ctx context.Context, t delivery.Target) (delivery.Conn, error) {
-	c, err := d.c.Dial(ctx, smtp.Target{Host: t.Host, Addr: t.Addr, TLS: t.TLS, Local: t.Local, Hostname: t.Hostname})
+	c, err := d.c.Dial(ctx, smtp.Target{Host: t.Host, Addr: t.Addr, TLS: t.TLS, Local: t.Local, Hostname: t.Hostname, RequireTLS: t.RequireTLS})
 	var he *smtp.HostError
 	switch {
 	case errors.As(err, &he) && he.Local:
@@ -125,6 +125,9 @@ func inShort(err error) error {
 
 type deliveryConn struct{ c *smtp.Conn }
 
+// Limits implements delivery.LimitedConn.
+func (d deliveryConn) Limits() (rcpts, domains int) { return d.c.Limits() }
+
 // Run implements delivery.Conn.
 func (d deliveryConn) Run(ctx context.Context, next func(bool) (*delivery.Job, bool), done func(*delivery.Job, []mail.Outcome)) error {
 	return d.c.Run(ctx, func(wait bool) (*smtp.Job, bool) {
@@ -137,12 +140,29 @@ func (d deliveryConn) Run(ctx context.Context, next func(bool) (*delivery.Job, b
 }
 
 // deliveryMaildir is the Maildir transport as delivery declares it.
-type deliveryMaildir struct{ t *maildir.Transport }
+type deliveryMaildir struct {
+	r *Relay
+	t *maildir.Transport
+}
 
-// Deliver implements delivery.Maildir.
+// Deliver implements delivery.Maildir. A binary message is converted, for a mailbox
+// holds lines.
 func (d deliveryMaildir) Deliver(ctx context.Context, r *delivery.Route, to mail.Address, j *delivery.Job) *mail.Reply {
 	boxes := maildir.Mailboxes{Root: r.Root, Create: r.Create, Listed: r.Mailboxes}
-	return d.t.Deliver(ctx, boxes, to, maildir.Message{Sender: j.Envelope.Sender, Header: j.Header, Body: j.Body})
+	m := maildir.Message{Sender: j.Envelope.Sender, Header: j.Header, Body: j.Body}
+	if !j.Envelope.Binary {
+		return d.t.Deliver(ctx, boxes, to, m)
+	}
+	c, err := d.r.recoded(m.Header, m.Body, true)
+	switch {
+	case errors.Is(err, smtp.ErrUnconvertible):
+		return mail.NewReply(554, mail.Enhanced{5, 6, 3}, "a mailbox cannot take the message as it is, and it cannot be converted").Because(err)
+	case err != nil:
+		return mail.OurFault(err)
+	}
+	defer c.Release()
+	m.Header, m.Body = c.Header, c.Body
+	return d.t.Deliver(ctx, boxes, to, m)
 }
 
 // deliveryResolver is DNS as delivery declares it: what is final carries its

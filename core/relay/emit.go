@@ -17,10 +17,13 @@ type origin struct {
 	id       string // of the message at hand
 	listener string
 	session  string
+
+	binary, requireTLS bool // the message at hand is
 }
 
 func (t *transaction) origin() origin {
-	return origin{id: t.tx.Envelope().ID, listener: t.l.Name, session: t.client.SessionID}
+	env := t.tx.Envelope()
+	return origin{id: env.ID, listener: t.l.Name, session: t.client.SessionID, binary: env.Binary, requireTLS: env.RequireTLS}
 }
 
 func (t *transaction) emit(ctx context.Context, es []pipeline.Emission) {
@@ -66,10 +69,13 @@ func (r *Relay) lost(id string, from origin, err error) {
 	r.metrics.Fault("emit")
 }
 
+// emittedEnvelope is that of a message that a stage emitted. One about a message
+// that requires TLS requires it too (RFC 8689 §6).
 func (r *Relay) emittedEnvelope(e *pipeline.Emission, from origin) *mail.Envelope {
 	env := &mail.Envelope{
 		ID: r.newID(), Sender: e.Sender, OriginalSender: e.Sender, Received: r.clock.Now(), EightBit: true, SMTPUTF8: !e.Sender.ASCII(),
 		Client: mail.Client{Protocol: "local", Listener: from.listener, SessionID: from.session},
+		Binary: from.binary && e.OfMessage, RequireTLS: from.requireTLS,
 	}
 	for _, a := range e.Recipients {
 		env.Recipients = append(env.Recipients, mail.Recipient{Address: a})

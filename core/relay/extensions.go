@@ -17,8 +17,8 @@ import (
 // DSN: a stranger's sender address may be anybody's, and who is named in it must
 // not get a report of each message that we delivered; the host before us makes
 // that report when we do not offer to (RFC 3461 §5.2.2). DELIVERBY: the same
-// holds of its reports. FUTURERELEASE is for submission (RFC 4865 §3), and keeps
-// our disk busy. MT-PRIORITY is for those whom we believe (RFC 6710 §5).
+// holds of its reports. FUTURERELEASE is for submission (RFC 4865), and keeps
+// our disk busy. MT-PRIORITY is for those whom we believe (RFC 6710).
 //
 // A stage may put any of them back.
 func (s *session) mayAsk(list []string) []string {
@@ -53,7 +53,8 @@ func (t *transaction) noteTLS(h *mail.Header) {
 
 // wishes returns in words what the client asked for by extensions of SMTP, for
 // people.
-func wishes(env *mail.Envelope) (words []string) {
+func wishes(env *mail.Envelope) string {
+	var words []string
 	for _, w := range [...]struct {
 		there bool
 		word  string
@@ -71,7 +72,7 @@ func wishes(env *mail.Envelope) (words []string) {
 	if env.DeliverBy.Given() {
 		words = append(words, deliverBy(env.DeliverBy))
 	}
-	return words
+	return strings.Join(words, ", ")
 }
 
 // deliverBy says BY as a moment.
@@ -79,22 +80,23 @@ func deliverBy(d mail.DeliverBy) string {
 	s := "deliver by " + d.At.UTC().Format(time.RFC3339)
 	switch {
 	case d.Return && d.Trace:
-		return s + ", else return; trace"
+		return s + ", or return it, with a trace"
 	case d.Return:
-		return s + ", else return"
+		return s + ", or return it"
 	case d.Trace:
-		return s + ", else tell; trace"
+		return s + ", or tell its sender, with a trace"
 	}
-	return s + ", else tell"
+	return s + ", or tell its sender"
 }
 
 // wishesFor returns in words what the client asked for about one recipient.
-func wishesFor(r *mail.Recipient) (words []string) {
+func wishesFor(r *mail.Recipient) string {
+	var words []string
 	if r.Notify != 0 {
 		words = append(words, "NOTIFY="+r.Notify.String())
 	}
 	if r.ValidSince.Given() {
 		words = append(words, "RRVS="+r.ValidSince.String())
 	}
-	return words
+	return strings.Join(words, ", ")
 }

@@ -96,5 +96,5 @@ func (a *attempt) End() {
 	if marks := a.out.Stages(); len(marks) > 0 && a.r.log.IsInfo() {
 		a.r.log.Info("stages of an attempt", "id", a.env.ID, "stages", spelled(marks))
 	}
-	a.r.emit(context.Background(), a.out.Emitted(), origin{id: a.env.ID})
+	a.r.emit(context.Background(), a.out.Emitted(), origin{id: a.env.ID, binary: a.env.Binary, requireTLS: a.env.RequireTLS})
 }

@@ -112,7 +112,7 @@ func (o operator) Show(ctx context.Context, id string) (mail.QueueEntry, error) 
 func (o operator) message(e *engine, q *queue.Queued) mail.QueueEntry {
 	env := q.Envelope
 	m := mail.QueueEntry{ID: env.ID, State: state(q), Sender: env.Sender, Tenant: env.Tenant, Campaign: env.Campaign, Priority: env.Priority, Received: env.Received, Size: q.Size(),
-		Stages: env.Stages, Scores: env.Scores, Wishes: wishes(env)}
+		Stages: env.Stages, Scores: env.Scores, Asked: wishes(env)}
 	if h := q.Hold; h != nil {
 		m.Reason, m.Until = h.By+": "+h.Reason, h.Until
 	}
@@ -148,7 +148,7 @@ func state(q *queue.Queued) string {
 func (o operator) recipient(e *engine, q *queue.Queued, i int) mail.QueueRecipient {
 	rc, st := &q.Envelope.Recipients[i], &q.States[i]
 	out := mail.QueueRecipient{Address: rc.Address, Status: st.Status.String(), NextHop: rc.NextHop, Attempts: st.Attempts,
-		Route: o.r.gen.Load().routing.routeOf(*rc), Warned: st.Warned, WarnedAt: st.WarnedAt, Wishes: wishesFor(rc)}
+		Route: o.r.gen.Load().routing.routeOf(*rc), Warned: st.Warned, WarnedAt: st.WarnedAt, Asked: wishesFor(rc)}
 	if st.Last.Reply.Code != 0 {
 		out.Last = delivery.Why(st.Last)
 		if st.Last.NextHop != "" {

@@ -34,6 +34,9 @@ func received(env *mail.Envelope, hostname string, now time.Time) string {
 		b = append(b, to...)
 		b = append(b, '>')
 	}
+	if env.MTPriority { // RFC 6710
+		b = append(append(b, " PRIORITY "...), mail.FormatMTPriority(env.Priority)...)
+	}
 	b = append(b, "; "...)
 	return string(now.AppendFormat(b, "Mon, 2 Jan 2006 15:04:05 -0700"))
 }

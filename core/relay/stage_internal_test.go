@@ -94,8 +94,8 @@ func TestANativeStageIsCalledInAllItsPhases(t *testing.T) {
 	want := []string{
 		"s connect 0 mx", "s tls 0 0", "s helo 0 [SIZE XTEST on] <nil>", "s auth 0 secret true", "s mail s@a.test", "s rcpt 0", "s data 0 0",
 		"s headers 0 1", "s body 2 7 hi", "s message [{text/plain -1 0    7bit 2}]", "s queued 0 1", "s reset 0 0",
-		"s route 0 {mx host 2 map[] map[]}", "s predeliver 2 {mx host 2 map[] map[]}", "s result 2 {mx host 2 map[0:{0 failed {0 0.0.0  <nil>}    false false}] map[]}",
-		"s bounce 0 {mx host 2 map[0:{0 failed {0 0.0.0  <nil>}    false false}] map[]}", "s tick 0 false <nil> <nil>",
+		"s route 0 {mx host 2 map[] map[]}", "s predeliver 2 {mx host 2 map[] map[]}", "s result 2 {mx host 2 map[0:{0 failed {0 0.0.0  <nil>}    false false false}] map[]}",
+		"s bounce 0 {mx host 2 map[0:{0 failed {0 0.0.0  <nil>}    false false false}] map[]}", "s tick 0 false <nil> <nil>",
 	}
 	if e.ended != 2 {
 		t.Errorf("%d of 2 values were ended", e.ended)

@@ -214,7 +214,7 @@ func (i *importing) take(ctx context.Context, m *export.Message) error {
 		return fmt.Errorf("message %q: %w", id, err)
 	}
 	if !i.yes {
-		if _, err := io.Copy(&strict{w: io.Discard}, m.Body); err != nil {
+		if _, err := io.Copy(&strict{w: io.Discard, binary: m.Envelope.Binary}, m.Body); err != nil {
 			return err
 		}
 		i.count(q, m.Size)
@@ -235,7 +235,7 @@ func queued(ctx context.Context, e *engine, id string) (bool, error) {
 // add spools the body and queues a batch that is full.
 func (i *importing) add(ctx context.Context, q *queue.Message, m *export.Message) error {
 	w := i.r.newBody()
-	if _, err := io.Copy(&strict{w: w}, m.Body); err != nil {
+	if _, err := io.Copy(&strict{w: w, binary: m.Envelope.Binary}, m.Body); err != nil {
 		w.Abort()
 		return err
 	}
@@ -331,15 +331,20 @@ func checkEnvelope(e *mail.Envelope) error {
 }
 
 // strict passes on what consists of lines that end in CRLF, without a CR or LF
-// elsewhere: those would let somebody smuggle mail out.
+// elsewhere: those would let somebody smuggle mail out. A binary body is no lines, and
+// never leaves as if it were.
 type strict struct {
-	w  io.Writer
-	cr bool // the last octet was CR
+	w      io.Writer
+	cr     bool // the last octet was CR
+	binary bool
 }
 
 // Write implements io.Writer.
 func (s *strict) Write(p []byte) (int, error) {
 	for _, c := range p {
+		if s.binary {
+			break
+		}
 		if (c == '\n') != s.cr {
 			return 0, errors.New("a CR or LF stands alone")
 		}

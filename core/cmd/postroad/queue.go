@@ -193,8 +193,8 @@ func printMessage(w io.Writer, m mail.QueueEntry) {
 	}
 	for _, r := range m.Recipients {
 		fmt.Fprintf(w, "recipient %s: %s, route %s, %s\n", r.Address.Path(), r.Status, routeOf(r), counted(int64(r.Attempts), "attempt"))
-		for _, wish := range r.Wishes {
-			fmt.Fprintf(w, "  asked for: %s\n", harmless(wish))
+		if r.Asked != "" {
+			fmt.Fprintf(w, "  asked for: %s\n", harmless(r.Asked))
 		}
 		if r.Last != "" {
 			fmt.Fprintf(w, "  last attempt: %s\n", harmless(r.Last))
@@ -219,8 +219,8 @@ func printLabels(w io.Writer, m mail.QueueEntry) {
 	if m.Priority != 0 {
 		fmt.Fprintf(w, "priority %d\n", m.Priority)
 	}
-	for _, wish := range m.Wishes {
-		fmt.Fprintf(w, "asked for: %s\n", harmless(wish))
+	if m.Asked != "" {
+		fmt.Fprintf(w, "asked for: %s\n", harmless(m.Asked))
 	}
 }
 

@@ -52,6 +52,17 @@ func TestQueueShowPrintsStagesAndScores(t *testing.T) {
 	}
 }
 
+// What a client asked for by extensions of SMTP is told with the message.
+func TestQueueShowPrintsWhatWasAskedFor(t *testing.T) {
+	var b strings.Builder
+	printMessage(&b, mail.QueueEntry{ID: "1", Asked: "REQUIRETLS", Recipients: []mail.QueueRecipient{{Address: "a@x.test", Asked: "RRVS=2029-01-31T12:00:00Z;C\x1b"}}})
+	for _, want := range []string{"\nasked for: REQUIRETLS\n", "\n  asked for: RRVS=2029-01-31T12:00:00Z;C\uFFFD\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+}
+
 func TestPrintWarning(t *testing.T) {
 	at := time.Date(2030, 1, 1, 9, 0, 0, 0, time.UTC)
 	for want, r := range map[string]mail.QueueRecipient{

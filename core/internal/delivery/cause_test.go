@@ -25,7 +25,7 @@ func TestWhyMailIsDeferredByOurFaultIsToldToTheOperatorAlone(t *testing.T) {
 	if got := public(k).Reply.Text; got != "local error, try again later" {
 		t.Errorf("stages read %q", got)
 	}
-	if got := expired(0, 1, public(k)).Reply.Text; strings.Contains(got, "cmdc") {
+	if got := expired("", 0, 1, public(k)).Reply.Text; strings.Contains(got, "cmdc") {
 		t.Errorf("the sender reads %q", got)
 	}
 	long := kept(mail.Outcome{Reply: *mail.OurFault(errors.New(strings.Repeat("ö", 5000)))})

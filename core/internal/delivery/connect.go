@@ -95,7 +95,7 @@ func (w *worker) dial(h host, a netip.Addr) (Conn, mail.Outcome, error) {
 	if err != nil {
 		return nil, w.hop.key.grounded(h.name, addr, err), err
 	}
-	conn, err := w.s.o.SMTP.Dial(w.ctx, Target{Host: h.name, Addr: addr, TLS: tls, Local: local, Hostname: src.name()})
+	conn, err := w.s.o.SMTP.Dial(w.ctx, Target{Host: h.name, Addr: addr, TLS: tls, Local: local, Hostname: src.name(), RequireTLS: w.hop.key.secure})
 	w.s.o.Observer.Connected(r.Name, err)
 	if err == nil {
 		w.s.left(src, local, nil)
@@ -163,10 +163,16 @@ func (k hopKey) refused(name string, addr netip.AddrPort, err error) mail.Outcom
 // not found, or turns us away for good, is a matter between it and the operator:
 // mail waits for that to be mended instead of failing all at once.
 func (k hopKey) status(r *mail.Reply) mail.Status {
-	if r.Permanent() && k.kind() == ViaMX {
+	if r.Permanent() && (k.kind() == ViaMX || k.secure && lacksTLS(r)) {
 		return mail.Failed
 	}
 	return mail.Deferred
+}
+
+// lacksTLS reports that a host cannot have a message that requires TLS, by the
+// codes of RFC 8689 §4.2.1: its sender is to hear of that, whoever chose the host.
+func lacksTLS(r *mail.Reply) bool {
+	return r.Enhanced == mail.Enhanced{5, 7, 30} || r.Enhanced == mail.Enhanced{5, 7, 10}
 }
 
 // hosts returns the hosts of a next hop in the order in which to try them.

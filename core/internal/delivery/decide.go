@@ -54,8 +54,8 @@ type Decision struct {
 // the looking up of names in the live configuration.
 //
 // A recipient that was never tried does not expire: after a long stop, or a
-// long hold, mail still gets its first attempt. It does when a stage said when:
-// a code to log in with is worth nothing a day later.
+// long hold, mail still gets its first attempt. It does when a stage said when,
+// or the sender (RFC 2852): a code to log in with is worth nothing a day later.
 func (s *Scheduler) decide(now time.Time, env *mail.Envelope, rcpt int, st State) Decision {
 	return s.decideFor(now, env, &env.Recipients[rcpt], st)
 }
@@ -71,15 +71,15 @@ func (s *Scheduler) decideFor(now time.Time, env *mail.Envelope, r *mail.Recipie
 	name := s.routeName(r)
 	route, why := s.lookup(name)
 	d := Decision{Route: name}
-	tried := st.Attempts > 0 || !env.Expires.IsZero()
+	tried := st.Attempts > 0 || !env.Expires.IsZero() || overdue(now, env)
 	if expiry := route.expiry(env); tried && !now.Before(expiry) {
-		d.Action, d.Reason = Expire, "expired at "+stamp(expiry)
+		d.Action, d.Reason = Expire, "expired"+limitOf(now, env)+" at "+stamp(expiry)
 		d.key = hopKey{route: route}
 		return d
 	}
 	if why, until := s.suspended(now, env, r, name); why != "" {
 		d.Action, d.Until, d.Reason = Suspend, until, why
-		if d.again = until; tried && route.expiry(env).Before(until) {
+		if d.again = until; (tried || env.DeliverBy.Return) && route.expiry(env).Before(until) {
 			d.again = route.expiry(env)
 		}
 		return d
@@ -96,7 +96,7 @@ func (s *Scheduler) decideFor(now time.Time, env *mail.Envelope, r *mail.Recipie
 		d.key = hopKey{route: route}
 		return d
 	}
-	d.key = hopOf(route, r)
+	d.key = hopOf(route, r).requiring(env)
 	d.Reason = "due"
 	return d
 }

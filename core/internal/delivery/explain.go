@@ -97,6 +97,9 @@ func (s *Scheduler) about(h *hop) string {
 	if h.key.source != nil {
 		from = "; from source " + h.key.source.Name
 	}
+	if h.key.secure {
+		from += "; only over TLS to hosts with REQUIRETLS"
+	}
 	if h.key.site == nil {
 		return from
 	}

@@ -334,6 +334,13 @@ func (n *fakeNet) Dial(ctx context.Context, t Target) (Conn, error) {
 			return nil, ctx.Err()
 		}
 	}
+	if t.RequireTLS && b != "requiretls" {
+		n.events("dial %s [%s]%s: no REQUIRETLS", t.Host, t.Addr, from)
+		return nil, &HostError{Reply: *replyFrom("550 5.7.30 REQUIRETLS support required")}
+	}
+	if t.RequireTLS {
+		from += " requiring TLS"
+	}
 	n.events("dial %s [%s]%s: ok", t.Host, t.Addr, from)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -422,7 +429,7 @@ func (c *fakeConn) say(j *Job, b, line string, remote bool) []mail.Outcome {
 			reply = replyFrom("550 5.1.1 no such user")
 		}
 		out = append(out, mail.Outcome{Recipient: r, Status: statusOf(reply), Reply: *reply, NextHop: c.t.Host, Address: c.t.Addr.String(), Remote: remote,
-			DSN: b == "dsn"})
+			DSN: b == "dsn", DeliverBy: b == "deliverby"})
 	}
 	c.n.events("%s gets %s %v", c.t.Host, j.Envelope.ID, j.Recipients)
 	return out

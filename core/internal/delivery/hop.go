@@ -16,6 +16,7 @@ type hopKey struct {
 	raw     bool    // a stage chose "host:port" itself
 	outside bool    // and may lead to public addresses alone
 	source  *Source // where connections leave from; nil: the system chooses
+	secure  bool    // over TLS with a certificate for the host, to hosts that offer REQUIRETLS (RFC 8689)
 }
 
 func hopOf(r *Route, rcpt *mail.Recipient) hopKey {
@@ -26,6 +27,15 @@ func hopOf(r *Route, rcpt *mail.Recipient) hopKey {
 		return hopKey{route: r, target: rcpt.Address.Domain()}
 	}
 	return hopKey{route: r}
+}
+
+// requiring is the next hop for a message: one that requires TLS has a line of its
+// own, with connections that are good for it. A report has none, for it goes out
+// in any case (RFC 8689 §5).
+func (k hopKey) requiring(env *mail.Envelope) hopKey {
+	kind := k.kind()
+	k.secure = env.RequireTLS && !env.Sender.IsNull() && (kind == ViaMX || kind == ViaSmarthost)
+	return k
 }
 
 // kind returns the way that this next hop takes.
@@ -111,7 +121,7 @@ func (s *Scheduler) push(t *task) {
 // pop takes the next transaction of h, in turns. The rest of a message goes to
 // the end of its flow, so that a small one overtakes a list with thousands of
 // recipients.
-func (s *Scheduler) pop(h *hop) *task {
+func (s *Scheduler) pop(h *hop, l limits) *task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h.ready.len() == 0 || s.stopped || s.paused != "" || !s.pays(h) {
@@ -119,7 +129,7 @@ func (s *Scheduler) pop(h *hop) *task {
 	}
 	var c *task
 	h.ready.take(func(t *task) (int, bool) {
-		c = t.cut(s.o.TransactionRecipients)
+		c = t.cut(l.of(t, s.o.TransactionRecipients))
 		return len(c.rcpts), c != t
 	})
 	h.waiting -= len(c.rcpts)

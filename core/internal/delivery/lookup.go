@@ -44,7 +44,7 @@ func (s *Scheduler) place(k hopKey) hopKey {
 	if st == nil {
 		return k
 	}
-	return hopKey{route: k.route, site: st}
+	return hopKey{route: k.route, site: st, secure: k.secure}
 }
 
 // leads reports whether a recipient that decide sends to k is in the right line
@@ -54,7 +54,7 @@ func (s *Scheduler) leads(k hopKey, h *hop) bool {
 		k.source = h.key.source
 		return k == h.key
 	}
-	return k.route == h.key.route && !s.sites.moved(k.target, h.key.site)
+	return k.route == h.key.route && k.secure == h.key.secure && !s.sites.moved(k.target, h.key.site)
 }
 
 // seek has the domain of a line looked up. The caller holds mu.
@@ -96,7 +96,7 @@ func (s *Scheduler) lookUp(domain string) {
 	for _, h := range lines {
 		h.sought = time.Time{}
 		if err == nil {
-			s.move(h, hopKey{route: h.key.route, site: st})
+			s.move(h, hopKey{route: h.key.route, site: st, secure: h.key.secure})
 		} else {
 			lost = append(lost, h.empty()...)
 			s.recall(h)

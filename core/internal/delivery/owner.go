@@ -145,7 +145,7 @@ func (c *conclusions) conclude(now time.Time, rcpt int, d Decision) {
 	st := c.msg.State(rcpt)
 	switch d.Action {
 	case Expire:
-		c.add(d.key.route, expired(rcpt, st.Attempts, public(st.Last)))
+		c.add(d.key.route, expired(limitOf(now, c.msg.Envelope()), rcpt, st.Attempts, public(st.Last)))
 	case NoRoute:
 		c.add(d.key.route, mail.Outcome{Recipient: rcpt, Reply: mail.Reply{
 			Code: 451, Enhanced: mail.Enhanced{4, 3, 5}, Text: d.Reason}})

@@ -156,6 +156,8 @@ type Target struct {
 
 	Local    netip.Addr // address that the connection leaves from, of Addr's family; zero: the system chooses
 	Hostname string     // our name in EHLO; empty: the one that the transport has
+
+	RequireTLS bool // as TLS "required", and the host has to offer REQUIRETLS (RFC 8689)
 }
 
 // SMTP opens connections to mail hosts.
@@ -187,6 +189,14 @@ type Conn interface {
 	// one outcome per recipient, or with none when the job was not tried:
 	// the connection ended before the host can have taken any of it.
 	Run(ctx context.Context, next func(wait bool) (*Job, bool), done func(*Job, []mail.Outcome)) error
+}
+
+// LimitedConn is a Conn to a host that says how much a transaction may have.
+type LimitedConn interface {
+	Conn
+	// Limits returns the most recipients of one transaction, and the most
+	// domains that they may have (RFC 9422); 0 for no limit.
+	Limits() (rcpts, domains int)
 }
 
 // Job is one transaction: some recipients of one message.

@@ -33,6 +33,8 @@ func (r *Route) action(env *mail.Envelope, s *Settled) mail.Action {
 		return mail.ActionDelayed
 	case s.Status == mail.Failed && (n == 0 || n.Has(mail.NotifyFailure)):
 		return mail.ActionFailed
+	case s.Status == mail.Delivered && traced(env, &s.Outcome):
+		return mail.ActionRelayed
 	case s.Status == mail.Delivered && n.Has(mail.NotifySuccess):
 		return r.success(&s.Outcome)
 	}
@@ -57,9 +59,13 @@ func (r *Route) success(o *mail.Outcome) mail.Action {
 
 // warning is when the sender is told that a recipient has to wait; zero: never,
 // or it was told before. Mail that was not to go out at once is not late before
-// its time.
+// its time; where the sender has named a time itself (RFC 2852, by-mode N), that is
+// it.
 func (r *Route) warning(env *mail.Envelope, rcpt int, st State) time.Time {
 	n, after := env.Recipients[rcpt].Notify, r.schedule(env).DelayWarning
+	if at, ok := promised(env, rcpt); ok && !st.Warned && r.reports(env) {
+		return at
+	}
 	switch {
 	case st.Warned || !r.reports(env) || n != 0 && !n.Has(mail.NotifyDelay):
 		return time.Time{}
@@ -68,15 +74,13 @@ func (r *Route) warning(env *mail.Envelope, rcpt int, st State) time.Time {
 	case after == 0:
 		after = DefaultDelayWarning
 	}
-	if env.NotBefore.After(env.Received) {
-		return env.NotBefore.Add(after)
-	}
-	return env.Received.Add(after)
+	return released(env).Add(after)
 }
 
-// returnsAll reports whether a failure may bring the whole message back.
+// returnsAll reports whether a failure may bring the whole message back. One that
+// requires TLS never does (RFC 8689 §5), nor does a binary one: a report is text.
 func (r *Route) returnsAll(env *mail.Envelope) bool {
-	return r.DSN == DSNFull && env.Return == mail.ReturnFull
+	return r.DSN == DSNFull && env.Return == mail.ReturnFull && !env.RequireTLS && !env.Binary
 }
 
 // write has the reports on a batch written, one of each kind.

@@ -90,12 +90,17 @@ func (r *Route) port() uint16 {
 }
 
 // expiry returns when a message is given up: when a stage said so, else after
-// the time of its class.
+// the time of its class, which is counted from its release (RFC 4865 §4); but not
+// after the time by which its sender wants it delivered or back.
 func (r *Route) expiry(env *mail.Envelope) time.Time {
-	if !env.Expires.IsZero() {
-		return env.Expires
+	at := env.Expires
+	if at.IsZero() {
+		at = released(env).Add(r.schedule(env).expire())
 	}
-	return env.Received.Add(r.schedule(env).expire())
+	if by := env.DeliverBy; by.Return && by.At.Before(at) {
+		return by.At
+	}
+	return at
 }
 
 // retryAt returns when to try again after an attempt that ended now: by the

@@ -242,17 +242,17 @@ func (s *Scheduler) deferral(m Message, route *Route, o mail.Outcome) Settled {
 	now, env, st := s.o.Clock.Now(), m.Envelope(), m.State(o.Recipient)
 	after := State{Attempts: st.Attempts + 1, Last: o}
 	if s.decide(now, env, o.Recipient, after).Action == Expire {
-		return Settled{Outcome: expired(o.Recipient, after.Attempts, o)}
+		return Settled{Outcome: expired(limitOf(now, env), o.Recipient, after.Attempts, o)}
 	}
 	warning := route.warning(env, o.Recipient, st)
 	return Settled{Outcome: o, Next: route.retryAt(now, env, warning, st.Attempts),
 		Warned: !warning.IsZero() && !now.Before(warning)}
 }
 
-// expired is the outcome of a recipient whose time is over. It tells what the
-// last attempt met.
-func expired(rcpt, attempts int, last mail.Outcome) mail.Outcome {
-	text := fmt.Sprintf("delivery time expired; attempts: %d", attempts)
+// expired is the outcome of a recipient whose time is over, by whose limit. It
+// tells what the last attempt met.
+func expired(limit string, rcpt, attempts int, last mail.Outcome) mail.Outcome {
+	text := fmt.Sprintf("delivery time expired%s; attempts: %d", limit, attempts)
 	if last.Reply.Code != 0 {
 		text += "; last reply: " + last.Reply.Line()
 	}

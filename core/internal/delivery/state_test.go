@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	mx DOMAIN PREF HOST … ttl=… mail exchangers; or "null", "nxdomain", "servfail"
 //	host NAME BEHAVIOUR         what a host does; the lines below: its addresses
 //	enqueue ID from=… to=(…)    and what came of it; also route=, hop=, outside, age=, expires=, nodsn,
-//	                            notify=(…) for each recipient, ret=, notbefore=, priority=
+//	                            notify=(…) for each recipient, ret=, notbefore=, priority=, by=600;R, requiretls
 //	advance DURATION            and what came of it
 //	hold ID RCPT REASON
 //	explain ID RCPT
@@ -328,6 +328,7 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 	var notify []string
 	var ret mail.Return
 	notBefore, priority := time.Duration(0), 0
+	by, requireTLS := "", false
 	for _, a := range d.CmdArgs[1:] {
 		switch a.Key {
 		case "from":
@@ -354,6 +355,10 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 			notBefore = duration(a.Vals[0])
 		case "nodsn":
 			nodsn = true
+		case "by":
+			by = a.Vals[0]
+		case "requiretls":
+			requireTLS = true
 		}
 	}
 	env := r.envelope(d.CmdArgs[0].Key, from, to...)
@@ -364,6 +369,10 @@ func envelopeFrom(r *rig, d *datadriven.TestData) *mail.Envelope {
 	env.Received = env.Received.Add(-age)
 	if env.Return = ret; notBefore != 0 {
 		env.NotBefore = env.Received.Add(notBefore)
+	}
+	if env.RequireTLS = requireTLS; by != "" {
+		value, _ := mail.ParseDeliverBy(by)
+		env.DeliverBy = value.From(env.Received)
 	}
 	for i, n := range notify {
 		env.Recipients[i].Notify, _ = mail.ParseNotify(strings.ReplaceAll(n, "+", ","))

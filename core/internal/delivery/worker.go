@@ -28,6 +28,7 @@ type worker struct {
 
 	// The worker's own.
 	handed, carried int
+	limits          limits      // of the host
 	ahead           <-chan *Job // what fetch makes; nil: nothing
 }
 
@@ -68,6 +69,7 @@ func (w *worker) overSMTP() {
 	case conn == nil:
 		return // end has the line go on from another source
 	}
+	w.limits = limitsOf(conn)
 	w.open()
 	err := conn.Run(w.ctx, w.next, w.finish)
 	if w.handed > 0 && w.carried == 0 {
@@ -79,7 +81,7 @@ func (w *worker) overSMTP() {
 func (w *worker) loop(carry func(context.Context, *Job) []mail.Outcome) {
 	w.open()
 	for {
-		t := w.s.pop(w.hop)
+		t := w.s.pop(w.hop, w.limits)
 		if t == nil {
 			return
 		}
@@ -156,7 +158,7 @@ func (w *worker) next(wait bool) (*Job, bool) {
 			if !ok {
 				return nil, false
 			}
-			if t := w.s.pop(w.hop); t != nil {
+			if t := w.s.pop(w.hop, w.limits); t != nil {
 				w.fetch(t)
 			}
 			if j != nil {
@@ -164,7 +166,7 @@ func (w *worker) next(wait bool) (*Job, bool) {
 			}
 			continue
 		}
-		t := w.s.pop(w.hop)
+		t := w.s.pop(w.hop, w.limits)
 		switch {
 		case t == nil:
 			if !wait || !w.linger() {

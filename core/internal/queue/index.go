@@ -114,10 +114,14 @@ func newEntry(r *record, contentLen int, now time.Time) *entry {
 
 // putOff is until when a message waits for its first attempt.
 func putOff(e *mail.Envelope) time.Time {
-	if !e.Expires.IsZero() && e.Expires.Before(e.NotBefore) {
-		return e.Expires
+	until := e.NotBefore
+	if !e.Expires.IsZero() && e.Expires.Before(until) {
+		until = e.Expires
 	}
-	return e.NotBefore
+	if by := e.DeliverBy; by.Return && by.At.Before(until) {
+		until = by.At
+	}
+	return until
 }
 
 func newSlot(r *mail.Recipient, due int64) slot {

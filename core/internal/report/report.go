@@ -127,13 +127,15 @@ func (d *dsn) recipient(o *mail.Told) mail.Recipient {
 }
 
 // envelope makes the envelope of the notification, on which nobody reports in
-// turn (RFC 3461 §6.2).
+// turn (RFC 3461 §6.2). What is said of a message that requires TLS requires it as
+// well (RFC 8689 §5).
 func (d *dsn) envelope() *mail.Envelope {
 	return &mail.Envelope{
 		Recipients: []mail.Recipient{{Address: d.Envelope.Sender, Original: d.Envelope.Sender, Notify: mail.NotifyNever}},
 		Received:   d.Now,
 		SMTPUTF8:   d.utf8,
 		Tenant:     d.Envelope.Tenant,
+		RequireTLS: d.Envelope.RequireTLS,
 	}
 }
 

@@ -23,6 +23,9 @@ func (d *dsn) status() part {
 	if !d.Envelope.Received.IsZero() {
 		b = field(b, "Arrival-Date", d.Envelope.Received.Format(time.RFC1123Z))
 	}
+	if by := d.Envelope.DeliverBy; by.Given() { // RFC 2852 §5
+		b = field(b, "Deliver-By-Date", by.At.Format(time.RFC1123Z))
+	}
 	for i := range d.Told {
 		b = append(b, '\r', '\n')
 		b = d.recipientStatus(b, &d.Told[i])
@@ -42,7 +45,7 @@ func (d *dsn) recipientStatus(b []byte, o *mail.Told) []byte {
 	}
 	b = field(b, "Final-Recipient", d.typed(mail.TypedAddress(r.Address)))
 	b = field(b, "Action", o.Action.String())
-	b = field(b, "Status", statusCode(o))
+	b = field(b, "Status", d.statusCode(o))
 	if o.Remote && o.NextHop != "" {
 		b = field(b, "Remote-MTA", "dns; "+cleanASCII(o.NextHop))
 	}
@@ -82,11 +85,13 @@ func (d *dsn) diagnostic(o *mail.Outcome) string {
 // statusCode returns the enhanced status code, made up where the host gave none,
 // or one of another class than the action's (RFC 3463 §2): a host that turns us
 // away with 5xx can still mean a delay.
-func statusCode(o *mail.Told) string {
+func (d *dsn) statusCode(o *mail.Told) string {
 	e, class := o.Reply.Enhanced, o.Reply.Code/100
 	switch o.Action {
 	case mail.ActionDelayed:
-		class = 4
+		if class = 4; d.Envelope.DeliverBy.Given() { // RFC 2852: its time is over
+			e = mail.Enhanced{4, 4, 7}
+		}
 	case mail.ActionDelivered, mail.ActionRelayed, mail.ActionExpanded:
 		class = 2
 	default:

@@ -61,7 +61,9 @@
 // command starts. In message content only CRLF.CRLF is the end; content with a
 // bare CR or LF, or a line above Limits.LineLength, is read to its end and
 // answered with 554 5.6.0. NUL is content like any other octet, but never part
-// of a command. A BDAT whose size cannot be read ends the connection.
+// of a command. With BODY=BINARYMIME (RFC 3030) all this holds up to the empty line
+// behind the header section, and what follows is not looked at: it can only come by
+// BDAT, which has no end to forge. A BDAT whose size cannot be read ends the connection.
 //
 // A fault of ours is 451 4.3.0 or, after a panic, 421 4.3.0; never 5xx.
 //

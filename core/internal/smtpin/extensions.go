@@ -11,8 +11,8 @@ import (
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
-// maxSeconds is the longest time that FUTURERELEASE and DELIVERBY can name.
-const maxSeconds = 999_999_999 * time.Second
+// longestTime is the longest time that FUTURERELEASE and DELIVERBY can name.
+const longestTime = 999_999_999 * time.Second
 
 // bounds are what an offer holds a client to, as its lines say.
 type bounds struct {
@@ -68,7 +68,7 @@ func (b bounds) within(e *offer) bounds {
 	most, _, _ := strings.Cut(release, " ")
 	b.hold = time.Duration(lesser(most, int64(b.hold/time.Second))) * time.Second
 	least, _ := e.find("DELIVERBY")
-	if n, err := strconv.ParseInt(least, 10, 64); err == nil && n > 0 && n <= int64(maxSeconds/time.Second) {
+	if n, err := strconv.ParseInt(least, 10, 64); err == nil && n > 0 && n <= int64(longestTime/time.Second) {
 		b.by = max(b.by, time.Duration(n)*time.Second)
 	}
 	return b

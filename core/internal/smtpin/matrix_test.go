@@ -35,6 +35,7 @@ func states() []state {
 		{"rcpt", []string{ehlo, from, to}},
 		{"full", []string{ehlo, from, to, "RCPT TO:<c@example.org>"}},
 		{"chunk", []string{ehlo, from, to, "BDAT 2\r\nab"}},
+		{"binary", []string{ehlo, from + " BODY=BINARYMIME", to}},
 		{"done", []string{ehlo, from, to, "BDAT 2 LAST\r\nab"}},
 		{"reset", []string{ehlo, from, to, "RSET"}},
 		{"user", []string{ehlo, "AUTH PLAIN dXNlciBhbm4="}},
@@ -57,12 +58,14 @@ func forms() []form {
 		}
 	}
 	add("ok", "EHLO client.example", "HELO client.example", "MAIL FROM:<a@example.com>", "MAIL FROM:<> SIZE=10 BODY=8BITMIME",
-		"RCPT TO:<c@example.org>", "RCPT TO:<reject@example.org>", "DATA", "BDAT 2\r\nab", "BDAT 0 LAST", "BDAT 2 LAST\r\nab",
+		"MAIL FROM:<a@example.com> BODY=BINARYMIME HOLDFOR=60 BY=90;RT MT-PRIORITY=-9",
+		"RCPT TO:<c@example.org>", "RCPT TO:<c@example.org> RRVS=2014-04-03T23:01:00Z;C", "RCPT TO:<reject@example.org>", "DATA", "BDAT 2\r\nab", "BDAT 0 LAST", "BDAT 2 LAST\r\nab",
 		"RSET", "NOOP", "NOOP any words", "HELP", "VRFY someone", "STARTTLS", "AUTH PLAIN dXNlciBhbm4=", "AUTH PLAIN ZGVueQ==", "QUIT")
 	add("syntax", "EHLO", "EHLO two words", "HELO bad(", "MAIL", "MAIL FROM:a@example.com", "MAIL FROM:<a b@example.com>", "MAIL FROM:<a@example.com> SIZE=x",
-		"MAIL FROM:<a@example.com> COLOUR=red", "RCPT", "RCPT TO:<>", "RCPT TO:<@example.org>", "RCPT TO:<b@example.org> COLOUR=red", "DATA now",
+		"MAIL FROM:<a@example.com> COLOUR=red", "MAIL FROM:<a@example.com> BY=0;R", "MAIL FROM:<a@example.com> HOLDFOR=0", "MAIL FROM:<a@example.com> MT-PRIORITY=10",
+		"RCPT TO:<b@example.org> RRVS=x", "RCPT", "RCPT TO:<>", "RCPT TO:<@example.org>", "RCPT TO:<b@example.org> COLOUR=red", "DATA now",
 		"BDAT", "BDAT x", "RSET now", "VRFY", "STARTTLS now", "AUTH", "AUTH OTHER", "AUTH PLAIN ####", "QUIT now", "", " ", "WHAT", "EXPN list", "NOOP \x01")
-	add("limit", "MAIL FROM:<a@example.com> SIZE=1001", "RCPT TO:<"+strings.Repeat("x", 65)+"@example.org>", "BDAT 1001\r\n"+strings.Repeat("x", 1001),
+	add("limit", "MAIL FROM:<a@example.com> SIZE=1001", "MAIL FROM:<a@example.com> HOLDFOR=999999999", "RCPT TO:<"+strings.Repeat("x", 65)+"@example.org>", "BDAT 1001\r\n"+strings.Repeat("x", 1001),
 		"NOOP "+strings.Repeat("x", 600), "GET / HTTP/1.1")
 	return all
 }
@@ -215,6 +218,8 @@ func within(c *client) string {
 		return "full"
 	case strings.HasPrefix(code, "354"):
 		return "open"
+	case code == "503" && c.command("BDAT 0 LAST") == "250":
+		return "binary"
 	}
 	return "stuck"
 }

@@ -63,8 +63,8 @@ func (l Limits) withDefaults() Limits {
 		CommandTimeout:       cmp.Or(l.CommandTimeout, 5*time.Minute),
 		DataTimeout:          cmp.Or(l.DataTimeout, 5*time.Minute),
 		TransactionTime:      cmp.Or(l.TransactionTime, time.Hour),
-		Hold:                 min(max(cmp.Or(l.Hold, 30*24*time.Hour), time.Second), maxSeconds),
-		DeliverBy:            min(max(l.DeliverBy, 0), maxSeconds),
+		Hold:                 min(max(cmp.Or(l.Hold, 30*24*time.Hour), time.Second), longestTime),
+		DeliverBy:            min(max(l.DeliverBy, 0), longestTime),
 	}
 }
 

@@ -38,11 +38,13 @@ type Received struct {
 	Content    []byte   // exact octets between DATA and the dot, dots unstuffed
 	Helo       string
 	TLS        bool
+	Chunked    bool // Content came by BDAT
 }
 
 // Sink is an SMTP server on a loopback port (RFC 5321), which records what it
 // gets and follows a script. It is strict about line ends: only CRLF ends a
-// command and only CRLF.CRLF the content.
+// command and only CRLF.CRLF the content. BDAT it takes where its Extensions have
+// CHUNKING.
 type Sink struct {
 	t  T
 	o  SinkOptions

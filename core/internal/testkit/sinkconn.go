@@ -81,6 +81,8 @@ func (c *sinkConn) command(line string) error {
 		return c.rcptTo(arg)
 	case "DATA":
 		return c.data()
+	case "BDAT":
+		return c.bdat(arg)
 	case "RSET":
 		c.tx = nil
 		return c.do(verb, arg, "250 2.0.0 reset")

@@ -244,7 +244,10 @@ func senderParams(e *mail.Envelope) string {
 	if e.DeclaredSize > 0 {
 		s = " SIZE=" + strconv.FormatInt(e.DeclaredSize, 10)
 	}
-	if e.EightBit {
+	switch {
+	case e.Binary:
+		s += " BODY=BINARYMIME"
+	case e.EightBit:
 		s += " BODY=8BITMIME"
 	}
 	if e.SMTPUTF8 {

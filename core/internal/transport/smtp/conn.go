@@ -41,6 +41,9 @@ type Conn struct {
 	rset   bool // the last one left something behind
 	txs    [2]transaction
 	turn   int // which of txs is next
+	mails  int // MAIL commands so far
+
+	verify func() bool // whether the certificate is the host's; nil on a plain connection
 }
 
 func newConn(c *Client, t Target, nc net.Conn) *Conn {
@@ -84,6 +87,9 @@ func (c *Conn) Run(ctx context.Context, next Next, done Done) error {
 	defer stop()
 	defer c.wire.c.Close()
 	for {
+		if c.full() {
+			return c.quit()
+		}
 		job, ok := next(true)
 		if !ok {
 			return c.quit()
@@ -106,9 +112,9 @@ func (c *Conn) burst(job *Job, next Next, done Done) error {
 	t := c.begin(job)
 	for t != nil {
 		ahead, err := c.carry(t, b.piece, next, done)
-		done(t.job, t.outcomes)
+		t.done(done, t.outcomes)
 		if err != nil && ahead != nil {
-			done(ahead.job, nil)
+			ahead.done(done, nil)
 		}
 		if err != nil {
 			return err
@@ -124,11 +130,17 @@ func (c *Conn) begin(job *Job) *transaction {
 	t := &c.txs[c.turn]
 	c.turn = 1 - c.turn
 	t.reset(job, c.rset)
-	if c.ext.maxSize > 0 && job.size() > c.ext.maxSize {
+	switch why, ok := c.fit(t); {
+	case !ok:
+		t.settleOpen(c.ours(why))
+	case c.ext.maxSize > 0 && t.size() > c.ext.maxSize:
 		t.settleOpen(c.ours(tooLarge))
-		return t
+	default:
+		t.address(c)
 	}
-	t.address(c)
+	if len(t.rcpts) > 0 {
+		c.mails++
+	}
 	return t
 }
 
@@ -142,6 +154,9 @@ func (c *Conn) carry(t *transaction, piece []byte, next Next, done Done) (*trans
 		return nil, c.lost(t, err)
 	}
 	c.rset = t.mailTaken
+	if t.chunk {
+		t.goAhead = t.accepted > 0
+	}
 	switch {
 	case t.goAhead && t.accepted == 0:
 		return nil, c.loneDot()
@@ -149,7 +164,7 @@ func (c *Conn) carry(t *transaction, piece []byte, next Next, done Done) (*trans
 		c.used = true
 		return nil, nil
 	}
-	if err := c.content(t.job, piece); err != nil {
+	if err := c.content(t, piece); err != nil {
 		return nil, c.interrupted(t, err)
 	}
 	c.rset = false
@@ -231,19 +246,22 @@ func (c *Conn) loneDot() error {
 
 // content writes the content, stuffed, with its final dot. The end of it stays
 // in the buffer.
-func (c *Conn) content(j *Job, piece []byte) error {
+func (c *Conn) content(t *transaction, piece []byte) error {
+	if t.chunk {
+		return c.binary(t, piece)
+	}
 	var s stuffer
-	if err := c.stuff(&s, j.Header); err != nil {
+	if err := c.stuff(&s, t.header); err != nil {
 		return err
 	}
-	if err := c.body(&s, j.Body, piece); err != nil {
+	if err := c.body(&s, t.body, piece); err != nil {
 		return err
 	}
 	c.wire.out = append(s.end(c.wire.out), '.', '\r', '\n')
 	return nil
 }
 
-func (c *Conn) body(s *stuffer, b mail.Body, piece []byte) error {
+func (c *Conn) body(s appender, b mail.Body, piece []byte) error {
 	if b == nil {
 		return nil
 	}
@@ -273,7 +291,7 @@ func orEOF(err error) error {
 }
 
 // stuff writes b, stuffed, as far as the buffer does not hold it.
-func (c *Conn) stuff(s *stuffer, b []byte) error {
+func (c *Conn) stuff(s appender, b []byte) error {
 	for len(b) > 0 {
 		n := min(len(b), pieceSize)
 		c.wire.out = s.append(c.wire.out, b[:n])
@@ -313,7 +331,7 @@ func (c *Conn) premature(err error) (*reply, bool) {
 
 // ahead begins the next transaction, if there is work and the host allows it.
 func (c *Conn) ahead(next Next, done Done) *transaction {
-	for c.group > 1 {
+	for c.group > 1 && !c.full() {
 		job, ok := next(false)
 		if !ok {
 			return nil
@@ -324,7 +342,7 @@ func (c *Conn) ahead(next Next, done Done) *transaction {
 			return t
 		}
 		c.turn = 1 - c.turn // nothing to send: its place is free again
-		done(job, t.outcomes)
+		t.done(done, t.outcomes)
 	}
 	return nil
 }
@@ -392,7 +410,7 @@ func reason(err error) string {
 }
 
 func (c *Conn) outcome(r mail.Reply) mail.Outcome {
-	return mail.Outcome{Status: status(r.Code), Reply: r, NextHop: c.host, Address: c.addr, TLS: c.tls, DSN: c.ext.dsn}
+	return mail.Outcome{Status: status(r.Code), Reply: r, NextHop: c.host, Address: c.addr, TLS: c.tls, DSN: c.ext.dsn, DeliverBy: c.ext.deliverBy}
 }
 
 // status says what a reply means for a recipient. Only 2xx is success and only

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -32,6 +31,7 @@ type Target struct {
 	ServerName string     // the name in the certificate, if not Host
 	Local      netip.Addr // where the connection leaves from, of Addr's family; zero: the system chooses
 	Hostname   string     // our name in EHLO; empty: Options.Hostname
+	RequireTLS bool       // as TLSRequired, and the host must offer REQUIRETLS (RFC 8689 §4.2.1)
 }
 
 // name returns the name that the host's certificate must be for.
@@ -54,7 +54,10 @@ var errInjected = errors.New("unexpected octets behind the reply to STARTTLS")
 // TLS fails it connects once more without. The error is a *HostError, or that
 // of ctx. The caller must call Run or Close on the Conn.
 func (c *Client) Dial(ctx context.Context, target Target) (*Conn, error) {
-	if target.TLS == "" {
+	switch {
+	case target.RequireTLS:
+		target.TLS = TLSRequired
+	case target.TLS == "":
 		target.TLS = TLSOpportunistic
 	}
 	conn, err := c.dial(ctx, target)
@@ -120,9 +123,12 @@ func (c *Conn) open(target Target) error {
 		return nil
 	}
 	if !c.ext.starttls {
-		return c.withoutTLS(target, "the host does not offer STARTTLS")
+		return c.withoutTLS(target, 0, "the host does not offer STARTTLS")
 	}
-	return c.starttls(target)
+	if err := c.starttls(target); err != nil {
+		return err
+	}
+	return c.promised(target)
 }
 
 func (c *Conn) hello(target Target) error {
@@ -145,7 +151,7 @@ func (c *Conn) starttls(target Target) error {
 		return checkReply(target, "STARTTLS", r, err)
 	}
 	if r.code != 220 {
-		return c.withoutTLS(target, "STARTTLS was refused: "+r.mailLine())
+		return c.withoutTLS(target, r.code, "STARTTLS was refused: "+r.mailLine())
 	}
 	if c.wire.pending() {
 		return hostError(target, mail.Enhanced{4, 7, 0}, "TLS refused", errInjected)
@@ -155,17 +161,22 @@ func (c *Conn) starttls(target Target) error {
 		return hostError(target, mail.Enhanced{4, 4, 2}, "connection lost", err)
 	}
 	if err := tc.Handshake(); err != nil {
-		return hostError(target, mail.Enhanced{4, 7, 5}, "TLS failed", fmt.Errorf("%w: %w", errTLS, err))
+		return failedTLS(target, err)
 	}
 	c.wire = newWire(tc, c.wire.t)
+	c.verify = c.client.verifier(target, tc.ConnectionState())
 	c.tls = strings.ReplaceAll(tls.VersionName(tc.ConnectionState().Version), " ", "")
 	return c.hello(target)
 }
 
-// withoutTLS decides what to do with a host that will not do TLS.
-func (c *Conn) withoutTLS(target Target, why string) error {
-	if target.TLS == TLSOpportunistic {
+// withoutTLS decides what to do with a host that will not do TLS; code is its reply
+// to STARTTLS, 0 without one.
+func (c *Conn) withoutTLS(target Target, code int, why string) error {
+	switch {
+	case target.TLS == TLSOpportunistic:
 		return nil
+	case target.RequireTLS && code/100 != 4:
+		return lacking(target, needsTLS, errors.New(why))
 	}
 	return hostError(target, mail.Enhanced{4, 7, 4}, "TLS is required and not available", errors.New(why))
 }

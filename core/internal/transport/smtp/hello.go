@@ -17,6 +17,37 @@ type extensions struct {
 	dsn        bool  // RFC 3461
 	size       bool  // RFC 1870
 	maxSize    int64 // 0: no limit given
+	chunking   bool  // RFC 3030, as the next
+	binary     bool
+	requireTLS bool // RFC 8689
+	deliverBy  bool // RFC 2852
+	priority   bool // RFC 6710
+	validSince bool // RFC 7293
+	limits     limits
+}
+
+// limits are those of RFC 9422; 0 is none.
+type limits struct {
+	mails   int // transactions on one connection
+	rcpts   int // recipients of one transaction
+	domains int // that they have
+}
+
+// note takes one limit, "RCPTMAX=100" for instance.
+func (l *limits) note(limit string) {
+	name, value, _ := strings.Cut(strings.ToUpper(limit), "=")
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		return
+	}
+	switch name {
+	case "MAILMAX":
+		l.mails = n
+	case "RCPTMAX":
+		l.rcpts = n
+	case "RCPTDOMAINMAX":
+		l.domains = n
+	}
 }
 
 // note takes one line of the reply to EHLO. The first one, which names the
@@ -40,6 +71,22 @@ func (e *extensions) note(line []byte) {
 		e.starttls = true
 	case "DSN":
 		e.dsn = true
+	case "CHUNKING":
+		e.chunking = true
+	case "BINARYMIME":
+		e.binary = true
+	case "REQUIRETLS":
+		e.requireTLS = true
+	case "DELIVERBY":
+		e.deliverBy = true
+	case "MT-PRIORITY":
+		e.priority = true
+	case "RRVS":
+		e.validSince = true
+	case "LIMITS":
+		for _, limit := range words[1:] {
+			e.limits.note(string(limit))
+		}
 	case "SIZE":
 		e.size = true
 		if len(words) > 1 {

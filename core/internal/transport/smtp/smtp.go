@@ -16,17 +16,16 @@
 // no line begins where the author put none), dots are stuffed, and the content
 // ends in CRLF. Content with both line ends right is not changed.
 //
-// Content with octets above 127 goes to a host without 8BITMIME as it stands,
-// without BODY=8BITMIME. RFC 6152 §3 wants it converted or returned: converting
-// breaks DKIM signatures, returning loses mail that would have arrived, as
-// hosts that are not 8-bit clean are gone. Only what changes an address or a
-// header field's meaning is held to the letter: without SMTPUTF8 a recipient
-// that needs it fails with 5.6.7 (RFC 6531 §3.5).
+// Content with octets above 127 that a host without 8BITMIME is to have, and a
+// binary message for a host without BINARYMIME (RFC 3030 §3, RFC 6152 §3), are
+// converted by Options.Convert, or fail with 5.6.3. A binary message goes by BDAT as
+// it is. Without SMTPUTF8 a recipient that needs it fails with 5.6.7 (RFC 6531 §3.5).
 package smtp
 
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -45,7 +44,29 @@ type Options struct {
 	// Dial opens the TCP connection, from wherever it likes; nil: net.Dialer, from
 	// Target.Local.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Convert makes messages that hosts can take; nil: 8-bit ones go as they are,
+	// and binary ones fail.
+	Convert Convert
+	// Now is what the time that is left to deliver in is counted from; nil:
+	// time.Now. Timeouts are those of the socket.
+	Now func() time.Time
 }
+
+// Convert returns a message in which no body part is binary or, unless eightBit,
+// has octets above 127. An error with ErrUnconvertible in its chain says that it
+// cannot be done; any other is a fault of ours.
+type Convert func(header []byte, body mail.Body, eightBit bool) (Converted, error)
+
+// Converted is a message that a host can take.
+type Converted struct {
+	Header  []byte
+	Body    mail.Body
+	Release func() // frees what Body holds; nil: nothing
+}
+
+// ErrUnconvertible says of a message that it must not be changed, or that nobody
+// knows how.
+var ErrUnconvertible = errors.New("the message cannot be converted")
 
 // Timeouts bound the waits for the host; zero fields get the value of RFC 5321
 // §4.5.3.2 that stands behind them. A reply has to be complete within its time,
@@ -95,6 +116,9 @@ func New(o Options) *Client {
 	if o.TLS == nil {
 		o.TLS = new(tls.Config)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	o.Timeouts = o.Timeouts.withDefaults()
 	c := &Client{o: o}
 	c.buffers.New = func() any { return newBuffers() }
@@ -108,15 +132,6 @@ type Job struct {
 	Header     []byte         // with its empty line, if it has one
 	Body       mail.Body      // nil: nothing behind Header
 	Tag        any            // the caller's own
-}
-
-// size returns the length of the content in octets.
-func (j *Job) size() int64 {
-	n := int64(len(j.Header))
-	if j.Body != nil {
-		n += j.Body.Size()
-	}
-	return n
 }
 
 // HostError says that a host could not be used: no connection, or none that is

@@ -11,6 +11,7 @@ import "bytes"
 type stuffer struct {
 	inLine bool // the last octet was not a line end
 	cr     bool // the last octet was CR: what it is depends on the next one
+	plain  bool // no dots are stuffed: line ends alone are repaired
 }
 
 // append appends the stuffed src to dst.
@@ -19,7 +20,7 @@ func (s *stuffer) append(dst, src []byte) []byte {
 		dst, src = s.resolve(dst, src)
 	}
 	for len(src) > 0 {
-		if !s.inLine && src[0] == '.' {
+		if !s.inLine && src[0] == '.' && !s.plain {
 			dst = append(dst, '.')
 		}
 		i := bytes.IndexByte(src, '\n')

@@ -24,6 +24,13 @@ type transaction struct {
 	sender   string         // what MAIL says
 	utf8     bool           // MAIL says SMTPUTF8
 	rset     int            // 1: RSET comes first
+	header   []byte         // what is sent: the job's, or what it was made into
+	body     mail.Body
+	bodyType string // value of BODY=, empty for none
+	chunk    bool   // the content goes in one BDAT, not by DATA
+	tls      bool   // MAIL says REQUIRETLS
+	now      time.Time
+	release  func() // frees the body; nil: nothing
 
 	written, answered int // commands
 	mailTaken         bool
@@ -34,7 +41,7 @@ type transaction struct {
 // reset makes t ready for job. The outcomes are the caller's in the end, so
 // they are made anew; the rest is used again.
 func (t *transaction) reset(job *Job, rset bool) {
-	*t = transaction{job: job, outcomes: make([]mail.Outcome, len(job.Recipients)), rcpts: t.rcpts[:0], paths: t.paths[:0]}
+	*t = transaction{job: job, header: job.Header, body: job.Body, outcomes: make([]mail.Outcome, len(job.Recipients)), rcpts: t.rcpts[:0], paths: t.paths[:0]}
 	for i, n := range job.Recipients {
 		t.outcomes[i].Recipient = n
 	}
@@ -43,8 +50,35 @@ func (t *transaction) reset(job *Job, rset bool) {
 	}
 }
 
-// total is the number of commands.
-func (t *transaction) total() int { return t.rset + 1 + len(t.rcpts) + 1 }
+// done hands the job back, and frees what the transaction holds.
+func (t *transaction) done(done Done, outcomes []mail.Outcome) {
+	if t.release != nil {
+		t.release()
+		t.release = nil
+	}
+	done(t.job, outcomes)
+}
+
+// size returns the length of the content in octets.
+func (t *transaction) size() int64 {
+	n := int64(len(t.header))
+	if t.body != nil {
+		n += t.body.Size()
+	}
+	return n
+}
+
+// envelope is the number of commands before DATA.
+func (t *transaction) envelope() int { return t.rset + 1 + len(t.rcpts) }
+
+// total is the number of commands: BDAT is none of them, for it goes out when the
+// others are answered.
+func (t *transaction) total() int {
+	if t.chunk {
+		return t.envelope()
+	}
+	return t.envelope() + 1
+}
 
 // stuck reports whether all commands so far are answered and no more makes
 // sense: MAIL was refused, or every recipient.
@@ -52,7 +86,7 @@ func (t *transaction) stuck() bool {
 	if t.answered < t.written || t.answered <= t.rset {
 		return false
 	}
-	return !t.mailTaken || t.accepted == 0 && t.answered >= t.total()-1
+	return !t.mailTaken || t.accepted == 0 && t.answered >= t.envelope()
 }
 
 // command appends the command at that position to b.
@@ -69,6 +103,9 @@ func (t *transaction) command(b []byte, at int, ext *extensions) []byte {
 		if ext.dsn {
 			b = appendWishes(b, t.job.Envelope, t.outcomes[t.rcpts[rcpt]].Recipient)
 		}
+		if v := t.validSince(rcpt); ext.validSince && v.Given() {
+			b = appendParam(b, "RRVS", v.String())
+		}
 	default:
 		b = append(b, "DATA"...)
 	}
@@ -82,18 +119,16 @@ func (t *transaction) mail(b []byte, ext *extensions) []byte {
 	b = append(b, '>')
 	if ext.size {
 		b = append(b, " SIZE="...)
-		b = strconv.AppendInt(b, t.job.size(), 10)
+		b = strconv.AppendInt(b, t.size(), 10)
 	}
-	if ext.eightBit && t.job.Envelope.EightBit {
-		b = append(b, " BODY=8BITMIME"...)
-	}
+	b = appendParam(b, "BODY", t.bodyType)
 	if t.utf8 {
 		b = append(b, " SMTPUTF8"...)
 	}
 	if ext.dsn {
 		b = appendReturn(b, t.job.Envelope)
 	}
-	return b
+	return t.extend(b, ext)
 }
 
 // timeout returns how long the reply to the next unanswered command may take.
@@ -101,7 +136,7 @@ func (t *transaction) timeout(o *Timeouts) time.Duration {
 	switch {
 	case t.answered <= t.rset:
 		return o.Mail
-	case t.answered < t.total()-1:
+	case t.answered < t.envelope():
 		return o.Rcpt
 	}
 	return o.Data
@@ -112,7 +147,7 @@ func (t *transaction) timeout(o *Timeouts) time.Duration {
 func (t *transaction) take(r *reply, c *Conn) error {
 	at := t.answered
 	positive := r.code/100 == 2
-	if at < t.rset && !positive || at == t.total()-1 && positive {
+	if at < t.rset && !positive || at == t.envelope() && positive {
 		return errOutOfStep
 	}
 	t.answered++
@@ -123,7 +158,7 @@ func (t *transaction) take(r *reply, c *Conn) error {
 		if !t.mailTaken {
 			t.settleOpen(c.spoken(r))
 		}
-	case at < t.total()-1:
+	case at < t.envelope():
 		t.takeRcpt(at-t.rset-1, r, c)
 	case r.code/100 == 3:
 		t.goAhead = true
@@ -175,7 +210,7 @@ func (t *transaction) address(c *Conn) {
 		t.settleOpen(c.ours(badSender))
 		return
 	}
-	if env.SMTPUTF8 && !c.ext.utf8 && !ascii(t.job.Header) {
+	if env.SMTPUTF8 && !c.ext.utf8 && !ascii(t.header) {
 		t.settleOpen(c.ours(needsUTF8))
 		return
 	}
@@ -187,7 +222,10 @@ func (t *transaction) address(c *Conn) {
 
 func (t *transaction) addressRcpt(i int, a mail.Address, c *Conn) {
 	path, ok := c.path(a)
+	v := t.job.Envelope.Recipients[t.outcomes[i].Recipient].ValidSince
 	switch {
+	case v.Given() && !v.Continue && !c.ext.validSince:
+		t.settle(i, c.ours(needsRRVS))
 	case !ok:
 		t.settle(i, c.ours(needsUTF8))
 	case path == "" || !safePath(path):
