@@ -59,12 +59,27 @@ func openDirectory(u *config.Users, _ parts) (any, error) {
 	switch u.Kind {
 	case "file":
 		return file.Open(u.File.Path)
+	case "static":
+		return static(u.Static)
 	case "certificates":
 		return certificates(u.Certificates), nil
 	case "stages":
 		return stagesDecide{}, nil
 	}
 	return nil, fmt.Errorf("there are no users of kind %q", u.Kind)
+}
+
+// static is a directory of one user, or of nobody.
+func static(u *config.StaticUser) (*file.Directory, error) {
+	if u.User == "" {
+		return file.Fixed()
+	}
+	user, err := file.NewUser(u.User, u.Password)
+	if err != nil {
+		return nil, err
+	}
+	user.Tenant, user.Senders = u.Tenant, u.Senders
+	return file.Fixed(user)
 }
 
 // certificates is a directory of clients that show a certificate.

@@ -4,7 +4,6 @@ package relay
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -50,7 +49,7 @@ func (r *Relay) bind(c *config.Config) error {
 		if len(l.Addresses) == 0 {
 			continue
 		}
-		d, err := r.newDoor(l, c.Server.Hostname, len(c.Listeners))
+		d, err := r.newDoor(l, &c.Server, len(c.Listeners))
 		if err != nil {
 			return err
 		}
@@ -61,8 +60,8 @@ func (r *Relay) bind(c *config.Config) error {
 
 // newDoor makes the server of one of so many listeners, on open sockets and on
 // new ones.
-func (r *Relay) newDoor(c *config.Listener, hostname string, listeners int) (*listening, error) {
-	tlsConf, err := loadTLS(c)
+func (r *Relay) newDoor(c *config.Listener, server *config.Server, listeners int) (*listening, error) {
+	tlsConf, err := r.loadTLS(c, server.Hostname, server.DataDir)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +74,8 @@ func (r *Relay) newDoor(c *config.Listener, hostname string, listeners int) (*li
 		r.log.Warn("fewer connections are taken than limits.connections says, because this process may open few files; raise its limit (ulimit -n)",
 			"listener", c.Name, "connections", connections, "wanted", c.Limits.Connections, "open_files", openFiles())
 	}
-	server := smtpin.NewServer(smtpin.Options{
-		Name: c.Name, Hostname: hostname, Backend: &door{r: r, listener: c.Name}, Logger: r.log.Named("smtp"), TLS: tlsConf,
+	s := smtpin.NewServer(smtpin.Options{
+		Name: c.Name, Hostname: server.Hostname, Backend: &door{r: r, listener: c.Name}, Logger: r.log.Named("smtp"), TLS: tlsConf, Implicit: c.TLS != nil && c.TLS.Implicit,
 		Kind: kindOf(c), Proxies: c.Proxies.Protocol, XClient: c.Proxies.XClient, XClientLogin: c.Proxies.Login,
 		Observer: smtpObserver{r, c.Name},
 		Limits: smtpin.Limits{
@@ -87,7 +86,7 @@ func (r *Relay) newDoor(c *config.Listener, hostname string, listeners int) (*li
 		},
 		Withhold: withheld(c), Now: r.clock.Now,
 	})
-	return &listening{conf: *c, sockets: sockets, server: server}, nil
+	return &listening{conf: *c, sockets: sockets, server: s}, nil
 }
 
 // affordable returns how many connections one of so many listeners may take
@@ -100,17 +99,6 @@ func affordable(wanted, listeners int, files uint64) int {
 		return wanted
 	}
 	return max(1, int(files/3/uint64(listeners)))
-}
-
-func loadTLS(c *config.Listener) (*tls.Config, error) {
-	if c.TLS == nil {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
-	if err != nil {
-		return nil, &kinded{ErrConfig, fmt.Errorf("%s: certificate: %w", listenerName(c), err)}
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // serve takes connections until stop.

@@ -65,6 +65,9 @@ func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailPara
 		return nil, listenerGone()
 	}
 	l, _ := s.d.at(s.g)
+	if r := s.asked(refusedClear, mustEncrypt(l, s.client)); r != nil {
+		return nil, r
+	}
 	if r := s.asked(refusedLogin, mustLogIn(l, s.client)); r != nil {
 		return nil, r
 	}

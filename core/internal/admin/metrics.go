@@ -21,6 +21,8 @@ type Metrics struct {
 	refused     *prometheus.CounterVec
 	connections *prometheus.CounterVec
 	logins      *prometheus.CounterVec
+	certificate *prometheus.GaugeVec
+	unreadable  *prometheus.GaugeVec
 	open        *prometheus.GaugeVec
 	acceptTime  *prometheus.HistogramVec
 	verdicts    *prometheus.CounterVec
@@ -49,6 +51,8 @@ func NewMetrics() *Metrics {
 	m.refused = m.counter("postroad_refused_total", "Commands and messages refused, by reason.", "listener", "reason")
 	m.connections = m.counter("postroad_connections_total", "Connections accepted.", "listener")
 	m.logins = m.counter("postroad_logins_total", "Logins by AUTH, by result: ok, denied, refused by a stage, fault.", "listener", "mechanism", "result")
+	m.certificate = m.gauge("postroad_certificate_ends_seconds", "When the first of a listener's certificates ends, in Unix time.", "listener")
+	m.unreadable = m.gauge("postroad_certificate_faulty", "1 while the files of a listener's certificates cannot be used, and those of before are.", "listener")
 	m.open = m.gauge("postroad_connections_open", "Connections open now.", "listener")
 	m.acceptTime = m.histogram("postroad_accept_seconds", "Time from the end of data to the 250: stages, queue and sync.", "listener")
 	m.verdicts = m.counter("postroad_stage_verdicts_total", "Verdicts of stages.", "stage", "phase", "verdict")
@@ -220,4 +224,15 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 // Login counts a login.
 func (m *Metrics) Login(listener, mechanism, result string) {
 	m.logins.WithLabelValues(listener, mechanism, result).Inc()
+}
+
+// Certificates tells when the first certificate of a listener ends, or that its
+// files cannot be used.
+func (m *Metrics) Certificates(listener string, ends time.Time, err error) {
+	if err != nil {
+		m.unreadable.WithLabelValues(listener).Set(1)
+		return
+	}
+	m.unreadable.WithLabelValues(listener).Set(0)
+	m.certificate.WithLabelValues(listener).Set(float64(ends.Unix()))
 }

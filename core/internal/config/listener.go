@@ -35,12 +35,6 @@ type Listener struct {
 	Extensions ListenerExtensions
 }
 
-// TLS names the certificate of a listener; both are absolute paths of PEM files.
-type TLS struct {
-	Cert string
-	Key  string
-}
-
 // ListenerLimits bounds what one client and all clients of a listener may ask.
 type ListenerLimits struct {
 	MessageSize          int64 // octets
@@ -85,16 +79,6 @@ func listenerSpec() *blockSpec {
 	}
 }
 
-func tlsSpec() *blockSpec {
-	return &blockSpec{
-		name: "tls", count: optional, doc: "The certificate for STARTTLS, which is offered only when this block is there.",
-		args: []argSpec{
-			{"cert", fileKind(), ``, true, "PEM file with the certificate and its chain."},
-			{"key", fileKind(), ``, true, "PEM file with the private key."},
-		},
-	}
-}
-
 func limitsSpec() *blockSpec {
 	return &blockSpec{
 		name: "limits", count: always, doc: "What one client, and all clients together, may ask of the listener.",
@@ -132,9 +116,7 @@ func (d *decoder) listener(n *node) Listener {
 		Extensions: buildExtensions(n.child("extensions")),
 		Auth:       d.auth(n, n.labels[0]),
 	}
-	if t := n.child("tls"); t != nil {
-		l.TLS = &TLS{arg[string](t, "cert"), arg[string](t, "key")}
-	}
+	l.TLS = d.tls(n)
 	d.warnOpenRelay(n, l)
 	d.notOnPort25(n, &l)
 	return l

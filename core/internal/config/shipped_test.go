@@ -94,6 +94,7 @@ func TestShipped(t *testing.T) {
 func TestShippedEnvironment(t *testing.T) {
 	env := map[string]string{
 		"POSTROAD_LISTEN": "127.0.0.1:4025", "POSTROAD_SMARTHOST": "127.0.0.1:4026", "POSTROAD_DATA": "/tmp/spool", "POSTROAD_HOSTNAME": "mx.example.org",
+		"POSTROAD_SUBMISSION": "127.0.0.1:4587", "POSTROAD_SMTPS": "127.0.0.1:4465", "POSTROAD_USER": "ann", "POSTROAD_PASSWORD": "pencil",
 		"POSTROAD_ADMIN": "", "POSTROAD_RETRY": "250ms", "POSTROAD_DOMAINS": "example.org, Example.NET", "POSTROAD_DNS": "127.0.0.1:5353", "POSTROAD_MX_PORT": "4027",
 	}
 	for _, file := range shippedFiles() {
@@ -115,8 +116,19 @@ func checkGateway(t *testing.T, c *Config) {
 	if got, want := c.Rules[0].Domains, []string{"example.org", "example.net"}; !cmp.Equal(got, want) || !c.Rules[0].Accept {
 		t.Errorf("the rule is %+v", c.Rules[0])
 	}
-	if len(c.Listeners[0].RelayFrom) != 0 {
+	if len(c.Listeners[0].RelayFrom) != 0 || c.Listeners[0].Auth != nil {
 		t.Error("somebody may relay")
+	}
+	for i, want := range []struct {
+		address  string
+		implicit bool
+	}{{"127.0.0.1:4025", false}, {"127.0.0.1:4587", false}, {"127.0.0.1:4465", true}} {
+		if l := c.Listeners[i]; l.Addresses[0] != want.address || l.TLS == nil || l.TLS.Implicit != want.implicit {
+			t.Errorf("listener %+v, want %v", l, want)
+		}
+	}
+	if u := c.Users[0].Static; u.User != "ann" || u.Password != "pencil" || strings.Contains(Dump(c), "pencil") {
+		t.Errorf("the user is %+v, and is dumped", u)
 	}
 	if r := c.Routes[0]; r.MX.Port != 4027 || !r.MX.AllowPrivate || r.MX.TLS != "opportunistic" {
 		t.Errorf("the route is %+v", r)

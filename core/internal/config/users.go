@@ -13,6 +13,7 @@ type Users struct {
 	Name         string
 	Kind         string // name of the block that says how: "file", …
 	File         *UsersFile
+	Static       *StaticUser
 	Certificates []CertificateUser
 	Pos          Pos
 }
@@ -20,6 +21,13 @@ type Users struct {
 // UsersFile is a file with a user in each line.
 type UsersFile struct {
 	Path string // absolute
+}
+
+// StaticUser is one account that stands in the configuration.
+type StaticUser struct {
+	User, Password string // both empty: nobody
+	Tenant         string
+	Senders        []string // nil: nothing is said
 }
 
 // CertificateUser is an account that a client certificate opens.
@@ -41,6 +49,7 @@ type usersKind struct {
 func usersKinds() []usersKind {
 	return []usersKind{
 		{usersFileSpec(), buildUsersFile},
+		{usersStaticSpec(), buildUsersStatic},
 		{usersCertificatesSpec(), buildUsersCertificates},
 		{usersStagesSpec(), func(*decoder, *node, *Users) {}},
 	}
@@ -61,6 +70,47 @@ func usersFileSpec() *blockSpec {
 	return &blockSpec{
 		name: "file", count: optional, doc: "Users in a file of the relay's own, which `postroad user` writes. It is read again when it has changed.",
 		args: []argSpec{{"path", fileKind(), ``, true, "The file, for its owner alone. A relative path starts at this file's folder."}},
+	}
+}
+
+func usersStaticSpec() *blockSpec {
+	return &blockSpec{
+		name: "static", count: optional, doc: "One user, who stands here: for programs, and for a first look.",
+		args: []argSpec{
+			{"user", nameOrNobodyKind(), ``, true, "What the client logs in with; \"\" means nobody."},
+			{"password", passwordKind(), ``, true, "The password, from secret(NAME) or env(NAME); it is printed nowhere."},
+			{"tenant", labelKind(), ``, false, "Whose mail the user sends; as the listener says if left out."},
+			{"senders", listKind[string](identityKind(), "list of addresses"), ``, false, "Addresses that the user may send as, \"@example.org\" for all of a domain; any if left out."},
+		},
+	}
+}
+
+// nameOrNobodyKind reads the name of a user.
+func nameOrNobodyKind() kind {
+	return scalarKind("user", `what a client logs in with, such as "ann"`, func(_ *decoder, s string) (string, error) {
+		if len(s) > 255 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			return "", fmt.Errorf("%q is no name of a user", s)
+		}
+		return s, nil
+	}, same)
+}
+
+// passwordKind reads a password, and never shows it.
+func passwordKind() kind {
+	k := scalarKind("password", "a text", func(_ *decoder, s string) (string, error) { return s, nil }, same)
+	k.print = func(v any) string {
+		if v.(string) == "" {
+			return `""`
+		}
+		return `"(secret)"`
+	}
+	return k
+}
+
+func buildUsersStatic(d *decoder, n *node, u *Users) {
+	u.Static = &StaticUser{arg[string](n, "user"), arg[string](n, "password"), arg[string](n, "tenant"), arg[[]string](n, "senders")}
+	if u.Static.User != "" && u.Static.Password == "" && n.has("password") {
+		d.fault(n.args["password"].rng, "the user has no password", "expected one, such as secret(\"smtp-password\")")
 	}
 }
 
@@ -143,7 +193,7 @@ func buildUsersCertificates(d *decoder, n *node, u *Users) {
 			User: b.name(), SHA256: arg[[]string](b, "sha256"), Names: arg[[]string](b, "names"),
 			Tenant: arg[string](b, "tenant"), Senders: arg[[]string](b, "senders"),
 		}
-		if len(c.SHA256)+len(c.Names) == 0 {
+		if !b.args["sha256"].given && !b.args["names"].given {
 			d.fault(b.rng, fmt.Sprintf("no certificate logs user %q in", c.User), "expected sha256 or names")
 		}
 		u.Certificates = append(u.Certificates, c)

@@ -26,6 +26,7 @@ import (
 //	@ auth PLAIN XTEST         the mechanisms that it serves; see testLogin
 //	@ kind lmtp               what the server speaks: submission or lmtp
 //	@ helo -CHUNKING +XTRA    what it takes off the EHLO list, of which * is all, and puts on it
+//	@ implicit                 TLS begins with the first octet
 //	@ xclient login           the client may say XCLIENT, and LOGIN with it
 //	@ proxy                   the client must begin with a PROXY header
 //	> text          send the text and CRLF
@@ -68,7 +69,7 @@ func play(t *testing.T, file string) {
 	_, addr := serve(t, Options{
 		Backend: b,
 		Kind:    b.kind, XClient: b.xclient, XClientLogin: b.login, Proxies: b.proxies,
-		TLS:    serverTLS(t),
+		TLS: serverTLS(t), Implicit: b.implicit,
 		Limits: Limits{MessageSize: 1000, Recipients: 3, LineLength: 200, Errors: 8, IdleCommands: 30, DataTimeout: time.Minute},
 	})
 	d := &dialogue{client: dial(t, addr), b: b}
@@ -94,6 +95,8 @@ func (b *backend) prepare(arg string) {
 		b.onOpen = func(*mail.Client) *mail.Reply { return r }
 	case "tls":
 		b.onTLS = replyIn(words[1:])
+	case "implicit":
+		b.implicit = true
 	case "auth":
 		b.mechanisms = words[1:]
 	case "ready":

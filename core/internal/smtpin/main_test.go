@@ -56,7 +56,8 @@ type backend struct {
 	onHelo     func(list []string) []string
 	onReady    func() *mail.Reply
 	mechanisms []string // of AUTH
-	readies    int      // calls of onReady, and how many it refused, where it counts them
+	implicit   bool
+	readies    int // calls of onReady, and how many it refused, where it counts them
 	unready    int
 	entered    chan struct{} // if set: told when Data begins
 	release    chan struct{} // if set: Data waits for it

@@ -23,6 +23,7 @@ type Options struct {
 	Observer Observer
 	Limits   Limits
 	TLS      *tls.Config    // nil: no STARTTLS
+	Implicit bool           // TLS from the first octet, not by STARTTLS (RFC 8314)
 	Proxies  []netip.Prefix // who must begin each connection with a PROXY header
 	XClient  []netip.Prefix // who may say XCLIENT
 	Withhold []string       // extensions not to offer, e.g. "CHUNKING"; they are then refused too

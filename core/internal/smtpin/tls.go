@@ -26,7 +26,9 @@ func (s *session) startTLS(arg string) {
 	default:
 		s.say(replyTLS)
 		s.forget()
-		s.handshake(tls.Server(s.raw, s.server.opts.TLS))
+		if s.handshake() {
+			s.overTLS()
+		}
 	}
 }
 
@@ -40,9 +42,20 @@ func (s *session) forget() {
 	s.logOut()
 }
 
+// implicit brings TLS up where a session begins with it, and reports whether the
+// session goes on.
+func (s *session) implicit() bool {
+	if !s.server.opts.Implicit || s.state() != nil {
+		return true
+	}
+	s.offer = s.server.secure
+	return s.handshake()
+}
+
 // handshake brings TLS up and puts it below the session. After a failure there
 // is no way to tell the peer anything.
-func (s *session) handshake(c *tls.Conn) {
+func (s *session) handshake() bool {
+	c := tls.Server(s.raw, s.server.opts.TLS)
 	err := s.flush()
 	if err == nil {
 		err = s.arm(time.Now().Add(s.timeout), inHandshake)
@@ -53,10 +66,10 @@ func (s *session) handshake(c *tls.Conn) {
 	if err != nil {
 		s.note(refuse(ReasonTLS, 454, 7, 0, fmt.Sprintf("TLS handshake: %v", err)))
 		s.ended = true
-		return
+		return false
 	}
 	s.secure(c)
-	s.overTLS()
+	return true
 }
 
 // secure notes what the handshake agreed on, and the client's certificate if

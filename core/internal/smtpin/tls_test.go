@@ -111,3 +111,19 @@ func TestFailedHandshakeEndsSession(t *testing.T) {
 	}
 	equal(t, "reason", o.count(o.refused, "454 tls"), 1)
 }
+
+// TestAClientThatSpeaksInTheClearIsNotAnswered where TLS is to begin at once: it
+// gets no banner, and the Backend hears nothing of it.
+func TestAClientThatSpeaksInTheClearIsNotAnswered(t *testing.T) {
+	b, o := &backend{}, newObserver()
+	_, addr := serve(t, Options{Backend: b, TLS: serverTLS(t), Implicit: true, Observer: o})
+	c := dial(t, addr)
+	c.send("EHLO client.example\r\n")
+	line, err := c.r.ReadString('\n')
+	if err == nil || strings.HasPrefix(line, "2") {
+		t.Errorf("got %q, %v", line, err)
+	}
+	if b.opens > 0 || o.count(o.refused, "454 tls") != 1 {
+		t.Errorf("%d opened, refused %v", b.opens, o.refused)
+	}
+}

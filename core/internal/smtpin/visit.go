@@ -27,6 +27,9 @@ func (s *session) welcome() {
 		s.end(bad)
 		return
 	}
+	if !s.implicit() {
+		return
+	}
 	b, reply := s.server.opts.Backend.Open(s.ctx(), &s.client)
 	reply = checked(reply)
 	if accepted(reply) && b == nil {
@@ -35,6 +38,9 @@ func (s *session) welcome() {
 	if accepted(reply) {
 		s.backend = b
 		s.out = append(s.out, s.server.banner...)
+		if s.server.opts.Implicit {
+			s.overTLS()
+		}
 		return
 	}
 	s.sendAway(outOfOrder("refused, only QUIT is left"))

@@ -5,6 +5,7 @@ package relay_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/postroad-mail/postroad/core/internal/auth/file"
+	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/core/relay"
 )
 
 // writeUsers writes a file of users, each with their name as password.
@@ -144,6 +147,49 @@ func TestALoginSurvivesAReload(t *testing.T) {
 	if err := g.r.Reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	c.send(250, "ann@here.test", hello, "b@far.test")
+	wait(t, g, 1)
+}
+
+// doorkeeper is a native stage that knows who may log in: ann, whose password is
+// her name. It puts off whom it cannot judge.
+type doorkeeper struct{}
+
+// Message implements relay.Stage.
+func (doorkeeper) Message(context.Context, relay.Message) (mail.Verdict, error) {
+	return mail.Continue, nil
+}
+
+// Phases implements relay.PhaseStage.
+func (doorkeeper) Phases() []mail.Phase { return []mail.Phase{mail.PhaseAuth} }
+
+// Phase implements relay.PhaseStage.
+func (doorkeeper) Phase(_ context.Context, _ mail.Phase, _ int, m relay.Message) (mail.Verdict, error) {
+	c := m.Envelope().Client
+	switch {
+	case c.Authenticated:
+		return mail.Reject, nil // it decides before, or there is no deciding
+	case c.User == "later":
+		return mail.Tempfail, nil
+	case c.User == "broken":
+		return 0, errors.New("trap")
+	case c.User == "ann" && c.Mechanism == "PLAIN":
+		return mail.Accept, nil
+	}
+	return mail.Continue, nil
+}
+
+// TestStagesKnowWhoMayLogIn: whom no stage accepts is refused, and a stage that
+// cannot judge is no refusal.
+func TestStagesKnowWhoMayLogIn(t *testing.T) {
+	stages := map[string]relay.NewStage{"test": func([]byte) (relay.Stage, error) { return doorkeeper{}, nil }}
+	g := newRig(t, submission(testStage, testPlugin+"\nusers \"staff\" {\n stages {}\n}\n"), stages)
+	c := g.dial()
+	for user, code := range map[string]int{"bob": 535, "later": 454, "broken": 454} {
+		c.cmd(code, "AUTH PLAIN %s", plain(user, "x"))
+	}
+	c.cmd(530, "MAIL FROM:<ann@here.test>")
+	c.cmd(235, "AUTH PLAIN %s", plain("ann", "x"))
 	c.send(250, "ann@here.test", hello, "b@far.test")
 	wait(t, g, 1)
 }

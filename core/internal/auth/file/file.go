@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/xdg-go/stringprep"
+
 	"github.com/postroad-mail/postroad/core/internal/auth"
 )
 
@@ -42,20 +44,52 @@ type stamp struct {
 // Open reads the file for the first time: that it cannot be read is an error now,
 // not when the first user comes. That it is not there yet is none, but see Fault.
 func Open(path string) (*Directory, error) {
-	none, err := Hash(rand.Text())
+	d, err := newDirectory(path)
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{path: path, none: none, work: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))}
 	if err := d.refresh(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	return d, nil
 }
 
+// Fixed returns a directory of these users, which no file is behind.
+func Fixed(users ...*User) (*Directory, error) {
+	d, err := newDirectory("")
+	if err != nil {
+		return nil, err
+	}
+	d.users = map[string]*User{}
+	for _, u := range users {
+		d.users[u.Name] = u
+	}
+	return d, nil
+}
+
+// NewUser returns a user with a password, both prepared as what clients send is
+// (RFC 4013).
+func NewUser(name, password string) (*User, error) {
+	name, err1 := stringprep.SASLprep.Prepare(name)
+	password, err2 := stringprep.SASLprep.Prepare(password)
+	if err1 != nil || err2 != nil || name == "" || password == "" {
+		return nil, errors.New("name or password are empty, or hold characters that no mail client can send (RFC 4013)")
+	}
+	hash, err := Hash(password)
+	return &User{Name: name, Hash: hash, Keys: Keys(password)}, err
+}
+
+func newDirectory(path string) (*Directory, error) {
+	none, err := Hash(rand.Text())
+	return &Directory{path: path, none: none, work: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))}, err
+}
+
 // refresh reads the file again if it has changed. With a fault the users stay as
 // they were.
 func (d *Directory) refresh() error {
+	if d.path == "" {
+		return nil
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	info, err := os.Stat(d.path)
