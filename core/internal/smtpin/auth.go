@@ -229,7 +229,10 @@ func (s *session) loginRefused(reply *mail.Reply) {
 	}
 	reason := ReasonAuth
 	if IsFault(reply) {
-		reason, reply = ReasonFault, authFault(reply)
+		reason = ReasonFault
+	}
+	if reply.Code == 451 { // AUTH has a code of its own for that
+		reply = authFault(reply)
 	}
 	if s.logins++; s.logins >= maxLogins {
 		s.end(&refusal{ReasonAuth, mail.NewReply(421, mail.Enhanced{4, 7, 0}, "too many failed logins, closing")})
