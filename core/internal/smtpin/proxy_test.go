@@ -198,6 +198,31 @@ func FuzzXClient(f *testing.F) {
 	})
 }
 
+// Whatever a proxy says over LMTP, by XCLIENT, in a header or in between, each session
+// of the Backend that begins has one end, as has each transaction.
+func FuzzProxySession(f *testing.F) {
+	const message = "LHLO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nRCPT TO:<late-reject@y>\r\n"
+	f.Add([]byte("PROXY UNKNOWN\r\n"+message+"DATA\r\nx\r\n.\r\nQUIT\r\n"), 9, true)
+	f.Add([]byte(message+"BDAT 1\r\nxBDAT 1 LAST\r\nyXCLIENT ADDR=203.0.113.9\r\n"+message), 50, false)
+	f.Add([]byte("XCLIENT NAME=a ADDR=IPV6:2001:db8::1\r\nXCLIENT LOGIN=ann\r\nLHLO y\r\nXCLIENT PORT=1\r\n"), 1, false)
+	f.Add([]byte(v2(proxyProxy, proxyTCP4, four)+message), 3, true)
+	peer := []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}
+	f.Fuzz(func(t *testing.T, p []byte, n int, proxied bool) {
+		o := Options{Backend: &backend{}, Kind: LMTP, XClient: peer, XClientLogin: true}
+		if proxied {
+			o.Proxies = peer
+		}
+		b := o.Backend.(*backend)
+		out := run(t, o, asStrings(pieces(p, n))...)
+		if b.opens != b.lefts || b.mails != b.closes {
+			t.Fatalf("%d sessions, %d ended; %d Mail, %d Close", b.opens, b.lefts, b.mails, b.closes)
+		}
+		if out != "" && (strings.ContainsAny(strings.ReplaceAll(out, "\r\n", ""), "\r\n\x00") || !strings.HasSuffix(out, "\r\n")) {
+			t.Fatalf("reply %q", out)
+		}
+	})
+}
+
 // calls counts the calls of the backend that are told of so.
 func (b *backend) calls(what string) (n int) {
 	b.mu.Lock()
