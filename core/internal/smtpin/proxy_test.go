@@ -4,6 +4,7 @@ package smtpin
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -408,4 +409,95 @@ func replyTo(ip string, code int) func(*mail.Client) *mail.Reply {
 		}
 		return mail.NewReply(code, mail.Enhanced{code / 100, 7, 1}, "not you")
 	}
+}
+
+// A user whom XCLIENT names is asked about as one who has logged in, behind the
+// connection; the next client of the session has not logged in, and one who is refused
+// hears so at its next command.
+func TestXClientLogsIn(t *testing.T) {
+	b := &backend{}
+	_, addr := serve(t, Options{Backend: b, XClient: loopback(), XClientLogin: true})
+	c := dial(t, addr)
+	c.expect("220")
+	for _, login := range []string{" LOGIN=ann+40example.org", "", " LOGIN=[UNAVAILABLE]"} {
+		c.cmd("XCLIENT ADDR=203.0.113.9"+login, "220")
+		c.cmd("EHLO x.example", "250-")
+		c.envelope()
+		c.cmd("DATA", "354")
+		c.cmd(".", "250")
+	}
+	c.cmd("XCLIENT LOGIN=nobody", "220")
+	c.cmd("EHLO x.example", "535 5.7.1 not you")
+	for i, want := range []string{"ann@example.org true ESMTPA", " false ESMTP", " false ESMTP"} {
+		m := b.messages[i].client
+		equal(t, "message", fmt.Sprint(m.User, " ", m.Authenticated, " ", m.Protocol), want)
+	}
+	equal(t, "told", b.told[:5], []string{"open", "close", "open", "user ann@example.org", "helo ESMTPA x.example"})
+}
+
+// A client at the proxy's own 127.0.0.1, or behind a proxy of this machine, is not on
+// this machine: its password would cross a network in the clear.
+func TestPasswordsBehindAProxyAreNotAskedForInTheClear(t *testing.T) {
+	for header, offered := range map[string]bool{
+		"PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n": false,
+		"PROXY TCP4 127.0.0.1 192.0.2.1 4711 25\r\n":   true,
+		"PROXY UNKNOWN\r\n":                            false,
+		v2(proxyLocal, 0, ""):                          true,
+	} {
+		_, addr := serve(t, Options{Backend: &backend{mechanisms: []string{"PLAIN"}}, Proxies: loopback(), XClient: loopback()})
+		c := dial(t, addr)
+		c.send(header)
+		c.expect("220")
+		if got := c.cmd("EHLO x.example", "250-"); strings.Contains(got, "AUTH PLAIN") != offered {
+			t.Errorf("%q: %s", header, got)
+		}
+	}
+	// The script's peer is at 192.0.2.1, and says that its client is at 127.0.0.1.
+	peer := []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}
+	for _, o := range []Options{{Proxies: peer}, {XClient: peer}} {
+		o.Backend = &backend{mechanisms: []string{"PLAIN"}}
+		say := "XCLIENT ADDR=127.0.0.1\r\n"
+		if o.XClient == nil {
+			say = "PROXY TCP4 127.0.0.1 127.0.0.1 1 25\r\n"
+		}
+		if out := run(t, o, say+"EHLO x.example\r\nQUIT\r\n"); strings.Contains(out, "AUTH") || !strings.Contains(out, "250-PIPELINING") {
+			t.Errorf("%s: %s", say, out)
+		}
+	}
+}
+
+// The certificate on the connection is the proxy's: its client must not log in by it.
+func TestTheProxysCertificateIsNotItsClients(t *testing.T) {
+	b := &backend{}
+	_, addr := serve(t, Options{Backend: b, XClient: loopback(), TLS: askForCertificate(t)})
+	c := dial(t, addr)
+	c.expect("220")
+	c.cmd("EHLO proxy.example", "250-")
+	c.cmd("STARTTLS", "220")
+	up := tls.Client(c.c, &tls.Config{InsecureSkipVerify: true, Certificates: serverTLS(t).Certificates})
+	if err := up.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	c = newClient(t, up)
+	c.cmd("EHLO proxy.example", "250-")
+	if b.certificates() == 0 {
+		t.Fatal("the proxy's own certificate was not seen")
+	}
+	c.cmd("XCLIENT ADDR=203.0.113.9", "220")
+	c.cmd("EHLO client.example", "250-")
+	equal(t, "certificates", b.certificates(), 0)
+	equal(t, "PeerCert", b.client.PeerCert, "")
+}
+
+func askForCertificate(t *testing.T) *tls.Config {
+	c := serverTLS(t)
+	c.ClientAuth = tls.RequestClientCert
+	return c
+}
+
+// certificates is how many the backend was shown when it was last asked for mechanisms.
+func (b *backend) certificates() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.certs
 }
