@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -322,7 +323,7 @@ func TestXClientAsksAgain(t *testing.T) {
 	c.cmd("XCLIENT ADDR=203.0.113.10", "503")
 	c.cmd("QUIT", "221")
 	c.closed()
-	equal(t, "told", b.told, []string{"open", "close", "open"})
+	equal(t, "told", b.story(), []string{"open", "close", "open"})
 }
 
 // TLS is between the proxy and us, and stays; the certificate was the proxy's.
@@ -344,7 +345,7 @@ func TestXClientOverTLS(t *testing.T) {
 		t.Errorf("list: %s", got)
 	}
 	c.envelope()
-	equal(t, "told", b.told, []string{"open", "helo ESMTP proxy.example", "tls TLS1.3", "close", "open", "tls TLS1.3", "helo ESMTPS client.example", "mail"})
+	equal(t, "told", b.story(), []string{"open", "helo ESMTP proxy.example", "tls TLS1.3", "close", "open", "tls TLS1.3", "helo ESMTPS client.example", "mail"})
 }
 
 // A proxy that says nothing does not hold its place for ever, nor up a shutdown.
@@ -397,7 +398,7 @@ func TestAClientOnAUnixSocket(t *testing.T) {
 	c.expect("220")
 	c.cmd("QUIT", "221")
 	c.closed()
-	equal(t, "client", b.client.Addr, "127.0.0.1:0")
+	equal(t, "client", b.asked().Addr, "127.0.0.1:0")
 	s.drain()
 	<-done
 }
@@ -429,10 +430,10 @@ func TestXClientLogsIn(t *testing.T) {
 	c.cmd("XCLIENT LOGIN=nobody", "220")
 	c.cmd("EHLO x.example", "535 5.7.1 not you")
 	for i, want := range []string{"ann@example.org true ESMTPA", " false ESMTP", " false ESMTP"} {
-		m := b.messages[i].client
+		m := b.sender(i)
 		equal(t, "message", fmt.Sprint(m.User, " ", m.Authenticated, " ", m.Protocol), want)
 	}
-	equal(t, "told", b.told[:5], []string{"open", "close", "open", "user ann@example.org", "helo ESMTPA x.example"})
+	equal(t, "told", b.story()[:5], []string{"open", "close", "open", "user ann@example.org", "helo ESMTPA x.example"})
 }
 
 // A client at the proxy's own 127.0.0.1, or behind a proxy of this machine, is not on
@@ -486,7 +487,7 @@ func TestTheProxysCertificateIsNotItsClients(t *testing.T) {
 	c.cmd("XCLIENT ADDR=203.0.113.9", "220")
 	c.cmd("EHLO client.example", "250-")
 	equal(t, "certificates", b.certificates(), 0)
-	equal(t, "PeerCert", b.client.PeerCert, "")
+	equal(t, "PeerCert", b.asked().PeerCert, "")
 }
 
 func askForCertificate(t *testing.T) *tls.Config {
@@ -500,4 +501,25 @@ func (b *backend) certificates() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.certs
+}
+
+// story is what the backend was told so far.
+func (b *backend) story() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.told)
+}
+
+// sender is the client of a message.
+func (b *backend) sender(message int) mail.Client {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.messages[message].client
+}
+
+// asked is the client that Open was last asked about.
+func (b *backend) asked() mail.Client {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.client
 }
