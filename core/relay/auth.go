@@ -81,6 +81,9 @@ func (s *session) Login(mechanism string, state *tls.ConnectionState) smtpin.Log
 
 // LoggedIn implements smtpin.Authenticator: the stages of phase auth have a say.
 func (s *session) LoggedIn(ctx context.Context) *mail.Reply {
+	if err := s.vouched(ctx); err != nil {
+		return mail.OurFault(err)
+	}
 	password, asked := s.logins.password, s.logins.asked
 	s.logins.password = nil
 	if asked {

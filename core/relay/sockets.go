@@ -88,7 +88,22 @@ func (r *Relay) listenAt(c *config.Listener, at string) ([]*socket, error) {
 		return []*socket{{l, at, path}}[:opened(err)], err
 	}
 	l, err := listen(at, listenerName(c))
+	if mine := r.onPort(at); err != nil && mine != "" {
+		err = fmt.Errorf("%w; this relay listens on %s now: a restart can change from one to the other, a reload cannot", err, mine)
+	}
 	return []*socket{{l, at, ""}}[:opened(err)], err
+}
+
+// onPort returns an address of this relay that is open on the same port; empty if
+// none is.
+func (r *Relay) onPort(at string) string {
+	_, port, _ := net.SplitHostPort(at)
+	for s := range socketsOf(r.doors) {
+		if _, p, err := net.SplitHostPort(s.at); err == nil && p == port && port != "0" {
+			return s.at
+		}
+	}
+	return ""
 }
 
 // opened is how many sockets there are.

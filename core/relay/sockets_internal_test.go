@@ -166,6 +166,23 @@ func TestAReloadThatCannotBindChangesNothing(t *testing.T) {
 	wantGreeting(t, "unix", filepath.Join(dir, "a"))
 }
 
+// From one address to all addresses of the same port there is no way but a restart,
+// and the refusal says so.
+func TestAReloadToAnAddressThatHoldsTheOldOne(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(free.Addr().String())
+	free.Close()
+	r := running(t, Options{Config: listensAt("smtp", fmt.Sprintf("%q", "127.0.0.1:"+port), "")})
+	r.o.Config = listensAt("smtp", fmt.Sprintf("%q", "0.0.0.0:"+port), "")
+	if err := r.Reload(context.Background()); err == nil || !strings.Contains(err.Error(), "this relay listens on 127.0.0.1:"+port) {
+		t.Errorf("reload: %v", err)
+	}
+	wantGreeting(t, "tcp", "127.0.0.1:"+port)
+}
+
 // The file of a socket has the rights that the listener says, also after a reload
 // that changes them, and goes with the relay.
 func TestRightsOfASocketFile(t *testing.T) {

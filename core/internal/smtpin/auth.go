@@ -48,7 +48,7 @@ const replyAuth = "235 2.7.0 authentication successful\r\n"
 
 // private reports whether a password may be shown on this connection.
 func (s *session) private() bool {
-	return s.client.TLSVersion != "" || s.client.Addr.Addr().IsLoopback()
+	return s.client.TLSVersion != "" || s.fromHere()
 }
 
 // state is that of the TLS connection, nil without TLS.
@@ -58,6 +58,9 @@ func (s *session) state() *tls.ConnectionState {
 		return nil
 	}
 	st := c.ConnectionState()
+	if s.spokenFor { // the certificate was the proxy's
+		st.PeerCertificates, st.VerifiedChains = nil, nil
+	}
 	return &st
 }
 

@@ -57,6 +57,7 @@ type backend struct {
 	onReady    func() *mail.Reply
 	mechanisms []string // of AUTH
 	implicit   bool
+	certs      int // the client's, at the last Mechanisms above TLS
 	readies    int // calls of onReady, and how many it refused, where it counts them
 	unready    int
 	entered    chan struct{} // if set: told when Data begins
@@ -108,7 +109,14 @@ func (v *visit) Helo(_ context.Context, list []string) ([]string, *mail.Reply) {
 }
 
 // Mechanisms implements Authenticator.
-func (v *visit) Mechanisms(*tls.ConnectionState) []string { return v.b.mechanisms }
+func (v *visit) Mechanisms(state *tls.ConnectionState) []string {
+	if state != nil {
+		v.b.mu.Lock()
+		defer v.b.mu.Unlock()
+		v.b.certs = len(state.PeerCertificates)
+	}
+	return v.b.mechanisms
+}
 
 // Login implements Authenticator.
 func (v *visit) Login(mechanism string, _ *tls.ConnectionState) Login {

@@ -4,6 +4,7 @@ package smtpin
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"net/netip"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +200,31 @@ func FuzzXClient(f *testing.F) {
 	})
 }
 
+// Whatever a proxy says over LMTP, by XCLIENT, in a header or in between, each session
+// of the Backend that begins has one end, as has each transaction.
+func FuzzProxySession(f *testing.F) {
+	const message = "LHLO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nRCPT TO:<late-reject@y>\r\n"
+	f.Add([]byte("PROXY UNKNOWN\r\n"+message+"DATA\r\nx\r\n.\r\nQUIT\r\n"), 9, true)
+	f.Add([]byte(message+"BDAT 1\r\nxBDAT 1 LAST\r\nyXCLIENT ADDR=203.0.113.9\r\n"+message), 50, false)
+	f.Add([]byte("XCLIENT NAME=a ADDR=IPV6:2001:db8::1\r\nXCLIENT LOGIN=ann\r\nLHLO y\r\nXCLIENT PORT=1\r\n"), 1, false)
+	f.Add([]byte(v2(proxyProxy, proxyTCP4, four)+message), 3, true)
+	peer := []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}
+	f.Fuzz(func(t *testing.T, p []byte, n int, proxied bool) {
+		o := Options{Backend: &backend{}, Kind: LMTP, XClient: peer, XClientLogin: true}
+		if proxied {
+			o.Proxies = peer
+		}
+		b := o.Backend.(*backend)
+		out := run(t, o, asStrings(pieces(p, n))...)
+		if b.opens != b.lefts || b.mails != b.closes {
+			t.Fatalf("%d sessions, %d ended; %d Mail, %d Close", b.opens, b.lefts, b.mails, b.closes)
+		}
+		if out != "" && (strings.ContainsAny(strings.ReplaceAll(out, "\r\n", ""), "\r\n\x00") || !strings.HasSuffix(out, "\r\n")) {
+			t.Fatalf("reply %q", out)
+		}
+	})
+}
+
 // calls counts the calls of the backend that are told of so.
 func (b *backend) calls(what string) (n int) {
 	b.mu.Lock()
@@ -296,7 +323,7 @@ func TestXClientAsksAgain(t *testing.T) {
 	c.cmd("XCLIENT ADDR=203.0.113.10", "503")
 	c.cmd("QUIT", "221")
 	c.closed()
-	equal(t, "told", b.told, []string{"open", "close", "open"})
+	equal(t, "told", b.story(), []string{"open", "close", "open"})
 }
 
 // TLS is between the proxy and us, and stays; the certificate was the proxy's.
@@ -318,7 +345,7 @@ func TestXClientOverTLS(t *testing.T) {
 		t.Errorf("list: %s", got)
 	}
 	c.envelope()
-	equal(t, "told", b.told, []string{"open", "helo ESMTP proxy.example", "tls TLS1.3", "close", "open", "tls TLS1.3", "helo ESMTPS client.example", "mail"})
+	equal(t, "told", b.story(), []string{"open", "helo ESMTP proxy.example", "tls TLS1.3", "close", "open", "tls TLS1.3", "helo ESMTPS client.example", "mail"})
 }
 
 // A proxy that says nothing does not hold its place for ever, nor up a shutdown.
@@ -371,7 +398,7 @@ func TestAClientOnAUnixSocket(t *testing.T) {
 	c.expect("220")
 	c.cmd("QUIT", "221")
 	c.closed()
-	equal(t, "client", b.client.Addr, "127.0.0.1:0")
+	equal(t, "client", b.asked().Addr, "127.0.0.1:0")
 	s.drain()
 	<-done
 }
@@ -383,4 +410,116 @@ func replyTo(ip string, code int) func(*mail.Client) *mail.Reply {
 		}
 		return mail.NewReply(code, mail.Enhanced{code / 100, 7, 1}, "not you")
 	}
+}
+
+// A user whom XCLIENT names is asked about as one who has logged in, behind the
+// connection; the next client of the session has not logged in, and one who is refused
+// hears so at its next command.
+func TestXClientLogsIn(t *testing.T) {
+	b := &backend{}
+	_, addr := serve(t, Options{Backend: b, XClient: loopback(), XClientLogin: true})
+	c := dial(t, addr)
+	c.expect("220")
+	for _, login := range []string{" LOGIN=ann+40example.org", "", " LOGIN=[UNAVAILABLE]"} {
+		c.cmd("XCLIENT ADDR=203.0.113.9"+login, "220")
+		c.cmd("EHLO x.example", "250-")
+		c.envelope()
+		c.cmd("DATA", "354")
+		c.cmd(".", "250")
+	}
+	c.cmd("XCLIENT LOGIN=nobody", "220")
+	c.cmd("EHLO x.example", "535 5.7.1 not you")
+	for i, want := range []string{"ann@example.org true ESMTPA", " false ESMTP", " false ESMTP"} {
+		m := b.sender(i)
+		equal(t, "message", fmt.Sprint(m.User, " ", m.Authenticated, " ", m.Protocol), want)
+	}
+	equal(t, "told", b.story()[:5], []string{"open", "close", "open", "user ann@example.org", "helo ESMTPA x.example"})
+}
+
+// A client at the proxy's own 127.0.0.1, or behind a proxy of this machine, is not on
+// this machine: its password would cross a network in the clear.
+func TestPasswordsBehindAProxyAreNotAskedForInTheClear(t *testing.T) {
+	for header, offered := range map[string]bool{
+		"PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n": false,
+		"PROXY TCP4 127.0.0.1 192.0.2.1 4711 25\r\n":   true,
+		"PROXY UNKNOWN\r\n":                            false,
+		v2(proxyLocal, 0, ""):                          true,
+	} {
+		_, addr := serve(t, Options{Backend: &backend{mechanisms: []string{"PLAIN"}}, Proxies: loopback(), XClient: loopback()})
+		c := dial(t, addr)
+		c.send(header)
+		c.expect("220")
+		if got := c.cmd("EHLO x.example", "250-"); strings.Contains(got, "AUTH PLAIN") != offered {
+			t.Errorf("%q: %s", header, got)
+		}
+	}
+	// The script's peer is at 192.0.2.1, and says that its client is at 127.0.0.1.
+	peer := []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}
+	for _, o := range []Options{{Proxies: peer}, {XClient: peer}} {
+		o.Backend = &backend{mechanisms: []string{"PLAIN"}}
+		say := "XCLIENT ADDR=127.0.0.1\r\n"
+		if o.XClient == nil {
+			say = "PROXY TCP4 127.0.0.1 127.0.0.1 1 25\r\n"
+		}
+		if out := run(t, o, say+"EHLO x.example\r\nQUIT\r\n"); strings.Contains(out, "AUTH") || !strings.Contains(out, "250-PIPELINING") {
+			t.Errorf("%s: %s", say, out)
+		}
+	}
+}
+
+// The certificate on the connection is the proxy's: its client must not log in by it.
+func TestTheProxysCertificateIsNotItsClients(t *testing.T) {
+	b := &backend{}
+	_, addr := serve(t, Options{Backend: b, XClient: loopback(), TLS: askForCertificate(t)})
+	c := dial(t, addr)
+	c.expect("220")
+	c.cmd("EHLO proxy.example", "250-")
+	c.cmd("STARTTLS", "220")
+	up := tls.Client(c.c, &tls.Config{InsecureSkipVerify: true, Certificates: serverTLS(t).Certificates})
+	if err := up.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	c = newClient(t, up)
+	c.cmd("EHLO proxy.example", "250-")
+	if b.certificates() == 0 {
+		t.Fatal("the proxy's own certificate was not seen")
+	}
+	c.cmd("XCLIENT ADDR=203.0.113.9", "220")
+	c.cmd("EHLO client.example", "250-")
+	equal(t, "certificates", b.certificates(), 0)
+	equal(t, "PeerCert", b.asked().PeerCert, "")
+}
+
+func askForCertificate(t *testing.T) *tls.Config {
+	c := serverTLS(t)
+	c.ClientAuth = tls.RequestClientCert
+	return c
+}
+
+// certificates is how many the backend was shown when it was last asked for mechanisms.
+func (b *backend) certificates() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.certs
+}
+
+// story is what the backend was told so far.
+func (b *backend) story() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.told)
+}
+
+// sender is the client of a message.
+func (b *backend) sender(message int) mail.Client {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.messages[message].client
+}
+
+// asked is the client that Open was last asked about.
+func (b *backend) asked() mail.Client {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.client
 }

@@ -18,14 +18,15 @@ import (
 // net.Conn below (this file) and the smtp.Session above (transaction.go).
 type session struct {
 	wire
-	server   *Server
-	client   mail.Client
-	backend  Session        // nil before Open
-	speaker  netip.AddrPort // who speaks, behind a PROXY header; not whom it speaks for by XCLIENT
-	admitted netip.Addr     // what the session counts for; invalid: for nobody
-	offer    *offer         // what the client may use
-	opened   bool           // the Backend was asked
-	away     *refusal       // the reply to each command, once the client has been sent away
+	server    *Server
+	client    mail.Client
+	backend   Session        // nil before Open
+	speaker   netip.AddrPort // who speaks, behind a PROXY header; not whom it speaks for by XCLIENT
+	spokenFor bool           // by XCLIENT
+	admitted  netip.Addr     // what the session counts for; invalid: for nobody
+	offer     *offer         // what the client may use
+	opened    bool           // the Backend was asked
+	away      *refusal       // the reply to each command, once the client has been sent away
 
 	greeted  bool   // EHLO or HELO was accepted
 	extended bool   // by EHLO

@@ -156,6 +156,31 @@ func (s *session) xclient(arg string) {
 	if s.backend != nil && s.client.TLSVersion != "" {
 		s.overTLS()
 	}
+	if s.backend != nil && x.login != "" {
+		s.vouched(x.login)
+	}
+}
+
+// vouched notes a user for whom the proxy stands, and asks the Backend as behind
+// AUTH. There is no reply to that here, so the client hears of a refusal at its next
+// command.
+func (s *session) vouched(user string) {
+	s.client.User, s.client.Authenticated = user, true
+	a, ok := s.backend.(Authenticator)
+	if !ok {
+		return
+	}
+	if reply := checked(a.LoggedIn(s.ctx())); !accepted(reply) {
+		s.logOut()
+		s.sendAway(lastWord(reply, reply.Code))
+	}
+}
+
+// fromHere reports whether the client, and all that stand between it and us, are on
+// this machine.
+func (s *session) fromHere() bool {
+	local := func(a netip.AddrPort) bool { return a.Addr().IsLoopback() }
+	return local(addrPort(s.raw)) && local(s.speaker) && local(s.client.Addr)
 }
 
 // become makes the session one of the client that x tells of. Nothing is left of
@@ -165,10 +190,10 @@ func (s *session) become(x *xclient) {
 	c := &s.client
 	s.server.discharge(s)
 	s.greeted, s.extended, s.offer = false, false, s.server.plain
-	s.faults = 0
-	c.Protocol, c.Mechanism, c.Notes, c.Via = "", "", map[string]string{}, s.speaker
-	c.Helo, c.User, c.PeerCert = x.helo, x.login, "" // the certificate was the proxy's
-	c.Authenticated = x.login != ""
+	s.faults, s.logins, s.spokenFor = 0, 0, true
+	s.logOut()
+	c.Protocol, c.Notes, c.Via = "", map[string]string{}, s.speaker
+	c.Helo, c.PeerCert = x.helo, "" // the certificate was the proxy's
 	if x.gives("ADDR") {
 		c.Addr, c.Name = netip.AddrPortFrom(x.addr, 0), ""
 	}

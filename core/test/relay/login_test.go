@@ -193,3 +193,28 @@ func TestStagesKnowWhoMayLogIn(t *testing.T) {
 	c.send(250, "ann@here.test", hello, "b@far.test")
 	wait(t, g, 1)
 }
+
+// A proxy that is believed about logins says who a user is, and the user's account says
+// the rest: what it may send as, and whose mail that is.
+func TestTheAccountOfAUserForWhomAProxyStands(t *testing.T) {
+	hcl := submission("", usersFile(writeUsers(t, file.User{Name: "ann", Tenant: "shop", Senders: []string{"@ann.test"}})))
+	hcl = strings.Replace(hcl, `auth { users = [users.staff] }`, "auth { users = [users.staff] }\n  xclient {\n    from  = [\"127.0.0.1\"]\n    login = true\n  }", 1)
+	g := newRig(t, hcl, nil)
+	g.sink.SetScript(func(e testEvent) testAction { return testAction{Reply: "451 4.3.0 not now"} })
+	c := g.dial()
+	c.cmd(220, "XCLIENT ADDR=203.0.113.9 LOGIN=ann")
+	c.cmd(250, "EHLO x.test")
+	c.cmd(553, "MAIL FROM:<ann@there.test>")
+	c.send(250, "any@ann.test", hello, "b@far.test")
+	g.idle()
+	if q := g.queue(); len(q) != 1 || q[0].Tenant != "shop" {
+		t.Errorf("%+v", q)
+	}
+	c.cmd(220, "XCLIENT ADDR=203.0.113.9 LOGIN=nobody") // a name that only the proxy knows
+	c.cmd(250, "EHLO x.test")
+	c.cmd(250, "MAIL FROM:<ann@there.test>")
+	c.cmd(250, "RSET")
+	c.cmd(220, "XCLIENT ADDR=203.0.113.9")
+	c.cmd(250, "EHLO x.test")
+	c.cmd(530, "MAIL FROM:<any@ann.test>")
+}
