@@ -146,7 +146,7 @@ func (t *transaction) record(msg *content, res *pipeline.Result) *capture.Record
 	r := &capture.Record{
 		ID: env.ID, Pipeline: t.l.Pipeline, Received: env.Received, Client: *t.client,
 		Sender: string(env.OriginalSender), Params: env.Params, DeclaredSize: env.DeclaredSize,
-		SMTPUTF8: env.SMTPUTF8, EightBit: env.EightBit, Trusted: t.trusted, Tenant: t.tenant, Campaign: t.campaign, Priority: t.priority, Stages: t.tx.Stages(),
+		SMTPUTF8: env.SMTPUTF8, EightBit: env.EightBit, Trusted: t.trusted, Tenant: t.tenant, Campaign: t.campaign, Priority: t.priority, NotBefore: t.release, Stages: t.tx.Stages(),
 		Decision: decision(env, &msg.header, msg.body, res),
 	}
 	for i := range env.Recipients {

@@ -223,7 +223,7 @@ func (h *rehearsal) run(ctx context.Context, m *capture.Message) []string {
 	}
 	tx := s.Begin(&mail.Envelope{ID: m.ID, Sender: mail.Address(m.Sender), OriginalSender: mail.Address(m.Sender), Client: client,
 		Received: m.Received, DeclaredSize: m.DeclaredSize, SMTPUTF8: m.SMTPUTF8, EightBit: m.EightBit, Params: m.Params,
-		Tenant: m.Tenant, Campaign: m.Campaign, Priority: m.Priority})
+		Tenant: m.Tenant, Campaign: m.Campaign, Priority: m.Priority, NotBefore: m.NotBefore})
 	defer tx.Close()
 	return h.transaction(ctx, tx, m)
 }

@@ -25,8 +25,9 @@ type transaction struct {
 	trusted bool // the client may send anywhere
 	bound   bool // the client has logged in as a user of a tenant: its mail is of no other
 
-	tenant, campaign string // before a stage had its say, as priority
+	tenant, campaign string // before a stage had its say, as priority and release
 	priority         int
+	release          time.Time
 
 	refusals int // so far
 	lmtp     lmtp

@@ -47,6 +47,7 @@ type Record struct {
 	Tenant       string           `json:"tenant,omitempty"`  // as listener and header field named it
 	Campaign     string           `json:"campaign,omitempty"`
 	Priority     int              `json:"priority,omitempty"`
+	NotBefore    time.Time        `json:"not_before,omitzero"` // as MAIL said by HOLDFOR or HOLDUNTIL
 	Stages       []mail.StageMark `json:"stages,omitempty"`
 	Decision     []string         `json:"decision"`           // what became of it, one fact a line
 	Redacted     []string         `json:"redacted,omitempty"` // words of Options.Redact

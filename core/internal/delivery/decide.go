@@ -86,6 +86,9 @@ func (s *Scheduler) decideFor(now time.Time, env *mail.Envelope, r *mail.Recipie
 	}
 	if now.Before(st.Next) {
 		d.Action, d.Until, d.Reason = Wait, st.Next, waiting(st)
+		if st.Attempts == 0 && now.Before(env.NotBefore) {
+			d.Reason = "to be released later"
+		}
 		if r.NextHop == "" && !strings.Contains(d.Reason, why) {
 			d.Reason = why + "; " + d.Reason
 		}

@@ -19,6 +19,7 @@
 package recode
 
 import (
+	"bufio"
 	"errors"
 	"io"
 
@@ -64,10 +65,11 @@ func (p *Plan) Header() []byte { return p.header }
 
 // Body writes the body of the converted message.
 func (p *Plan) Body(w io.Writer) error {
+	b := bufio.NewWriterSize(w, 32<<10)
 	for _, s := range p.segments {
-		if err := s.write(w, p.body); err != nil {
+		if err := s.write(b, p.body); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.Flush()
 }

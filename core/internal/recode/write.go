@@ -3,6 +3,7 @@
 package recode
 
 import (
+	"bufio"
 	"encoding/base64"
 	"io"
 	"mime/quotedprintable"
@@ -60,7 +61,7 @@ func (w *planner) done() []segment {
 }
 
 // write writes a segment of body to w.
-func (s *segment) write(w io.Writer, body mail.Body) (err error) {
+func (s *segment) write(w *bufio.Writer, body mail.Body) (err error) {
 	r := io.NewSectionReader(body, s.from, s.to-s.from)
 	switch s.kind {
 	case literal:
@@ -103,7 +104,7 @@ const lineLength = 76
 // lines breaks base64 into lines. The CRLF behind the last one is the delimiter's,
 // or the message's own.
 type lines struct {
-	w io.Writer
+	w *bufio.Writer
 	n int // octets of the line so far
 }
 
@@ -111,7 +112,7 @@ type lines struct {
 func (l *lines) Write(p []byte) (n int, err error) {
 	for len(p) > 0 {
 		if l.n == lineLength {
-			if _, err := l.w.Write([]byte("\r\n")); err != nil {
+			if _, err := l.w.WriteString("\r\n"); err != nil {
 				return n, err
 			}
 			l.n = 0

@@ -13,6 +13,7 @@ import (
 type model struct {
 	kind                       Kind
 	greeted, tx, tried, chunks bool
+	binary                     bool
 	from                       string
 	rcpts                      []string
 	content                    string // chunks so far
@@ -26,7 +27,7 @@ type model struct {
 
 func (m *model) reply(code int) { m.codes = append(m.codes, fmt.Sprint(code)) }
 func (m *model) reset() {
-	m.tx, m.tried, m.chunks, m.from, m.rcpts, m.content = false, false, false, "", nil, ""
+	m.tx, m.tried, m.chunks, m.binary, m.from, m.rcpts, m.content = false, false, false, false, "", nil, ""
 }
 func (m *model) send(format string, a ...any) { fmt.Fprintf(&m.session, format, a...) }
 
@@ -55,8 +56,8 @@ func (m *model) chunksAborted() {
 	}
 }
 
-func (m *model) mail(from string) {
-	m.send("MAIL FROM:<%s>\r\n", from)
+func (m *model) mail(from string, binary bool) {
+	m.send("MAIL FROM:<%s>%s\r\n", from, map[bool]string{true: " BODY=BINARYMIME"}[binary])
 	switch {
 	case m.chunks, !m.greeted, m.tx:
 		m.reply(503)
@@ -65,7 +66,7 @@ func (m *model) mail(from string) {
 	case strings.HasPrefix(from, "-"):
 		m.reply(501)
 	default:
-		m.tx, m.from = true, from
+		m.tx, m.from, m.binary = true, from, binary
 		m.mails++
 		m.reply(250)
 	}
@@ -111,6 +112,9 @@ func (m *model) data(content string) {
 	case code != 0:
 		m.reply(code)
 		return
+	case m.binary:
+		m.reply(503)
+		return
 	}
 	m.reply(354)
 	m.datas++
@@ -147,10 +151,19 @@ func (m *model) verdict(content string) int {
 		return 550
 	case len(content) > modelSize:
 		return 552
-	case strings.Contains(content, "a\nb"):
+	case strings.Contains(m.lines(content), "a\nb"):
 		return 554
 	}
 	return 250
+}
+
+// lines is the part of content that has lines: of a binary message its header section.
+func (m *model) lines(content string) string {
+	if !m.binary {
+		return content
+	}
+	header, _, _ := strings.Cut("\r\n"+content, "\r\n\r\n")
+	return header
 }
 
 // finish ends a message. Over LMTP its end, and not a chunk before it, has a reply for
@@ -193,6 +206,8 @@ func (m *model) step(r *rand.Rand) {
 		content = strings.Repeat("y", modelSize-1) + "\r\n"
 	case 2:
 		content = ""
+	case 3, 4:
+		content = "\r\na\nb\r\n"
 	}
 	froms := []string{"", "a@example.com", "a@example.com", "b@example.com", "early@example.com", "reject@example.com", "-@-"}
 	rcpts := []string{"c@example.org", "d@example.org", "reject@example.org", "", "late-reject@example.org"}
@@ -220,7 +235,7 @@ func (m *model) step(r *rand.Rand) {
 		m.send("STARTTLS\r\n")
 		m.reply(map[bool]int{true: 503, false: 502}[m.chunks])
 	case 6, 7, 8, 9, 10:
-		m.mail(froms[r.Intn(len(froms))])
+		m.mail(froms[r.Intn(len(froms))], r.Intn(4) == 0)
 	case 11, 12, 13, 14, 15, 16:
 		m.rcpt(rcpts[r.Intn(len(rcpts))])
 	case 17, 18, 19:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroad-mail/postroad/core/internal/testkit"
 	"github.com/postroad-mail/postroad/core/mail"
+	"github.com/postroad-mail/postroad/core/relay"
 )
 
 // A stranger is not offered what is for those who may relay, and REQUIRETLS is
@@ -55,7 +56,7 @@ func TestFutureRelease(t *testing.T) {
 	c.send("HOLDFOR=36000", "b@far.test")
 	g.restart()
 	g.idle()
-	if r := g.only().Recipients[0]; r.Now != "waiting" || !r.Next.Equal(g.clock.Now().Add(10*time.Hour)) || !r.Expires.Equal(g.clock.Now().Add(34*time.Hour)) {
+	if r := g.only().Recipients[0]; r.Now != "waiting" || !strings.Contains(r.Why, "to be released later") || !r.Next.Equal(g.clock.Now().Add(10*time.Hour)) || !r.Expires.Equal(g.clock.Now().Add(34*time.Hour)) {
 		t.Errorf("%+v", r)
 	}
 	g.advance(10*time.Hour - time.Second)
@@ -79,6 +80,23 @@ func TestFutureRelease(t *testing.T) {
 	g.advance(time.Minute)
 	if len(g.arrived()) != 2 {
 		t.Fatal("the second one did not arrive")
+	}
+}
+
+// A captured message that was to be released later is replayed as such.
+func TestReplayOfAMessageForLater(t *testing.T) {
+	g := newRig(t, testkit.SinkOptions{}, nil, setting{"STAGES", `capture { share = "100%" }`})
+	g.dial("in").send("HOLDFOR=3600 MT-PRIORITY=5", "b@far.test")
+	g.end()
+	n := 0
+	err := relay.Replay(t.Context(), g.o, relay.ReplayOptions{}, func(r *relay.Replayed) error {
+		if n++; len(r.Differences) > 0 {
+			t.Errorf("%q", r.Differences)
+		}
+		return nil
+	})
+	if err != nil || n != 1 {
+		t.Errorf("%d replayed, %v", n, err)
 	}
 }
 

@@ -168,6 +168,9 @@ func (c *Conn) carry(t *transaction, piece []byte, next Next, done Done) (*trans
 		return nil, c.interrupted(t, err)
 	}
 	c.rset = false
+	if t.chunk { // what comes next depends on the reply
+		return nil, c.dot(t)
+	}
 	ahead := c.ahead(next, done)
 	return ahead, c.dot(t)
 }
@@ -363,6 +366,7 @@ func (c *Conn) dot(t *transaction) error {
 
 func (c *Conn) finish(t *transaction, r *reply) error {
 	c.used = true
+	c.rset = t.chunk && r.code/100 != 2 // RFC 3030 §2: the host may be anywhere now
 	t.settleOpen(c.spoken(r))
 	if r.code == 421 {
 		return errClosing

@@ -187,8 +187,12 @@ func TestBinaryThatIsRefused(t *testing.T) {
 				t.Errorf("%s: job %d: %s, want %s", pipelining, i, got, want)
 			}
 		}
-		if s.Count() != 2 || ses.err != nil || slices.Contains(s.Commands()[0], ".") {
+		c := s.Commands()[0]
+		if s.Count() != 2 || ses.err != nil || slices.Contains(c, ".") {
 			t.Errorf("%d arrived, %v", s.Count(), ses.err)
+		}
+		if i := slices.Index(c, "RCPT TO:<c@x.test>"); i < 0 || c[i+2] != "RSET" {
+			t.Errorf("%s: no RSET behind a refused BDAT: %q", pipelining, c)
 		}
 	}
 }
