@@ -14,6 +14,8 @@ type Users struct {
 	Kind         string // name of the block that says how: "file", …
 	File         *UsersFile
 	Certificates []CertificateUser
+	OIDC         *UsersOIDC
+	Kerberos     *UsersKerberos
 	Pos          Pos
 }
 
@@ -42,6 +44,8 @@ func usersKinds() []usersKind {
 	return []usersKind{
 		{usersFileSpec(), buildUsersFile},
 		{usersCertificatesSpec(), buildUsersCertificates},
+		{usersOIDCSpec(), buildUsersOIDC},
+		{usersKerberosSpec(), buildUsersKerberos},
 		{usersStagesSpec(), func(*decoder, *node, *Users) {}},
 	}
 }
@@ -121,6 +125,7 @@ func (d *decoder) users(c *Config, root *node) {
 				k.build(d, n.blocks[0], &u)
 			}
 		}
+		u.Kerberos.complete(c.Server.Hostname)
 		c.Users = append(c.Users, u)
 	}
 }

@@ -98,7 +98,7 @@ func (x *exchange) choice(token []byte) ([]byte, *auth.Account, error) {
 		return nil, nil, denied("the client wants a layer that was not offered")
 	}
 	as := said[len(noLayer):]
-	if !utf8.Valid(as) || !x.d.itself(string(as), x.c) {
+	if !utf8.Valid(as) || !x.c.itself(string(as)) {
 		return nil, nil, denied("%s may not be %q", x.c.who.User, as)
 	}
 	return nil, x.c.who, nil

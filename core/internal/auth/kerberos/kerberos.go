@@ -7,11 +7,14 @@ package kerberos
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/jcmturner/gokrb5/v8/keytab"
 	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/postroad-mail/postroad/core/internal/auth"
@@ -25,7 +28,7 @@ type Options struct {
 	Domain    string // if set, accounts are "name@domain"
 	Tenant    string // of all accounts; empty: as the listener says
 	Skew      time.Duration
-	Replays   *Replays // shared by those that serve one relay
+	Replays   *Replays // shared by those that serve one relay; nil: of its own
 	Now       func() time.Time
 }
 
@@ -36,32 +39,44 @@ type Directory struct {
 	keys    *keys
 }
 
-// Open reads the keytab. That it has no key to use is an error.
+// Open reads the keytab. That it has no key to use is an error; that it is not
+// there yet is none, but see Fault.
 func Open(o Options) (*Directory, error) {
+	if o.Replays == nil {
+		o.Replays = NewReplays()
+	}
 	service, _ := types.ParseSPNString(o.Principal)
 	d := &Directory{o: o, service: service, keys: &keys{path: o.Keytab}}
-	kt, err := d.keys.read()
-	if err != nil {
+	if err := d.Fault(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
-	}
-	realms := realmsOf(kt, service)
-	switch {
-	case len(realms) == 0:
-		return nil, fmt.Errorf("%s has no AES key of %s\n`kadmin ktadd -k %s %s` writes one", o.Keytab, o.Principal, o.Keytab, o.Principal)
-	case o.Realm == "" && len(realms) > 1:
-		return nil, fmt.Errorf("%s has keys of %s in several realms\nwrite realm = %q, or another", o.Keytab, o.Principal, realms[0])
-	case o.Realm == "":
-		d.o.Realm = realms[0]
-	case !slices.Contains(realms, o.Realm):
-		return nil, fmt.Errorf("%s has no AES key of %s in realm %s, but in %s", o.Keytab, o.Principal, o.Realm, strings.Join(realms, ", "))
 	}
 	return d, nil
 }
 
-// Fault returns what is wrong with the keytab as it is now, nil if it can be read.
+// Fault returns what is wrong with the keytab as it is now, nil if it can be used.
 func (d *Directory) Fault() error {
-	_, err := d.keys.read()
+	kt, err := d.keys.read()
+	if err != nil {
+		return err
+	}
+	_, err = d.realm(kt)
 	return err
+}
+
+// realm returns the realm that the keytab is used for.
+func (d *Directory) realm(kt *keytab.Keytab) (string, error) {
+	realms := realmsOf(kt, d.service)
+	switch {
+	case len(realms) == 0:
+		return "", fmt.Errorf("%s has no AES key of %s\n`kadmin ktadd -k %s %s` writes one", d.o.Keytab, d.o.Principal, d.o.Keytab, d.o.Principal)
+	case slices.Contains(realms, d.o.Realm):
+		return d.o.Realm, nil
+	case d.o.Realm != "":
+		return "", fmt.Errorf("%s has no AES key of %s in realm %s, but in %s", d.o.Keytab, d.o.Principal, d.o.Realm, strings.Join(realms, ", "))
+	case len(realms) > 1:
+		return "", fmt.Errorf("%s has keys of %s in several realms\nwrite realm = %q, or another", d.o.Keytab, d.o.Principal, realms[0])
+	}
+	return realms[0], nil
 }
 
 // Mechanisms implements auth.Mechanisms.
@@ -70,13 +85,10 @@ func (d *Directory) Mechanisms() []string { return []string{"GSSAPI"} }
 // Begin implements auth.Mechanisms.
 func (d *Directory) Begin(_ string, p auth.Peer) auth.Exchange { return &exchange{d: d, p: p} }
 
-// account returns the account of a client of our realm. Where two principals
+// account returns the account of a client. Where two principals
 // could be taken for the same account, or a name cannot stand in logs, there is
 // none.
-func (d *Directory) account(name types.PrincipalName, realm string) (*auth.Account, error) {
-	if realm != d.o.Realm {
-		return nil, denied("the client is of another realm")
-	}
+func (d *Directory) account(name types.PrincipalName) (*auth.Account, error) {
 	for _, c := range name.NameString {
 		if c == "" || strings.ContainsFunc(c, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`/@\`, r) }) {
 			return nil, denied("%q is no account", name.NameString)
@@ -93,8 +105,8 @@ func (d *Directory) account(name types.PrincipalName, realm string) (*auth.Accou
 }
 
 // itself reports whether a client that wants to be as (RFC 4752 §3.3) is that.
-func (d *Directory) itself(as string, c *client) bool {
-	return as == "" || as == c.who.User || as == c.name || as == c.name+"@"+d.o.Realm
+func (c *client) itself(as string) bool {
+	return as == "" || as == c.who.User || as == c.name || as == c.name+"@"+c.realm
 }
 
 // denied is auth.ErrDenied with the reason, which is not for the client.

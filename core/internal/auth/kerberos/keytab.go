@@ -46,7 +46,7 @@ func (k *keys) read() (*keytab.Keytab, error) {
 	defer k.mu.Unlock()
 	f, err := os.Open(k.path)
 	if err != nil {
-		return k.kt, err
+		return k.kt, fmt.Errorf("the keytab cannot be read: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()

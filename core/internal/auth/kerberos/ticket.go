@@ -21,6 +21,7 @@ import (
 type client struct {
 	who     *auth.Account
 	name    string // of the principal, without the realm
+	realm   string
 	session types.EncryptionKey
 	key     types.EncryptionKey // of the messages: the client's subkey, or session
 	ctime   time.Time
@@ -45,7 +46,7 @@ func (d *Directory) accept(req *messages.APReq, p auth.Peer) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{session: ticket.Key, key: ticket.Key, name: a.CName.PrincipalNameString(), ctime: a.CTime, cusec: a.Cusec, seq: uint32(a.SeqNumber)}
+	c := &client{session: ticket.Key, key: ticket.Key, name: a.CName.PrincipalNameString(), realm: a.CRealm, ctime: a.CTime, cusec: a.Cusec, seq: uint32(a.SeqNumber)}
 	if a.SubKey.KeyType != 0 {
 		c.key = a.SubKey
 	}
@@ -57,7 +58,7 @@ func (d *Directory) accept(req *messages.APReq, p auth.Peer) (*client, error) {
 	case !onlyIfRelevant(ticket.AuthorizationData) || !onlyIfRelevant(a.AuthorizationData):
 		return nil, denied("the ticket has a condition that is not known")
 	}
-	if c.who, err = d.account(ticket.CName, ticket.CRealm); err != nil {
+	if c.who, err = d.account(ticket.CName); err != nil {
 		return nil, err
 	}
 	if c.mutual, err = gssFlags(a.Cksum, p); err != nil {
@@ -69,14 +70,18 @@ func (d *Directory) accept(req *messages.APReq, p auth.Peer) (*client, error) {
 // open decrypts a ticket that is for us.
 func (d *Directory) open(req *messages.APReq) (*messages.EncTicketPart, error) {
 	t := &req.Ticket
-	if req.PVNO != 5 || !t.SName.Equal(d.service) || t.Realm != d.o.Realm {
-		return nil, denied("the ticket is for another service")
-	}
 	kt, err := d.keys.current()
 	if err != nil {
 		return nil, err
 	}
-	key, _, err := kt.GetEncryptionKey(d.service, d.o.Realm, t.EncPart.KVNO, t.EncPart.EType)
+	realm, err := d.realm(kt)
+	if err != nil {
+		return nil, err
+	}
+	if req.PVNO != 5 || !t.SName.Equal(d.service) || t.Realm != realm {
+		return nil, denied("the ticket is for another service")
+	}
+	key, _, err := kt.GetEncryptionKey(d.service, realm, t.EncPart.KVNO, t.EncPart.EType)
 	switch {
 	case err != nil || !aes(key):
 		return nil, denied("the keytab has no key of version %d, type %d", t.EncPart.KVNO, t.EncPart.EType)
@@ -84,6 +89,8 @@ func (d *Directory) open(req *messages.APReq) (*messages.EncTicketPart, error) {
 		return nil, denied("the ticket is cut off")
 	case t.Decrypt(key) != nil || !aes(t.DecryptedEncPart.Key):
 		return nil, denied("the ticket is not good")
+	case t.DecryptedEncPart.CRealm != realm:
+		return nil, denied("the client is of another realm")
 	}
 	return &t.DecryptedEncPart, nil
 }
