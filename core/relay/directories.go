@@ -55,7 +55,7 @@ func (g *generation) doubt(u *config.Users, d any) {
 	}
 }
 
-func openDirectory(u *config.Users, _ parts) (any, error) {
+func openDirectory(u *config.Users, p parts) (any, error) {
 	switch u.Kind {
 	case "file":
 		return file.Open(u.File.Path)
@@ -63,6 +63,10 @@ func openDirectory(u *config.Users, _ parts) (any, error) {
 		return static(u.Static)
 	case "certificates":
 		return certificates(u.Certificates), nil
+	case "oidc":
+		return openOIDC(u.OIDC, p), nil
+	case "kerberos":
+		return openKerberos(u.Kerberos, p)
 	case "stages":
 		return stagesDecide{}, nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/postroad-mail/postroad/core/internal/auth/kerberos"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
@@ -61,7 +62,8 @@ type parts struct {
 	metrics  wasmhost.Metrics
 	observer pipeline.Observer
 	captures *captureSet // nil: nothing is captured
-	dry      bool        // for a replay
+	replays  *kerberos.Replays
+	dry      bool // for a replay
 	log      hclog.Logger
 }
 

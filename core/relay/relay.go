@@ -34,6 +34,7 @@ import (
 
 	"github.com/postroad-mail/postroad/core/internal/admin"
 	"github.com/postroad-mail/postroad/core/internal/auth/guard"
+	"github.com/postroad-mail/postroad/core/internal/auth/kerberos"
 	"github.com/postroad-mail/postroad/core/internal/clock"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/outhttp"
@@ -109,8 +110,9 @@ type Relay struct {
 	noStages *pipeline.Pipeline // of listeners without a pipeline
 	readers  *sync.Pool
 	started  time.Time
-	guard    *guard.Guard // of logins
-	authKey  []byte       // see authKey
+	guard    *guard.Guard      // of logins
+	authKey  []byte            // see authKey
+	replays  *kerberos.Replays // of all generations
 
 	gen      atomic.Pointer[generation]
 	engine   atomic.Pointer[engine]
@@ -165,6 +167,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 		return nil, err
 	}
 	r.engine.Store(e)
+	r.replays = kerberos.NewReplays()
 	r.guard, r.authKey = guard.New(failedLogins, r.clock.Now), newAuthKey()
 	if !o.InMemory {
 		if r.authKey, err = authKey(c.Server.DataDir); err != nil {
@@ -230,7 +233,7 @@ func (r *Relay) parts() parts {
 	return parts{
 		host: r.host, store: r.liveStore, buckets: r.buckets, rollouts: r.rollouts, log: r.log, observer: stageObserver{r},
 		breakers: &r.breakers, poison: r.poison, broken: stageObserver{r}.broken, compared: stageObserver{r}.compared, clock: r.clock,
-		newBody: r.newBody, captures: r.captures,
+		newBody: r.newBody, captures: r.captures, replays: r.replays,
 		dns: stageDNS(r.dns), http: stageHTTP{r.outside, r.log.Named("http")}, metrics: r.metrics,
 	}
 }

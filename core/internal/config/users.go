@@ -15,6 +15,8 @@ type Users struct {
 	File         *UsersFile
 	Static       *StaticUser
 	Certificates []CertificateUser
+	OIDC         *UsersOIDC
+	Kerberos     *UsersKerberos
 	Pos          Pos
 }
 
@@ -51,6 +53,8 @@ func usersKinds() []usersKind {
 		{usersFileSpec(), buildUsersFile},
 		{usersStaticSpec(), buildUsersStatic},
 		{usersCertificatesSpec(), buildUsersCertificates},
+		{usersOIDCSpec(), buildUsersOIDC},
+		{usersKerberosSpec(), buildUsersKerberos},
 		{usersStagesSpec(), func(*decoder, *node, *Users) {}},
 	}
 }
@@ -171,6 +175,7 @@ func (d *decoder) users(c *Config, root *node) {
 				k.build(d, n.blocks[0], &u)
 			}
 		}
+		u.Kerberos.complete(c.Server.Hostname)
 		c.Users = append(c.Users, u)
 	}
 }
