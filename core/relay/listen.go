@@ -35,7 +35,7 @@ func (d *listening) addr() net.Addr { return d.sockets[0].Addr() }
 func (d *listening) serves(c *config.Listener) bool {
 	a := &d.conf
 	return slices.Equal(a.Addresses, c.Addresses) && a.SocketMode == c.SocketMode && a.SocketGroup == c.SocketGroup && sameProxies(&a.Proxies, &c.Proxies) &&
-		a.Kind == c.Kind && a.Limits == c.Limits && a.Extensions.Equal(&c.Extensions) && a.TLS == nil && c.TLS == nil
+		a.Kind == c.Kind && a.Limits == c.Limits && a.Clients.Equal(&c.Clients) && slices.Equal(a.RelayFrom, c.RelayFrom) && a.Extensions.Equal(&c.Extensions) && a.TLS == nil && c.TLS == nil
 }
 
 func listenerName(c *config.Listener) string {
@@ -75,13 +75,14 @@ func (r *Relay) newDoor(c *config.Listener, server *config.Server, listeners int
 			"listener", c.Name, "connections", connections, "wanted", c.Limits.Connections, "open_files", openFiles())
 	}
 	s := smtpin.NewServer(smtpin.Options{
-		Name: c.Name, Hostname: server.Hostname, Backend: &door{r: r, listener: c.Name}, Logger: r.log.Named("smtp"), TLS: tlsConf, Implicit: c.TLS != nil && c.TLS.Implicit,
+		Name: c.Name, Hostname: server.Hostname, Backend: &door{r: r, listener: c.Name}, Logger: r.log.Named("smtp"), TLS: tlsConf, Implicit: c.TLS != nil && c.TLS.Implicit, Known: slices.Concat(c.RelayFrom, c.Clients.Trusted),
 		Kind: kindOf(c), Proxies: c.Proxies.Protocol, XClient: c.Proxies.XClient, XClientLogin: c.Proxies.Login,
 		Observer: smtpObserver{r, c.Name},
 		Limits: smtpin.Limits{
 			MessageSize: c.Limits.MessageSize, Recipients: c.Limits.Recipients, LineLength: c.Limits.LineLength,
 			Connections: connections, ConnectionsPerClient: c.Limits.ConnectionsPerClient, IdleCommands: c.Limits.IdleCommands,
 			CommandTimeout: c.Limits.CommandTimeout, DataTimeout: c.Limits.DataTimeout, TransactionTime: c.Limits.TransactionTime,
+			GreetDelay: c.Clients.GreetDelay, Tarpit: c.Clients.Tarpit,
 			Hold: c.Extensions.Hold, DeliverBy: c.Extensions.DeliverBy,
 		},
 		Withhold: withheld(c), Now: r.clock.Now,

@@ -54,6 +54,7 @@ type embeddedDNS struct{ r Resolver }
 // Numbers of RR types (RFC 1035 §3.2.2, RFC 3596 §2.1).
 const (
 	typeA    = 1
+	typePTR  = 12
 	typeMX   = 15
 	typeAAAA = 28
 )

@@ -25,7 +25,8 @@ type session struct {
 	stages *pipeline.Session // of pl
 
 	logins   logins
-	refusals int // so far
+	stranger *stranger // see strange
+	refusals int       // so far
 }
 
 // Open begins a session, and asks the stages of phase connect.
@@ -37,6 +38,10 @@ func (d *door) Open(ctx context.Context, c *mail.Client) (smtpin.Session, *mail.
 		return nil, listenerGone()
 	}
 	s := &session{d: d, g: g, client: c, pl: pl, stages: pl.Session(c)}
+	if r := s.meet(ctx); r != nil {
+		s.Close()
+		return nil, r
+	}
 	if r := s.asked(refusedConnect, s.stages.Connect(ctx)); r != nil {
 		s.Close()
 		return nil, r
@@ -55,6 +60,9 @@ func (s *session) TLS(ctx context.Context) *mail.Reply {
 
 // Helo asks the stages of phase helo.
 func (s *session) Helo(ctx context.Context, list []string) ([]string, *mail.Reply) {
+	if r := s.asked(refusedHelo, s.greeting()); r != nil {
+		return nil, r
+	}
 	list, r := s.stages.Helo(ctx, s.mayAsk(list))
 	return list, s.asked(refusedHelo, r)
 }
@@ -74,11 +82,15 @@ func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailPara
 	if r := s.asked(refusedSender, mayNotSendAs(s.account(), from)); r != nil {
 		return nil, r
 	}
+	if r := s.asked(refusedRate, s.tooMuchMail()); r != nil {
+		return nil, r
+	}
 	t, r := s.d.begin(ctx, s.g, s.pl, s.stages, party{s.client, s.account()}, from, p)
 	if r != nil {
 		return nil, r
 	}
 	t.lmtp.on = l.Kind == config.KindLMTP
+	t.stranger = s.strange()
 	return t, nil
 }
 

@@ -16,14 +16,15 @@ import (
 
 // transaction is one envelope from MAIL to the reply to its data.
 type transaction struct {
-	r       *Relay
-	g       *generation
-	l       *config.Listener
-	pl      *pipeline.Pipeline
-	client  *mail.Client
-	tx      *pipeline.Transaction
-	trusted bool // the client may send anywhere
-	bound   bool // the client has logged in as a user of a tenant: its mail is of no other
+	r        *Relay
+	g        *generation
+	l        *config.Listener
+	pl       *pipeline.Pipeline
+	client   *mail.Client
+	tx       *pipeline.Transaction
+	trusted  bool      // the client may send anywhere
+	stranger *stranger // nil: the client is none
+	bound    bool      // the client has logged in as a user of a tenant: its mail is of no other
 
 	tenant, campaign string // before a stage had its say, as priority and release
 	priority         int
@@ -42,15 +43,19 @@ func (t *transaction) Rcpt(ctx context.Context, to mail.Address, p smtpin.RcptPa
 			return nil // once is enough
 		}
 	}
+	if r := t.stranger.tooManyRecipients(); r != nil {
+		t.refused(refusedRate, r)
+		return r
+	}
 	if !t.trusted && !t.g.routing.ours(to.Domain()) {
 		r := mail.NewReply(554, mail.Enhanced{5, 7, 1}, "relaying denied")
 		t.refused(refusedRelay, r)
-		return r
+		return t.stranger.harvests(r)
 	}
 	at := len(env.Recipients)
 	if r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to, Params: p.Params, Notify: p.Notify, ORCPT: p.ORCPT, ValidSince: p.ValidSince}); r != nil {
 		t.refused(refusedRcpt, r)
-		return r
+		return t.stranger.harvests(r)
 	}
 	t.lmtp.given = append(t.lmtp.given, at)
 	return nil

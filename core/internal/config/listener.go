@@ -21,6 +21,7 @@ type Listener struct {
 	TLS       *TLS           // nil: no STARTTLS
 	Auth      *Auth          // nil: nobody logs in
 	Limits    ListenerLimits
+	Clients   Clients
 	Proxies   Proxies
 	Pos       Pos
 
@@ -73,6 +74,7 @@ func listenerSpec() *blockSpec {
 			authSpec(),
 			proxySpec(),
 			xclientSpec(),
+			clientsSpec(),
 			limitsSpec(),
 			extensionsSpec(),
 		},
@@ -115,6 +117,7 @@ func (d *decoder) listener(n *node) Listener {
 		SocketMode: arg[fs.FileMode](n, "socket_mode"), SocketGroup: arg[string](n, "socket_group"), Proxies: d.proxies(n),
 		Extensions: buildExtensions(n.child("extensions")),
 		Auth:       d.auth(n, n.labels[0]),
+		Clients:    d.clients(n),
 	}
 	l.TLS = d.tls(n)
 	d.warnOpenRelay(n, l)

@@ -134,6 +134,7 @@ const (
 	ReasonRecipients  = "recipients"      // recipient above the limit
 	ReasonTLS         = "tls"             // STARTTLS not possible, handshake failed
 	ReasonAuth        = "auth"            // a login that failed, was cancelled, or is not possible here
+	ReasonEarly       = "early_talker"    // the client spoke before the banner
 	ReasonErrors      = "too_many_errors" // connection ended after too many faults
 	ReasonIdle        = "idle_commands"   // connection ended after too many commands without a transaction
 	ReasonTimeout     = "timeout"         // command, data or transaction time passed

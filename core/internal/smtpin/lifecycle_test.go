@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -388,4 +389,23 @@ func TestAClientThatWaitsKeepsNothing(t *testing.T) {
 		c.expect("421 4.3.2 gone")
 		c.closed()
 	}
+}
+
+// TestSlowRepliesDoNotHoldAShutdownUp: a stranger that makes faults waits for its
+// replies; who is trusted does not, and a shutdown waits for neither.
+func TestSlowRepliesDoNotHoldAShutdownUp(t *testing.T) {
+	_, addr := serve(t, Options{Backend: &backend{}, Limits: Limits{Tarpit: time.Hour}, Known: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	dial(t, addr).hello().cmd("WHAT", "500")
+
+	s, addr := serve(t, Options{Backend: &backend{}, Limits: Limits{Tarpit: time.Hour}})
+	c := dial(t, addr).hello()
+	c.send("NOOP\r\nWHAT\r\n")
+	c.expect("250") // what was said before the fault does not wait
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	c.expect("500")
+	c.expect("421")
 }

@@ -24,6 +24,7 @@ type Options struct {
 	Limits   Limits
 	TLS      *tls.Config    // nil: no STARTTLS
 	Implicit bool           // TLS from the first octet, not by STARTTLS (RFC 8314)
+	Known    []netip.Prefix // clients that are no strangers
 	Proxies  []netip.Prefix // who must begin each connection with a PROXY header
 	XClient  []netip.Prefix // who may say XCLIENT
 	Withhold []string       // extensions not to offer, e.g. "CHUNKING"; they are then refused too
@@ -47,6 +48,8 @@ type Limits struct {
 	CommandTimeout       time.Duration // for one whole command line, one write, the TLS handshake (5 min)
 	DataTimeout          time.Duration // for the next octets of content (5 min)
 	TransactionTime      time.Duration // from MAIL to the end of content (1 h)
+	GreetDelay           time.Duration // before the banner, for strangers (0)
+	Tarpit               time.Duration // by which each fault of a stranger slows the replies to its faults (0)
 	Hold                 time.Duration // longest HOLDFOR, in whole seconds (30 days)
 	DeliverBy            time.Duration // least BY of mode R, in whole seconds; 0: any
 }
@@ -64,8 +67,9 @@ func (l Limits) withDefaults() Limits {
 		CommandTimeout:       cmp.Or(l.CommandTimeout, 5*time.Minute),
 		DataTimeout:          cmp.Or(l.DataTimeout, 5*time.Minute),
 		TransactionTime:      cmp.Or(l.TransactionTime, time.Hour),
-		Hold:                 min(max(cmp.Or(l.Hold, 30*24*time.Hour), time.Second), longestTime),
-		DeliverBy:            min(max(l.DeliverBy, 0), longestTime),
+		GreetDelay:           l.GreetDelay, Tarpit: l.Tarpit,
+		Hold:      min(max(cmp.Or(l.Hold, 30*24*time.Hour), time.Second), longestTime),
+		DeliverBy: min(max(l.DeliverBy, 0), longestTime),
 	}
 }
 

@@ -36,6 +36,7 @@ type Server struct {
 	ctx      context.Context // of all Backend calls; ends with abort
 	cancel   context.CancelFunc
 	draining atomic.Bool
+	down     chan struct{}  // closed with draining
 	running  sync.WaitGroup // sessions
 
 	mu        sync.Mutex
@@ -58,6 +59,7 @@ func NewServer(o Options) *Server {
 		secure:    offered(&o, true),
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[*session]struct{}),
+		down:      make(chan struct{}),
 		perClient: make(map[netip.Addr]int),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -132,7 +134,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.draining.Store(true)
+	if !s.draining.Swap(true) {
+		close(s.down)
+	}
 	for l := range s.listeners {
 		_ = l.Close() // it may be closed already
 	}

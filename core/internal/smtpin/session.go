@@ -38,6 +38,7 @@ type session struct {
 	faults   int    // of protocol, since the last accepted message
 	idling   int    // commands since the last transaction, of those that begin none
 	logins   int    // that failed, in a row
+	slips    int    // faults that were slowed down
 	ended    bool   // nothing more will be read
 	closed   bool
 

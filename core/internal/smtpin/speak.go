@@ -27,6 +27,7 @@ func (s *session) say(text string) {
 // client that does nothing but talk nonsense is sent away.
 func (s *session) refuse(r *refusal) {
 	s.note(r)
+	s.tarpit(r)
 	s.sayEach(r.reply)
 	if r.reply.Code == 421 {
 		s.ended = true

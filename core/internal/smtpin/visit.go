@@ -27,7 +27,7 @@ func (s *session) welcome() {
 		s.end(bad)
 		return
 	}
-	if !s.implicit() {
+	if !s.implicit() || !s.holdBanner() {
 		return
 	}
 	b, reply := s.server.opts.Backend.Open(s.ctx(), &s.client)
