@@ -523,3 +523,33 @@ func (b *backend) asked() mail.Client {
 	defer b.mu.Unlock()
 	return b.client
 }
+
+// joined sends what goes in front together with the first octets that are written.
+type joined struct {
+	net.Conn
+	front string
+}
+
+func (j *joined) Write(p []byte) (int, error) {
+	n, err := j.Conn.Write(append([]byte(j.front), p...))
+	n -= len(j.front)
+	j.front = ""
+	return n, err
+}
+
+// The header comes in front of the handshake where TLS begins with the first octet,
+// also in one segment with it. The stages are asked about TLS once for each client.
+func TestAProxyInFrontOfTLS(t *testing.T) {
+	for _, header := range []string{"PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n", summed(proxyProxy, proxyTCP4, four)} {
+		b := &backend{}
+		_, addr := serve(t, Options{Backend: b, Proxies: loopback(), XClient: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, TLS: serverTLS(t), Implicit: true})
+		conn := dial(t, addr).c
+		c := newClient(t, tls.Client(&joined{conn, header}, &tls.Config{InsecureSkipVerify: true}))
+		c.expect("220")
+		equal(t, "client", b.asked().Addr, "203.0.113.9:4711")
+		c.cmd("XCLIENT ADDR=203.0.113.10", "220")
+		c.cmd("EHLO x.example", "250-")
+		equal(t, "client", b.asked().Addr, "203.0.113.10:0")
+		equal(t, "told", b.story(), []string{"open", "tls TLS1.3", "close", "open", "tls TLS1.3", "helo ESMTPS x.example"})
+	}
+}

@@ -153,7 +153,7 @@ func (s *session) xclient(arg string) {
 	s.backend = nil
 	s.become(x)
 	s.welcome()
-	if s.backend != nil && s.client.TLSVersion != "" {
+	if s.backend != nil && s.client.TLSVersion != "" && !s.server.opts.Implicit {
 		s.overTLS()
 	}
 	if s.backend != nil && x.login != "" {
