@@ -43,6 +43,8 @@ type Conn struct {
 	turn   int // which of txs is next
 	mails  int // MAIL commands so far
 
+	stuffer stuffer // of the content at hand
+
 	verify func() bool // whether the certificate is the host's; nil on a plain connection
 }
 
@@ -253,11 +255,12 @@ func (c *Conn) content(t *transaction, piece []byte) error {
 	if t.chunk {
 		return c.binary(t, piece)
 	}
-	var s stuffer
-	if err := c.stuff(&s, t.header); err != nil {
+	s := &c.stuffer
+	*s = stuffer{}
+	if err := c.stuff(s, t.header); err != nil {
 		return err
 	}
-	if err := c.body(&s, t.body, piece); err != nil {
+	if err := c.body(s, t.body, piece); err != nil {
 		return err
 	}
 	c.wire.out = append(s.end(c.wire.out), '.', '\r', '\n')
