@@ -97,7 +97,7 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (i *issuer) options() Options {
-	return Options{Issuer: i.URL, Audiences: []string{"smtp"}, UserClaim: "email", Skew: time.Minute, Now: i.clock}
+	return Options{Issuer: i.URL, Audiences: []string{"smtp"}, Clients: []string{}, Scopes: []string{}, UserClaim: "email", Skew: time.Minute, Now: i.clock}
 }
 
 func (i *issuer) directory(t *testing.T, change func(*Options)) *Directory {
