@@ -41,6 +41,7 @@ type Options struct {
 	Introspect  *Credentials  // if set, the provider is asked about each token
 	Now         func() time.Time
 	HTTP        http.RoundTripper // nil: a transport of its own
+	Known       *Known            // shared by those that serve one relay; nil: of its own
 }
 
 // Credentials are what the relay shows the provider.
@@ -65,8 +66,11 @@ type Directory struct {
 // New returns a directory. It does not ask the provider before the first token is
 // shown. Close ends it.
 func New(o Options) *Directory {
+	if o.Known == nil {
+		o.Known = NewKnown()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Directory{o: o, http: newClient(o.HTTP), ctx: ctx, cancel: cancel}
+	return &Directory{o: o, http: newClient(o.HTTP), ctx: ctx, cancel: cancel, last: o.Known.get(o.Issuer)}
 }
 
 // Close waits for requests that run; they are broken off.

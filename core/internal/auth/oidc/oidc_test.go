@@ -380,6 +380,23 @@ func TestAProviderThatIsDownIsAFaultAndComesBack(t *testing.T) {
 	}
 }
 
+// TestAReloadWhileTheProviderIsDownShutsNobodyOut: the next directory knows what
+// this one was told.
+func TestAReloadWhileTheProviderIsDownShutsNobodyOut(t *testing.T) {
+	i, known := newIssuer(t), NewKnown()
+	with := func(o *Options) { o.Known = known }
+	first := i.directory(t, with)
+	mustLogIn(t, first, i.token(t, nil))
+	i.change(func() { i.down = true })
+	_ = first.Close()
+	second := i.directory(t, with)
+	mustLogIn(t, second, i.token(t, nil))
+	i.change(func() { i.now = i.now.Add(keep) })
+	if _, err := second.Token(t.Context(), "", i.token(t, nil)); err == nil || isDenied(err) {
+		t.Errorf("after a day: %v", err)
+	}
+}
+
 func mustLogIn(t *testing.T, d *Directory, token string) {
 	t.Helper()
 	if _, err := d.Token(t.Context(), "", token); err != nil {
