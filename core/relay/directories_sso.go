@@ -11,7 +11,7 @@ import (
 func openOIDC(c *config.UsersOIDC, p parts) *oidc.Directory {
 	o := oidc.Options{
 		Issuer: c.Issuer, Audiences: c.Audiences, Clients: c.Clients, Scopes: c.Scopes, UserClaim: c.UserClaim, AnyEmail: c.AnyEmail,
-		Tenant: c.Tenant, TenantClaim: c.TenantClaim, Skew: c.Skew, Now: p.clock.Now,
+		Tenant: c.Tenant, TenantClaim: c.TenantClaim, Skew: c.Skew, Now: p.clock.Now, Known: p.issuers,
 	}
 	if c.IntrospectionID != "" {
 		o.Introspect = &oidc.Credentials{ID: c.IntrospectionID, Secret: c.IntrospectionPW}

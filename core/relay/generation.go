@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/postroad-mail/postroad/core/internal/auth/kerberos"
+	"github.com/postroad-mail/postroad/core/internal/auth/oidc"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
@@ -64,6 +65,7 @@ type parts struct {
 	observer pipeline.Observer
 	captures *captureSet // nil: nothing is captured
 	replays  *kerberos.Replays
+	issuers  *oidc.Known
 	dry      bool // for a replay
 	log      hclog.Logger
 }

@@ -35,6 +35,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/admin"
 	"github.com/postroad-mail/postroad/core/internal/auth/guard"
 	"github.com/postroad-mail/postroad/core/internal/auth/kerberos"
+	"github.com/postroad-mail/postroad/core/internal/auth/oidc"
 	"github.com/postroad-mail/postroad/core/internal/clock"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/outhttp"
@@ -113,6 +114,7 @@ type Relay struct {
 	guard    *guard.Guard      // of logins
 	authKey  []byte            // see authKey
 	replays  *kerberos.Replays // of all generations
+	issuers  *oidc.Known       // likewise
 
 	gen      atomic.Pointer[generation]
 	engine   atomic.Pointer[engine]
@@ -167,7 +169,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 		return nil, err
 	}
 	r.engine.Store(e)
-	r.replays = kerberos.NewReplays()
+	r.replays, r.issuers = kerberos.NewReplays(), oidc.NewKnown()
 	r.guard, r.authKey = guard.New(failedLogins, r.clock.Now), newAuthKey()
 	if !o.InMemory {
 		if r.authKey, err = authKey(c.Server.DataDir); err != nil {
@@ -233,7 +235,7 @@ func (r *Relay) parts() parts {
 	return parts{
 		host: r.host, store: r.liveStore, buckets: r.buckets, rollouts: r.rollouts, log: r.log, observer: stageObserver{r},
 		breakers: &r.breakers, poison: r.poison, broken: stageObserver{r}.broken, compared: stageObserver{r}.compared, clock: r.clock,
-		newBody: r.newBody, captures: r.captures, replays: r.replays,
+		newBody: r.newBody, captures: r.captures, replays: r.replays, issuers: r.issuers,
 		dns: stageDNS(r.dns), http: stageHTTP{r.outside, r.log.Named("http")}, metrics: r.metrics,
 	}
 }

@@ -34,7 +34,7 @@ func usersOIDCSpec() *blockSpec {
 		doc: "An OpenID provider keeps them: clients show its tokens, by OAUTHBEARER or XOAUTH2. It is asked for its keys when the first token comes; while it does not answer, logins are 454.",
 		args: []argSpec{
 			{"issuer", issuerKind(), ``, true, "URL of the provider, as \"iss\" in its tokens; its metadata are below it, at /.well-known/openid-configuration."},
-			{"audiences", listKind[string](claimKind(), "list of texts"), `[]`, false, "A token has one of them as \"aud\". One of audiences and clients is needed."},
+			{"audiences", listKind[string](claimKind(), "list of texts"), `[]`, false, "A token has one of them as \"aud\". One of audiences, clients and introspection is needed."},
 			{"clients", listKind[string](claimKind(), "list of texts"), `[]`, false, "A token was issued to one of these programs (\"azp\" or \"client_id\")."},
 			{"scopes", listKind[string](claimKind(), "list of texts"), `[]`, false, "Scopes that a token must have, all of them."},
 			{"user_claim", claimKind(), `"email"`, false, "The claim that names the account. \"email\" counts only where \"email_verified\" is true."},
@@ -44,7 +44,7 @@ func usersOIDCSpec() *blockSpec {
 			{"clock_skew", durationKind(0), `"1m"`, false, "How far the provider's clock may be off."},
 		},
 		blocks: []*blockSpec{{
-			name: "introspection", count: optional, doc: "The provider is asked about each token (RFC 7662), with these credentials; without this block tokens must be JWTs, which are checked here.",
+			name: "introspection", count: optional, doc: "The provider is asked about each token (RFC 7662), with these credentials; it says which ones are for us. Without this block tokens must be JWTs, which are checked here.",
 			args: []argSpec{
 				{"client_id", claimKind(), ``, true, "Our name there."},
 				{"client_secret", textKind("secret", `a secret, such as secret("oidc")`, notEmpty), ``, true, "Our password there, by secret(\"NAME\")."},
@@ -95,8 +95,8 @@ func buildUsersOIDC(d *decoder, n *node, u *Users) {
 		UserClaim: arg[string](n, "user_claim"), Tenant: arg[string](n, "tenant"), TenantClaim: arg[string](n, "tenant_claim"),
 		AnyEmail: arg[bool](n, "unverified_email"), Skew: arg[time.Duration](n, "clock_skew"),
 	}
-	if len(o.Audiences)+len(o.Clients) == 0 {
-		d.fault(n.rng, "a token for anything else would log in", "expected audiences or clients: what tokens for this relay have as \"aud\" or \"azp\"")
+	if len(o.Audiences)+len(o.Clients) == 0 && n.child("introspection") == nil {
+		d.fault(n.rng, "a token for anything else would log in", "expected audiences or clients, what tokens for this relay have as \"aud\" or \"azp\", or the block introspection")
 	}
 	if b := n.child("introspection"); b != nil {
 		o.IntrospectionID, o.IntrospectionPW = arg[string](b, "client_id"), arg[string](b, "client_secret")

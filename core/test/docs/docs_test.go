@@ -155,7 +155,7 @@ func TestConfigurationsInTheDocumentationLoad(t *testing.T) {
 		n++
 		_, err := relay.Check(context.Background(), relay.Options{
 			ConfigFile: filepath.Join(root, filepath.Dir(b.page), "snippet.hcl"), Config: []byte(complete(b.text, module)),
-			Env:    func(string) (string, bool) { return "", false },
+			Env:    func(name string) (string, bool) { return "a secret", strings.HasPrefix(name, "POSTROAD_SECRET_") },
 			Stages: map[string]relay.NewStage{"file": func([]byte) (relay.Stage, error) { return nothing{}, nil }},
 		})
 		if err != nil {

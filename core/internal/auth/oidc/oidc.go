@@ -28,8 +28,8 @@ const b64token = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 // Options say whose tokens are good.
 type Options struct {
 	Issuer    string   // URL of the provider, as its tokens have it
-	Audiences []string // a token is for one of them (aud); nil: for anybody
-	Clients   []string // it was issued to one of them (azp, client_id); nil: to anybody
+	Audiences []string // a token is for one of them (aud); none: for anybody
+	Clients   []string // it was issued to one of them (azp, client_id); none: to anybody
 	Scopes    []string // it has all of them
 	UserClaim string   // claim that names the account; email only if email_verified
 	AnyEmail  bool     // email, whatever email_verified says
@@ -41,6 +41,7 @@ type Options struct {
 	Introspect  *Credentials  // if set, the provider is asked about each token
 	Now         func() time.Time
 	HTTP        http.RoundTripper // nil: a transport of its own
+	Known       *Known            // shared by those that serve one relay; nil: of its own
 }
 
 // Credentials are what the relay shows the provider.
@@ -65,8 +66,11 @@ type Directory struct {
 // New returns a directory. It does not ask the provider before the first token is
 // shown. Close ends it.
 func New(o Options) *Directory {
+	if o.Known == nil {
+		o.Known = NewKnown()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Directory{o: o, http: newClient(o.HTTP), ctx: ctx, cancel: cancel}
+	return &Directory{o: o, http: newClient(o.HTTP), ctx: ctx, cancel: cancel, last: o.Known.get(o.Issuer)}
 }
 
 // Close waits for requests that run; they are broken off.
@@ -123,9 +127,9 @@ func (d *Directory) check(c claims) error {
 	switch {
 	case c.text("iss") != d.o.Issuer:
 		return denied("the token has another issuer")
-	case d.o.Audiences != nil && !overlap(d.o.Audiences, c.list("aud")):
+	case len(d.o.Audiences) > 0 && !overlap(d.o.Audiences, c.list("aud")):
 		return denied("the token is for another audience")
-	case d.o.Clients != nil && !slices.Contains(d.o.Clients, c.client()):
+	case len(d.o.Clients) > 0 && !slices.Contains(d.o.Clients, c.client()):
 		return denied("the token was issued to another client")
 	}
 	for _, want := range d.o.Scopes {

@@ -97,7 +97,7 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (i *issuer) options() Options {
-	return Options{Issuer: i.URL, Audiences: []string{"smtp"}, UserClaim: "email", Skew: time.Minute, Now: i.clock}
+	return Options{Issuer: i.URL, Audiences: []string{"smtp"}, Clients: []string{}, Scopes: []string{}, UserClaim: "email", Skew: time.Minute, Now: i.clock}
 }
 
 func (i *issuer) directory(t *testing.T, change func(*Options)) *Directory {
@@ -376,6 +376,23 @@ func TestAProviderThatIsDownIsAFaultAndComesBack(t *testing.T) {
 	d.settle()
 	i.change(func() { i.now = i.now.Add(time.Hour) })
 	if _, err := d.Token(t.Context(), "", i.token(t, nil)); err == nil || isDenied(err) {
+		t.Errorf("after a day: %v", err)
+	}
+}
+
+// TestAReloadWhileTheProviderIsDownShutsNobodyOut: the next directory knows what
+// this one was told.
+func TestAReloadWhileTheProviderIsDownShutsNobodyOut(t *testing.T) {
+	i, known := newIssuer(t), NewKnown()
+	with := func(o *Options) { o.Known = known }
+	first := i.directory(t, with)
+	mustLogIn(t, first, i.token(t, nil))
+	i.change(func() { i.down = true })
+	_ = first.Close()
+	second := i.directory(t, with)
+	mustLogIn(t, second, i.token(t, nil))
+	i.change(func() { i.now = i.now.Add(keep) })
+	if _, err := second.Token(t.Context(), "", i.token(t, nil)); err == nil || isDenied(err) {
 		t.Errorf("after a day: %v", err)
 	}
 }

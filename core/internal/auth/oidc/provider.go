@@ -77,6 +77,7 @@ func (d *Directory) ask(now time.Time) {
 		defer d.mu.Unlock()
 		if d.fault = err; err == nil {
 			m.at, d.last = now, m
+			d.o.Known.put(d.o.Issuer, m)
 		}
 		d.asking = nil
 		close(done)
