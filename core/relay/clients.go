@@ -29,14 +29,17 @@ type rates struct{ connections, messages, recipients *bucket.Buckets }
 
 // openRates makes the buckets of a listener. They outlive generations.
 func (g *generation) openRates(l *config.Listener, p parts) rates {
-	get := func(what string, r config.Rate) *bucket.Buckets {
-		if r.Count == 0 {
-			return nil
-		}
-		name := "listener " + l.Name + " " + what // no bucket of pipeline.hcl is spelled so
-		return p.buckets.get(&config.Bucket{Name: name, Rate: r.Count, Per: r.Per, Burst: r.Count}, &g.live)
-	}
+	get := func(what string, r config.Rate) *bucket.Buckets { return g.openRate(l, what, r, p) }
 	return rates{get("connections", l.Clients.Connects), get("messages", l.Clients.Messages), get("recipients", l.Clients.Recipients)}
+}
+
+// openRate makes buckets of a listener's own, nil where there is no rate.
+func (g *generation) openRate(l *config.Listener, what string, r config.Rate, p parts) *bucket.Buckets {
+	if r.Count == 0 {
+		return nil
+	}
+	name := "listener " + l.Name + " " + what // no bucket of pipeline.hcl is spelled so
+	return p.buckets.get(&config.Bucket{Name: name, Rate: r.Count, Per: r.Per, Burst: r.Count}, &g.live)
 }
 
 // stranger is what a session knows of a client that it does not trust.

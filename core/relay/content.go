@@ -51,8 +51,11 @@ func (t *transaction) read(ctx context.Context, r io.Reader) (*content, int64, e
 	if r := t.label(&h); r != nil {
 		return nil, 0, t.drain(br, refusedLabel, r)
 	}
+	if r := t.submit(&h); r != nil {
+		return nil, 0, t.drain(br, refusedFrom, r)
+	}
 	t.noteTLS(&h)
-	own, err := h.InsertTop("Received", received(t.tx.Envelope(), t.g.config.Server.Hostname, t.r.clock.Now()))
+	own, err := h.InsertTop("Received", t.trace())
 	if err != nil {
 		return nil, 0, err
 	}

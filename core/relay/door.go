@@ -78,7 +78,7 @@ func (d *door) begin(ctx context.Context, g *generation, pl *pipeline.Pipeline, 
 		return nil, r
 	}
 	l, _ := d.at(g)
-	t := &transaction{r: d.r, release: p.Release, g: g, l: l, pl: pl, client: by.client, trusted: mayRelay(l, by.client), bound: by.account != nil && by.account.Tenant != ""}
+	t := &transaction{r: d.r, release: p.Release, g: g, l: l, pl: pl, client: by.client, account: by.account, trusted: mayRelay(l, by.client), bound: by.account != nil && by.account.Tenant != ""}
 	t.tx = b.Begin(asked(p, &mail.Envelope{
 		Tenant: by.tenant(l), Campaign: l.Campaign, Priority: l.Priority,
 		ID: d.r.newID(), Sender: from, OriginalSender: from, Client: *by.client, Received: d.r.clock.Now(),

@@ -36,10 +36,11 @@ type generation struct {
 	asked       map[string]mail.PhaseSet // by plugin: what its stages want to be called in
 	faults      config.Diagnostics       // of what has been built so far
 	warnings    config.Diagnostics
-	closers     []func() error   // stages, then modules
-	directories map[string]any   // by users block
-	rates       map[string]rates // by listener
-	live        []func()         // what is to be done when it goes live
+	closers     []func() error    // stages, then modules
+	directories map[string]any    // by users block
+	rates       map[string]rates  // by listener
+	quotas      map[string]quotas // by listener
+	live        []func()          // what is to be done when it goes live
 
 	mu     sync.Mutex
 	users  int
@@ -73,7 +74,7 @@ type parts struct {
 // build makes a generation. What it had opened before an error is closed.
 func build(ctx context.Context, c *config.Config, src *loading, p parts) (_ *generation, err error) {
 	g := &generation{
-		config: c, routing: newRouting(c), listeners: map[string]*config.Listener{}, rates: map[string]rates{},
+		config: c, routing: newRouting(c), listeners: map[string]*config.Listener{}, rates: map[string]rates{}, quotas: map[string]quotas{},
 		chains: map[string]*chain{}, rollouts: map[string]*rollout{}, captures: map[string]*capturing{}, breakers: map[string]bool{}, asked: map[string]mail.PhaseSet{}, closed: make(chan struct{}),
 	}
 	defer func() {
@@ -84,6 +85,7 @@ func build(ctx context.Context, c *config.Config, src *loading, p parts) (_ *gen
 	for i := range c.Listeners {
 		g.listeners[c.Listeners[i].Name] = &c.Listeners[i]
 		g.rates[c.Listeners[i].Name] = g.openRates(&c.Listeners[i], p)
+		g.quotas[c.Listeners[i].Name] = g.openQuotas(&c.Listeners[i], p)
 	}
 	g.openDirectories(p)
 	modules, err := g.loadModules(ctx, src, p.host)

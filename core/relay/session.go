@@ -82,6 +82,9 @@ func (s *session) Mail(ctx context.Context, from mail.Address, p smtpin.MailPara
 	if r := s.asked(refusedSender, mayNotSendAs(s.account(), from)); r != nil {
 		return nil, r
 	}
+	if r := s.asked(refusedQuota, s.overQuota()); r != nil {
+		return nil, r
+	}
 	if r := s.asked(refusedRate, s.tooMuchMail()); r != nil {
 		return nil, r
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroad-mail/postroad/core/internal/auth"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/smtpin"
@@ -22,9 +23,10 @@ type transaction struct {
 	pl       *pipeline.Pipeline
 	client   *mail.Client
 	tx       *pipeline.Transaction
-	trusted  bool      // the client may send anywhere
-	stranger *stranger // nil: the client is none
-	bound    bool      // the client has logged in as a user of a tenant: its mail is of no other
+	trusted  bool          // the client may send anywhere
+	stranger *stranger     // nil: the client is none
+	account  *auth.Account // who has logged in; nil: nobody
+	bound    bool          // the client has logged in as a user of a tenant: its mail is of no other
 
 	tenant, campaign string // before a stage had its say, as priority and release
 	priority         int
@@ -42,6 +44,10 @@ func (t *transaction) Rcpt(ctx context.Context, to mail.Address, p smtpin.RcptPa
 			t.lmtp.given = append(t.lmtp.given, i)
 			return nil // once is enough
 		}
+	}
+	if r := t.overQuota(); r != nil {
+		t.refused(refusedQuota, r)
+		return r
 	}
 	if r := t.stranger.tooManyRecipients(); r != nil {
 		t.refused(refusedRate, r)

@@ -12,18 +12,19 @@ import (
 
 // Listener is one door for mail.
 type Listener struct {
-	Kind      string // "smtp", "submission" or "lmtp"
-	Name      string
-	Addresses []string       // host:port, "unix:PATH" (absolute) or "systemd:NAME" each; none: switched off
-	Pipeline  string         // name; empty: none
-	RelayFrom []netip.Prefix // clients that may send to any domain
-	OnMixed   string         // "tempfail", "accept_and_bounce" or "accept_and_drop"
-	TLS       *TLS           // nil: no STARTTLS
-	Auth      *Auth          // nil: nobody logs in
-	Limits    ListenerLimits
-	Clients   Clients
-	Proxies   Proxies
-	Pos       Pos
+	Kind       string // "smtp", "submission" or "lmtp"
+	Name       string
+	Addresses  []string       // host:port, "unix:PATH" (absolute) or "systemd:NAME" each; none: switched off
+	Pipeline   string         // name; empty: none
+	RelayFrom  []netip.Prefix // clients that may send to any domain
+	OnMixed    string         // "tempfail", "accept_and_bounce" or "accept_and_drop"
+	TLS        *TLS           // nil: no STARTTLS
+	Auth       *Auth          // nil: nobody logs in
+	Limits     ListenerLimits
+	Clients    Clients
+	Submission Submission
+	Proxies    Proxies
+	Pos        Pos
 
 	SocketMode  fs.FileMode // of the files of unix sockets
 	SocketGroup string      // name or number; empty: the process's own
@@ -75,6 +76,7 @@ func listenerSpec() *blockSpec {
 			proxySpec(),
 			xclientSpec(),
 			clientsSpec(),
+			submissionSpec(),
 			limitsSpec(),
 			extensionsSpec(),
 		},
@@ -118,6 +120,7 @@ func (d *decoder) listener(n *node) Listener {
 		Extensions: buildExtensions(n.child("extensions")),
 		Auth:       d.auth(n, n.labels[0]),
 		Clients:    d.clients(n),
+		Submission: buildSubmission(n.child("submission")),
 	}
 	l.TLS = d.tls(n)
 	d.warnOpenRelay(n, l)

@@ -218,3 +218,86 @@ func TestTheAccountOfAUserForWhomAProxyStands(t *testing.T) {
 	c.cmd(250, "EHLO x.test")
 	c.cmd(530, "MAIL FROM:<any@ann.test>")
 }
+
+// TestMailOfUsersIsMended as RFC 6409 section 8 has it, and no more than that.
+func TestMailOfUsersIsMended(t *testing.T) {
+	users := usersFile(writeUsers(t, file.User{Name: "ann", Senders: []string{"ann@here.test"}}))
+	const (
+		from, other, id = "From: ann@here.test\r\n", "From: Bob <bob@there.test>\r\n", "Message-ID: <1@x>\r\nDate: Mon, 1 Jan 2029 00:00:00 +0000\r\n"
+		signed          = "DKIM-Signature: v=1\r\n"
+	)
+	for _, c := range []struct {
+		name, block, header string
+		code                int
+		has, hasNot         []string
+	}{
+		{"what is missing is added", "", from, 250, []string{"Date: Tue, 1 Jan 2030 09:00:00 +0000\r\n", "Message-ID: <", "@relay.test>\r\n", "from client.test"}, []string{"Sender:"}},
+		{"what is there stays", "", from + id, 250, []string{id}, []string{"@relay.test>", "2030 09:00:00 +0000\r\nMessage"}},
+		{"a signature stays good", "", signed + from, 250, []string{signed}, []string{"Message-ID"}},
+		{"not wanted", "add_missing = false", from, 250, nil, []string{"Message-ID"}},
+		{"blind copies", "", from + id + "Bcc: c@x.test\r\nbcc:\r\n d@x.test\r\nResent-Bcc: e@x.test\r\n", 250, nil, []string{"cc:", "@x.test"}},
+		{"blind copies are wanted", "remove_bcc = false", from + id + "Bcc: c@x.test\r\n", 250, []string{"Bcc: c@x.test"}, nil},
+		{"somebody else's From", "", other + id, 250, nil, []string{"Sender:"}},
+		{"with Sender", "add_sender = true", other + id, 250, []string{"Sender: ann@here.test\r\n"}, nil},
+		{"own From needs no Sender", "add_sender = true", from + id, 250, nil, []string{"Sender:"}},
+		{"refused", `from = "own"`, other + id, 550, nil, nil},
+		{"own", `from = "own"`, from + id, 250, nil, nil},
+		{"quoted and named", `from = "own"`, "From: \"bob@there.test\" <ann@here.test>\r\n" + id, 250, nil, nil},
+		{"two of them", `from = "own"`, "From: ann@here.test, bob@there.test\r\n" + id, 550, nil, nil},
+		{"in a group", `from = "own"`, "From: ann@here.test: bob@there.test;\r\n" + id, 550, nil, nil},
+		{"twice", `from = "own"`, from + other + id, 550, nil, nil},
+		{"none", `from = "own"`, id, 550, nil, nil},
+		{"not readable", `from = "own"`, "From: ann@here.test <bob@there.test\r\n" + id, 550, nil, nil},
+		{"somebody else's Sender", `from = "own"`, from + "Sender: bob@there.test\r\n" + id, 550, nil, nil},
+		{"hidden", "hide_client = true", from + id, 250, []string{"Received: by relay.test"}, []string{"127.0.0.1", "client.test"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			block := "listener: submission {\n"
+			if c.block != "" {
+				block += "listener: " + c.block + "\n"
+			}
+			g := newRig(t, submission("", block+"listener: }\n"+users), nil)
+			d := g.dial()
+			d.cmd(235, "AUTH PLAIN %s", plain("ann", "ann"))
+			d.send(c.code, "ann@here.test", c.header+"Subject: x\r\n\r\nbody\r\n", "b@far.test")
+			if c.code != 250 {
+				return
+			}
+			m := wait(t, g, 1)[0]
+			for _, text := range c.has {
+				if !strings.Contains(m, text) {
+					t.Errorf("%q is not in\n%s", text, m)
+				}
+			}
+			for _, text := range c.hasNot {
+				if strings.Contains(m, text) {
+					t.Errorf("%q is in\n%s", text, m)
+				}
+			}
+		})
+	}
+}
+
+// TestUsersSendSoMuch: each by itself, and a tenant's together.
+func TestUsersSendSoMuch(t *testing.T) {
+	users := usersFile(writeUsers(t, file.User{Name: "ann", Tenant: "shop"}, file.User{Name: "bob", Tenant: "shop"}, file.User{Name: "carl"}))
+	block := "listener: submission {\nlistener: user_messages = \"2/1h\"\nlistener: user_recipients = \"3/1h\"\nlistener: tenant_messages = \"3/1h\"\nlistener: }\n"
+	g := newRig(t, submission("", block+users), nil)
+	login := func(user string) *client {
+		c := g.dial()
+		c.cmd(235, "AUTH PLAIN %s", plain(user, user))
+		return c
+	}
+	ann, bob, carl := login("ann"), login("bob"), login("carl")
+	ann.send(250, "a@here.test", hello, "b@far.test", "c@far.test")
+	ann.cmd(250, "MAIL FROM:<a@here.test>")
+	ann.cmd(250, "RCPT TO:<b@far.test>")
+	ann.cmd(452, "RCPT TO:<c@far.test>")
+	ann.cmd(250, "RSET")
+	ann.cmd(450, "MAIL FROM:<a@here.test>")
+	bob.send(250, "b@here.test", hello, "b@far.test")
+	bob.cmd(450, "MAIL FROM:<b@here.test>")
+	carl.send(250, "c@here.test", hello, "b@far.test")
+	g.clock.Advance(60 * 60 * 1e9)
+	ann.send(250, "a@here.test", hello, "b@far.test")
+}
