@@ -146,6 +146,9 @@ listener "submission" "in" {
   auth {
     users = [users.all]
   }
+  tls {
+    self_signed = true
+  }
 }
 routing {
   rule {
@@ -203,11 +206,12 @@ func TestATicketOfMITLogsIn(t *testing.T) {
 			r.login("ann")
 			server := r.relay(r.keytab())
 			for name, send := range map[string]func() (string, error){
-				"msmtp":           func() (string, error) { return r.msmtp(server, "ann") },
-				"curl":            func() (string, error) { return r.curl(server) },
-				"python":          func() (string, error) { return r.python(server, "mutual") },
-				"python, one way": func() (string, error) { return r.python(server, "oneway") },
-				"python, as ann":  func() (string, error) { return r.python(server, "mutual", "ann@postroad.test") },
+				"msmtp":                func() (string, error) { return r.msmtp(server, "ann") },
+				"curl":                 func() (string, error) { return r.curl(server) },
+				"python":               func() (string, error) { return r.python(server, "mutual") },
+				"python, one way":      func() (string, error) { return r.python(server, "oneway") },
+				"python, bound to TLS": func() (string, error) { return r.python(server, "bound") },
+				"python, as ann":       func() (string, error) { return r.python(server, "mutual", "ann@postroad.test") },
 			} {
 				if out, err := send(); err != nil {
 					t.Errorf("%s: %v\n%s", name, err, out)

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logs in by GSSAPI with the ticket at hand, in one of several ways, and sends a message.
 
-usage: gssapi_send.py HOST:PORT mutual|oneway|imap|bindings|layer|replay [AUTHZID]
+usage: gssapi_send.py HOST:PORT mutual|oneway|imap|bindings|bound|layer|replay [AUTHZID]
+
+bound begins TLS 1.2 and binds the login to it by tls-unique; bindings does so to no connection.
 """
 import base64
 import smtplib
+import ssl
 import sys
 
 import gssapi
@@ -15,12 +18,16 @@ authzid = rest[0] if rest else ""
 host, port = server.rsplit(":", 1)
 
 
-def context():
+def context(sock):
     service = "imap" if how == "imap" else "smtp"
     flags = [gssapi.RequirementFlag.integrity]
     if how != "oneway":
         flags.append(gssapi.RequirementFlag.mutual_authentication)
-    bindings = ChannelBindings(application_data=b"tls-exporter:" + bytes(32)) if how == "bindings" else None
+    bindings = None
+    if how == "bindings":
+        bindings = ChannelBindings(application_data=b"tls-exporter:" + bytes(32))
+    if how == "bound":
+        bindings = ChannelBindings(application_data=b"tls-unique:" + sock.get_channel_binding("tls-unique"))
     return gssapi.SecurityContext(
         name=gssapi.Name(service + "@localhost", gssapi.NameType.hostbased_service),
         mech=gssapi.MechType.kerberos, flags=flags, usage="initiate", channel_bindings=bindings)
@@ -29,6 +36,11 @@ def context():
 def connect():
     s = smtplib.SMTP(host, int(port), timeout=30)
     s.ehlo("client.postroad.test")
+    if how == "bound":
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.check_hostname, tls.verify_mode, tls.maximum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
+        s.starttls(context=tls)
+        s.ehlo("client.postroad.test")
     assert "GSSAPI" in s.esmtp_features["auth"].split(), s.esmtp_features
     return s
 
@@ -57,7 +69,8 @@ def login(s, ctx, token):
     return send(s, ctx.wrap(choice + authzid.encode(), False).message)
 
 
-s, ctx = connect(), context()
+s = connect()
+ctx = context(s.sock)
 first = ctx.step()
 code, text = login(s, ctx, first)
 if code != 235:
