@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -195,7 +196,7 @@ func (s *Source) rekey(c *tls.Config) {
 // config makes a configuration from the files as they are. ends is when the first
 // of the certificates does.
 func (s *Source) config() (c *tls.Config, ends time.Time, err error) {
-	c = &tls.Config{MinVersion: cmp.Or(s.o.MinVersion, tls.VersionTLS12)} //nolint:gosec // 1.2 at least
+	c = &tls.Config{MinVersion: cmp.Or(s.o.MinVersion, tls.VersionTLS12), CipherSuites: suites()} //nolint:gosec // 1.2 at least
 	pairs, err := s.pairs()
 	if err != nil {
 		return nil, ends, err
@@ -227,6 +228,18 @@ func (s *Source) pairs() ([]tls.Certificate, error) {
 		return nil, errors.New("no certificate is named")
 	}
 	return all, nil
+}
+
+// suites are those of TLS 1.2: all that Go calls secure and that authenticate what
+// they encrypt. TLS 1.3 has no others.
+func suites() []uint16 {
+	var all []uint16
+	for _, s := range tls.CipherSuites() {
+		if strings.Contains(s.Name, "_GCM_") || strings.Contains(s.Name, "_CHACHA20_") {
+			all = append(all, s.ID)
+		}
+	}
+	return all
 }
 
 func readPair(p Pair) (tls.Certificate, error) {
