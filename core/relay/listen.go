@@ -49,7 +49,7 @@ func (r *Relay) bind(c *config.Config) error {
 		if len(l.Addresses) == 0 {
 			continue
 		}
-		d, err := r.newDoor(l, &c.Server, len(c.Listeners))
+		d, err := r.newDoor(l, c)
 		if err != nil {
 			return err
 		}
@@ -60,8 +60,8 @@ func (r *Relay) bind(c *config.Config) error {
 
 // newDoor makes the server of one of so many listeners, on open sockets and on
 // new ones.
-func (r *Relay) newDoor(c *config.Listener, server *config.Server, listeners int) (*listening, error) {
-	tlsConf, err := r.loadTLS(c, server.Hostname, server.DataDir)
+func (r *Relay) newDoor(c *config.Listener, conf *config.Config) (*listening, error) {
+	tlsConf, err := r.loadTLS(c, conf)
 	if err != nil {
 		return nil, err
 	}
@@ -69,13 +69,13 @@ func (r *Relay) newDoor(c *config.Listener, server *config.Server, listeners int
 	if err != nil {
 		return nil, err
 	}
-	connections := affordable(c.Limits.Connections, listeners, openFiles())
+	connections := affordable(c.Limits.Connections, len(conf.Listeners), openFiles())
 	if connections < c.Limits.Connections {
 		r.log.Warn("fewer connections are taken than limits.connections says, because this process may open few files; raise its limit (ulimit -n)",
 			"listener", c.Name, "connections", connections, "wanted", c.Limits.Connections, "open_files", openFiles())
 	}
 	s := smtpin.NewServer(smtpin.Options{
-		Name: c.Name, Hostname: server.Hostname, Backend: &door{r: r, listener: c.Name}, Logger: r.log.Named("smtp"), TLS: tlsConf, Implicit: c.TLS != nil && c.TLS.Implicit, Known: slices.Concat(c.RelayFrom, c.Clients.Trusted),
+		Name: c.Name, Hostname: conf.Server.Hostname, Backend: &door{r: r, listener: c.Name}, Logger: r.log.Named("smtp"), TLS: tlsConf, Implicit: c.TLS != nil && c.TLS.Implicit, Known: slices.Concat(c.RelayFrom, c.Clients.Trusted),
 		Kind: kindOf(c), Proxies: c.Proxies.Protocol, XClient: c.Proxies.XClient, XClientLogin: c.Proxies.Login,
 		Observer: smtpObserver{r, c.Name},
 		Limits: smtpin.Limits{

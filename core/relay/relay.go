@@ -41,6 +41,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/outhttp"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
 	"github.com/postroad-mail/postroad/core/internal/store"
+	"github.com/postroad-mail/postroad/core/internal/tlsconf"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
 )
 
@@ -111,10 +112,12 @@ type Relay struct {
 	noStages *pipeline.Pipeline // of listeners without a pipeline
 	readers  *sync.Pool
 	started  time.Time
-	guard    *guard.Guard      // of logins
-	authKey  []byte            // see authKey
-	replays  *kerberos.Replays // of all generations
-	issuers  *oidc.Known       // likewise
+	guard    *guard.Guard // of logins
+	authKey  []byte       // see authKey
+	acmeMu   sync.Mutex
+	acmes    map[config.ACME]*tlsconf.ACME // by what their blocks say
+	replays  *kerberos.Replays             // of all generations
+	issuers  *oidc.Known                   // likewise
 
 	gen      atomic.Pointer[generation]
 	engine   atomic.Pointer[engine]
@@ -144,7 +147,7 @@ func Open(ctx context.Context, o Options) (_ *Relay, err error) {
 		r.clock = clock.System{}
 	}
 	r.watchdog.r = r
-	r.poison = pipeline.NewPoison()
+	r.poison, r.acmes = pipeline.NewPoison(), map[config.ACME]*tlsconf.ACME{}
 	r.stopping, r.hurry = context.WithCancel(context.Background())
 	r.ending, r.endLoads = context.WithCancel(context.Background())
 	code := r.src.begin()

@@ -130,7 +130,7 @@ func (r *Relay) newDoors(c *config.Config) (map[string]*listening, error) {
 			doors[l.Name] = d
 			continue
 		}
-		d, err := r.newDoor(l, &c.Server, len(c.Listeners))
+		d, err := r.newDoor(l, c)
 		if err != nil {
 			r.closeNew(doors)
 			return nil, err

@@ -141,6 +141,7 @@ func (r *Relay) Close() error {
 func (r *Relay) close(ctx context.Context) error {
 	var errs []error
 	r.hurry()
+	r.closeAuthorities()
 	r.draining.Wait()
 	if e := r.engine.Load(); e != nil {
 		errs = append(errs, e.stop(ctx))

@@ -13,7 +13,7 @@ import (
 // printed from it, defaults included.
 func grammar() *blockSpec {
 	return &blockSpec{name: "pipeline.hcl", blocks: []*blockSpec{
-		serverSpec(), adminSpec(), resolverSpec(), listenerSpec(), usersSpec(), pluginSpec(), storeSpec(), bucketSpec(),
+		serverSpec(), adminSpec(), resolverSpec(), listenerSpec(), usersSpec(), acmeSpec(), pluginSpec(), storeSpec(), bucketSpec(),
 		pipelineSpec(), routingSpec(), routeSpec(), providerSpec(), sourceSpec(),
 	}}
 }

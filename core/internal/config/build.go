@@ -25,6 +25,7 @@ func (d *decoder) config(root *node, opts Options) *Config {
 	}
 	d.addresses(root)
 	d.users(c, root)
+	d.authorities(c, root)
 	for _, n := range root.children("store") {
 		c.Stores = append(c.Stores, Store{n.name(), arg[string](n, "engine"), arg[time.Duration](n, "ttl"), arg[int64](n, "keys"), arg[int64](n, "size")})
 	}

@@ -26,6 +26,7 @@ type Config struct {
 	Resolver  Resolver
 	Listeners []Listener // in text order, as everything below
 	Users     []Users
+	ACME      []ACME
 	Plugins   []Plugin
 	Stores    []Store
 	Buckets   []Bucket

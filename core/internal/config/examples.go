@@ -4,6 +4,19 @@ package config
 
 // The examples of the reference.
 const (
+	acmeExample = `acme "letsencrypt" {
+  agreed = true
+  email  = "postmaster@example.org"
+  http   = ":80"
+}
+listener "smtp" "in" {
+  address = "127.0.0.1:2525"
+  tls {
+    acme  = acme.letsencrypt
+    names = ["mx.example.org"]
+  }
+}
+`
 	usersExample = `# Mail clients log in on port 587, above TLS. postroad user add ann makes a user.
 users "staff" {
   file {

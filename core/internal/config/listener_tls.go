@@ -8,6 +8,8 @@ import "slices"
 type TLS struct {
 	Pairs      []CertPair // the first one is for clients that name no host; none: SelfSigned
 	SelfSigned bool       // a certificate of the relay's own
+	ACME       string     // name of the authority; empty: none. Until it has issued one, there is SelfSigned
+	Names      []string   // of the certificate from there; the first one is for clients that name no host
 	Implicit   bool       // from the first octet (RFC 8314), not by STARTTLS
 	Required   bool       // MAIL is taken above TLS alone
 	MinVersion string     // "1.2" or "1.3"
@@ -26,7 +28,7 @@ func (t *TLS) Equal(u *TLS) bool {
 	a, b := *t, *u
 	same := slices.Equal(a.Pairs, b.Pairs)
 	a.Pairs, b.Pairs = nil, nil
-	return same && a.Implicit == b.Implicit && a.SelfSigned == b.SelfSigned && a.Required == b.Required && a.MinVersion == b.MinVersion && a.Clients == b.Clients && a.ClientCA == b.ClientCA
+	return same && slices.Equal(t.Names, u.Names) && a.ACME == b.ACME && a.Implicit == b.Implicit && a.SelfSigned == b.SelfSigned && a.Required == b.Required && a.MinVersion == b.MinVersion && a.Clients == b.Clients && a.ClientCA == b.ClientCA
 }
 
 func tlsSpec() *blockSpec {
@@ -36,6 +38,8 @@ func tlsSpec() *blockSpec {
 			{"cert", fileKind(), ``, false, "PEM file with the certificate and its chain."},
 			{"key", fileKind(), ``, false, "PEM file with its private key."},
 			{"self_signed", boolKind(), `false`, false, "Use a certificate that the relay makes for itself and keeps in data_dir/tls. It keeps out who listens, and nobody can verify it."},
+			{"acme", refKind("acme"), ``, false, "The authority that issues the certificate. Until it has, and while it does not, the listener uses one of its own as with self_signed."},
+			{"names", listKind[string](hostnameKind(), "list of host names"), `[]`, false, "Names for which acme issues; server.hostname if empty."},
 			{"mode", enumKind("starttls", "implicit"), `"starttls"`, false, "Whether clients ask for it with STARTTLS, or begin with it, as on port 465."},
 			{"required", boolKind(), `false`, false, "Mail is taken above TLS alone."},
 			{"min_version", enumKind("1.2", "1.3"), `"1.2"`, false, "The oldest version of TLS."},
@@ -59,6 +63,7 @@ func (d *decoder) tls(n *node) *TLS {
 	}
 	t := &TLS{
 		SelfSigned: arg[bool](b, "self_signed"), Implicit: arg[string](b, "mode") == "implicit", Required: arg[bool](b, "required"),
+		ACME: arg[string](b, "acme"), Names: arg[[]string](b, "names"),
 		MinVersion: arg[string](b, "min_version"), Clients: arg[string](b, "client_certs"), ClientCA: arg[string](b, "client_ca"),
 	}
 	if b.has("cert") || b.has("key") {
@@ -75,10 +80,14 @@ func (d *decoder) checkTLS(b *node, t *TLS) {
 	switch {
 	case b.has("cert") != b.has("key"):
 		d.fault(b.rng, "a certificate needs its key", "expected both cert and key")
+	case t.ACME != "" && (t.SelfSigned || len(t.Pairs) > 0):
+		d.fault(b.args["acme"].rng, "there is another certificate already", "take out acme, or self_signed, cert and key")
+	case t.ACME == "" && len(t.Names) > 0:
+		d.fault(b.args["names"].rng, "names are for certificates that acme issues", "expected acme = acme.NAME")
 	case t.SelfSigned && len(t.Pairs) > 0:
 		d.fault(b.args["self_signed"].rng, "there is a certificate already", "take out self_signed, or cert and key")
-	case !t.SelfSigned && len(t.Pairs) == 0:
-		d.fault(b.rng, "tls names no certificate", "expected cert and key, or self_signed = true")
+	case !t.SelfSigned && t.ACME == "" && len(t.Pairs) == 0:
+		d.fault(b.rng, "tls names no certificate", "expected cert and key, acme, or self_signed = true")
 	}
 	switch {
 	case t.Clients != "none" && t.ClientCA == "":

@@ -13,7 +13,7 @@ import (
 
 // referable is what references lead to.
 func referable() []string {
-	return []string{"users", "plugin", "store", "bucket", "pipeline", "route", "source"}
+	return []string{"users", "acme", "plugin", "store", "bucket", "pipeline", "route", "source"}
 }
 
 // definition is one named block at the top level.

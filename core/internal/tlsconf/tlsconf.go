@@ -33,9 +33,12 @@ const (
 type Options struct {
 	Pairs      []Pair                          // the first one is for clients that name no host, or one that no pair has
 	SelfSigned func() (tls.Certificate, error) // asked where there are no pairs, and again before what it gave ends
-	MinVersion uint16                          // 0: TLS 1.2
-	Clients    string                          // empty: ClientsNone
-	ClientCA   string                          // PEM file with the authorities of client certificates
+	// Managed is asked first, and answers nil while it has no certificate. It may
+	// be nil.
+	Managed    func(hello *tls.ClientHelloInfo) *tls.Certificate
+	MinVersion uint16 // 0: TLS 1.2
+	Clients    string // empty: ClientsNone
+	ClientCA   string // PEM file with the authorities of client certificates
 	Now        func() time.Time
 	Logger     hclog.Logger
 	// Loaded is told when the certificate that ends first ends, whenever files were
@@ -207,7 +210,29 @@ func (s *Source) config() (c *tls.Config, ends time.Time, err error) {
 		}
 		c.Certificates = append(c.Certificates, pair)
 	}
+	s.managed(c)
 	return c, ends, s.clients(c)
+}
+
+// managed has Managed asked before the certificates that are there, also for
+// clients that name no host, for which Go would not ask.
+func (s *Source) managed(c *tls.Config) {
+	if s.o.Managed == nil {
+		return
+	}
+	others := c.Certificates
+	c.Certificates = nil
+	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if own := s.o.Managed(hello); own != nil {
+			return own, nil
+		}
+		for i := range others {
+			if hello.SupportsCertificate(&others[i]) == nil {
+				return &others[i], nil
+			}
+		}
+		return &others[0], nil
+	}
 }
 
 // pairs returns the certificates, one at least.

@@ -129,3 +129,17 @@ func fingerprint(c tls.Certificate) string {
 	sum := sha256.Sum256(c.Certificate[0])
 	return hex.EncodeToString(sum[:])
 }
+
+// TestAnAuthorityThatIsDownStopsNothing: the relay starts, and has a certificate of
+// its own meanwhile.
+func TestAnAuthorityThatIsDownStopsNothing(t *testing.T) {
+	conf := "listener: tls {\nlistener: acme = acme.down\nlistener: mode = \"implicit\"\nlistener: }\n"
+	g := newRig(t, base("", conf+"acme \"down\" {\n agreed = true\n directory = \"https://127.0.0.1:1/directory\"\n http = \"127.0.0.1:0\"\n}\n"), nil)
+	s := g.secure("in", &tls.Config{InsecureSkipVerify: true})
+	s.send(250, "a@here.test", hello, "b@far.test")
+	if err := g.r.Reload(context.Background()); err != nil {
+		t.Error(err)
+	}
+	g.secure("in", &tls.Config{InsecureSkipVerify: true}).send(250, "a@here.test", hello, "b@far.test")
+	wait(t, g, 2)
+}
