@@ -61,6 +61,8 @@ func (c *mailCommand) set(key, value string, hasValue bool, o *offer) *refusal {
 		return p.requireTLS(hasValue)
 	case key == "MT-PRIORITY" && o.has("MT-PRIORITY"):
 		return p.setPriority(value)
+	case key == "AUTH" && o.has("AUTH"):
+		return checkSubmitter(value)
 	case o.has(extensionOf(key)):
 		return c.times.set(key, value)
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"math"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ const (
 	remember = 24 * time.Hour // after which the next time is the first again
 	accounts = 5              // times as many failures as for an address shut an account
 	places   = 100_000        // addresses and accounts that are kept, the most recent ones
+	longName = 255            // octets of an account's name; longer ones are nobody's
 	homes    = 8              // networks of an account that are remembered
 )
 
@@ -65,6 +67,7 @@ type door struct {
 // the client broke off, nothing is counted.
 func (g *Guard) Enter(p auth.Peer, user string) (left func(err error), ok bool) {
 	from, now := network(p.Addr.Addr()), g.now()
+	user = kept(user)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if from.IsValid() && now.Before(g.addresses.get(from).shut) {
@@ -130,6 +133,16 @@ func (d *door) fail(now time.Time, limit float64) {
 	d.shut = now.Add(min(shortest<<min(d.times, 10), longest))
 	d.times++
 	d.failed = limit / 2
+}
+
+// kept returns a user's name as it is kept, without the message that it came in.
+// One that is too long for an account counts for its address alone, so that made-up
+// names cannot fill the memory.
+func kept(user string) string {
+	if len(user) > longName {
+		return ""
+	}
+	return strings.Clone(user)
 }
 
 func (d *door) knows(from netip.Addr) bool {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -151,5 +152,22 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	}
 	if n := len(b.users.now) + len(b.users.before); n > places {
 		t.Errorf("%d accounts are kept", n)
+	}
+}
+
+// TestLongNamesDoNotFillTheMemory: a response has room for names of 9,000 octets.
+func TestLongNamesDoNotFillTheMemory(t *testing.T) {
+	b := newBench(10)
+	long := strings.Repeat("x", longName)
+	b.try("192.0.2.1", long+"x", auth.ErrDenied)
+	if n := len(b.users.now); n > 0 {
+		t.Errorf("%d long names are kept", n)
+	}
+	if b.addresses.get(netip.MustParseAddr("192.0.2.1")).failed == 0 {
+		t.Error("the address has no failure")
+	}
+	b.try("192.0.2.1", long, auth.ErrDenied)
+	if n := len(b.users.now); n != 1 {
+		t.Errorf("%d names are kept, want the one that an account can have", n)
 	}
 }
