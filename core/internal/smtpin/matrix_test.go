@@ -196,8 +196,8 @@ func place(c *client) string {
 	}
 	reply, _ := c.reply()
 	switch {
-	case len(reply) < 3:
-		return "closed"
+	case len(reply) < 3, strings.HasPrefix(reply, "500"), strings.HasPrefix(reply, "421"):
+		return "closed" // or its last word on what came before
 	case strings.HasPrefix(reply, "250"):
 		return "idle"
 	case strings.Contains(reply, "EHLO first"):

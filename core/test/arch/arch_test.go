@@ -63,7 +63,7 @@ var libraries = map[string][]string{
 	"github.com/jcmturner/":              {"core/internal/auth/kerberos"},
 	"oras.land/oras-go":                  {"core/internal/source"},
 	"github.com/opencontainers/":         {"core/internal/source"},
-	"github.com/caddyserver/":             {"core/internal/tlsconf"},
+	"github.com/caddyserver/":            {"core/internal/tlsconf"},
 	"go.uber.org/zap":                    {"core/internal/tlsconf"},
 	"github.com/xdg-go/":                 {"core/internal/auth", "core/cmd/postroad"},
 	"github.com/jedisct1/go-minisign":    {"core/internal/source"},
