@@ -17,6 +17,7 @@ import (
 	"github.com/postroad-mail/postroad/core/internal/auth/oidc"
 	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/internal/pipeline"
+	"github.com/postroad-mail/postroad/core/internal/recipients"
 	"github.com/postroad-mail/postroad/core/internal/wasmhost"
 	"github.com/postroad-mail/postroad/core/mail"
 )
@@ -36,11 +37,12 @@ type generation struct {
 	asked       map[string]mail.PhaseSet // by plugin: what its stages want to be called in
 	faults      config.Diagnostics       // of what has been built so far
 	warnings    config.Diagnostics
-	closers     []func() error    // stages, then modules
-	directories map[string]any    // by users block
-	rates       map[string]rates  // by listener
-	quotas      map[string]quotas // by listener
-	live        []func()          // what is to be done when it goes live
+	closers     []func() error                       // stages, then modules
+	directories map[string]any                       // by users block
+	rates       map[string]rates                     // by listener
+	quotas      map[string]quotas                    // by listener
+	recipients  map[*config.Rule]*recipients.Checker // of the rules that know theirs
+	live        []func()                             // what is to be done when it goes live
 
 	mu     sync.Mutex
 	users  int
@@ -88,6 +90,7 @@ func build(ctx context.Context, c *config.Config, src *loading, p parts) (_ *gen
 		g.quotas[c.Listeners[i].Name] = g.openQuotas(&c.Listeners[i], p)
 	}
 	g.openDirectories(p)
+	g.openRecipients(p)
 	modules, err := g.loadModules(ctx, src, p.host)
 	if err != nil {
 		return nil, err

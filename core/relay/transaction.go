@@ -58,6 +58,10 @@ func (t *transaction) Rcpt(ctx context.Context, to mail.Address, p smtpin.RcptPa
 		t.refused(refusedRelay, r)
 		return t.stranger.harvests(r)
 	}
+	if r := t.unknown(ctx, to); r != nil {
+		t.refused(refusedUnknown, r)
+		return t.stranger.harvests(r)
+	}
 	at := len(env.Recipients)
 	if r := t.tx.Rcpt(ctx, mail.Recipient{Address: to, Original: to, Params: p.Params, Notify: p.Notify, ORCPT: p.ORCPT, ValidSince: p.ValidSince}); r != nil {
 		t.refused(refusedRcpt, r)

@@ -199,6 +199,7 @@ func routingSpec() *blockSpec {
 				{"accept", boolKind(), `false`, false, "Take mail for these domains from anyone."},
 				{"route", refKind("route"), ``, true, "The way out."},
 			},
+			blocks: []*blockSpec{recipientsSpec()},
 		}},
 	}
 }

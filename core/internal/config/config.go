@@ -188,6 +188,8 @@ type Rule struct {
 	Accept  bool     // take mail for these domains from anyone
 	Route   string   // name of a Route
 	Pos     Pos
+
+	Recipients *Recipients // nil: all there may be
 }
 
 // Route is a way out.

@@ -44,7 +44,7 @@ func (d *decoder) openEnd(n *node, rules []*node) {
 // rule adds a rule to c, unless its list of domains is empty: then it matches
 // nothing.
 func (d *decoder) rule(c *Config, n *node) {
-	r := Rule{Accept: arg[bool](n, "accept"), Route: arg[string](n, "route"), Pos: d.pos(n.rng)}
+	r := Rule{Accept: arg[bool](n, "accept"), Route: arg[string](n, "route"), Pos: d.pos(n.rng), Recipients: d.recipients(n)}
 	if !d.conditional(n) {
 		d.checkOpenRelay(n, r)
 		d.checkReached(c, n)

@@ -55,7 +55,7 @@ var libraries = map[string][]string{
 	"github.com/miekg/dns":               {"core/internal/resolver", "core/internal/testkit"},
 	"github.com/prometheus/":             {"core/internal/admin"},
 	"github.com/alecthomas/kong":         {"core/cmd/postroad"},
-	"github.com/emersion/go-smtp":        {"core/internal/smtpin", "core/cmd/postroad"},
+	"github.com/emersion/go-smtp":        {"core/internal/smtpin", "core/internal/recipients", "core/cmd/postroad"},
 	"github.com/emersion/go-message":     {"core/internal/pipeline", "core/internal/wasmhost", "core/cmd/postroad"},
 	"github.com/coreos/go-systemd":       {"core/cmd/postroad"},
 	"github.com/coreos/go-oidc":          {"core/internal/auth/oidc"},
