@@ -162,3 +162,33 @@ func TestSslscan(t *testing.T) {
 		}
 	}
 }
+
+// TestPostfixLogsIn as a client of the gateway, as a smarthost's customers do: with STARTTLS, AUTH, and AUTH=<> at MAIL.
+func TestPostfixLogsIn(t *testing.T) {
+	d, sink := startGateway(t)
+	p := startPostfix(t, testkit.FreeAddr(t), sink.Addr().String(), d["starttls"], testkit.NewCert(t, "postfix.test"))
+	etc := filepath.Join(p.dir, "etc")
+	to := "[127.0.0.1]:" + port(t, d["starttls"])
+	for _, setting := range []string{
+		"transport_maps = inline:{ { far.test = smtp:" + to + " } }", "smtp_sasl_auth_enable = yes", "smtp_sasl_security_options = noanonymous",
+		"smtp_sasl_password_maps = inline:{ { " + to + " = ann:pencil and paper } }", "smtp_tls_security_level = encrypt",
+	} {
+		if out, err := output(t, "postconf", "-c", etc, "-e", setting); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	if out, err := output(t, "postfix", "-c", etc, "reload"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := swaks(t, p.addr, []byte(head), "rcpt@far.test"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	eventually(t, "the message", func() error {
+		for _, m := range sink.Messages() {
+			if m.To[0] == "<rcpt@far.test>" && strings.Contains(string(m.Content), "from postfix.test") && strings.Contains(string(m.Content), "with ESMTPSA id") {
+				return nil
+			}
+		}
+		return fmt.Errorf("it did not come")
+	})
+}
