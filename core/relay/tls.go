@@ -109,7 +109,7 @@ func (r *Relay) authority(name string, conf *config.Config) (*tlsconf.ACME, erro
 	}
 	a, err := tlsconf.NewACME(tlsconf.ACMEOptions{
 		Directory: c.Directory, Roots: c.Roots, Email: c.Email, HTTP: c.HTTP, TLSALPN: c.TLSALPN,
-		Dir: filepath.Join(conf.Server.DataDir, "acme"), Logger: r.log.Named("acme"),
+		Dir: filepath.Join(conf.Server.DataDir, "acme"), Logger: r.log.Named("acme"), Told: r.metrics.Issued,
 	})
 	if err == nil {
 		r.acmes[c] = a

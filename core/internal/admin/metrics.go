@@ -23,6 +23,8 @@ type Metrics struct {
 	logins      *prometheus.CounterVec
 	certificate *prometheus.GaugeVec
 	unreadable  *prometheus.GaugeVec
+	issued      *prometheus.GaugeVec
+	unissued    *prometheus.CounterVec
 	open        *prometheus.GaugeVec
 	acceptTime  *prometheus.HistogramVec
 	verdicts    *prometheus.CounterVec
@@ -53,6 +55,8 @@ func NewMetrics() *Metrics {
 	m.logins = m.counter("postroad_logins_total", "Logins by AUTH, by result: ok, denied, refused by a stage, fault.", "listener", "mechanism", "result")
 	m.certificate = m.gauge("postroad_certificate_ends_seconds", "When the first of a listener's certificates ends, in Unix time.", "listener")
 	m.unreadable = m.gauge("postroad_certificate_faulty", "1 while the files of a listener's certificates cannot be used, and those of before are.", "listener")
+	m.issued = m.gauge("postroad_acme_certificate_ends_seconds", "When the certificate that acme issued for a name ends, in Unix time.", "name")
+	m.unissued = m.counter("postroad_acme_failures_total", "Attempts to get or renew a certificate by acme that failed.", "name")
 	m.open = m.gauge("postroad_connections_open", "Connections open now.", "listener")
 	m.acceptTime = m.histogram("postroad_accept_seconds", "Time from the end of data to the 250: stages, queue and sync.", "listener")
 	m.verdicts = m.counter("postroad_stage_verdicts_total", "Verdicts of stages.", "stage", "phase", "verdict")
@@ -224,6 +228,16 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 // Login counts a login.
 func (m *Metrics) Login(listener, mechanism, result string) {
 	m.logins.WithLabelValues(listener, mechanism, result).Inc()
+}
+
+// Issued tells when the certificate that acme issued for a name ends, or that an
+// attempt to get one failed.
+func (m *Metrics) Issued(name string, ends time.Time, err error) {
+	if err != nil {
+		m.unissued.WithLabelValues(name).Inc()
+		return
+	}
+	m.issued.WithLabelValues(name).Set(float64(ends.Unix()))
 }
 
 // Certificates tells when the first certificate of a listener ends, or that its

@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 )
 
@@ -43,6 +44,12 @@ func directoryKind() kind {
 	})
 }
 
+// hostOf returns the host of host:port.
+func hostOf(address string) string {
+	host, _, _ := net.SplitHostPort(address) // its kind has checked it
+	return host
+}
+
 // authorities reads the acme blocks.
 func (d *decoder) authorities(c *Config, root *node) {
 	for _, n := range root.children("acme") {
@@ -55,6 +62,8 @@ func (d *decoder) authorities(c *Config, root *node) {
 			d.fault(n.args["agreed"].rng, "without your agreement the authority issues nothing", "read its terms, and say agreed = true")
 		case a.HTTP == "" && a.TLSALPN == "":
 			d.fault(n.rng, fmt.Sprintf("acme %q has no way to show that a name is yours", a.Name), `expected http = ":80" or tls_alpn = ":443"`)
+		case a.HTTP != "" && a.TLSALPN != "" && hostOf(a.HTTP) != hostOf(a.TLSALPN):
+			d.fault(n.args["tls_alpn"].rng, "http and tls_alpn are at two hosts", "expected the same host for both, such as \":80\" and \":443\"")
 		}
 		c.ACME = append(c.ACME, a)
 	}

@@ -6,11 +6,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/hashicorp/go-hclog"
@@ -27,11 +29,18 @@ type ACMEOptions struct {
 	TLSALPN   string // host:port at which TLS-ALPN-01 is answered (RFC 8737); empty: it is not
 	Dir       string // folder for keys and certificates
 	Logger    hclog.Logger
+	// CheckEvery is how often is looked whether a certificate is to be renewed;
+	// 0: every ten minutes.
+	CheckEvery time.Duration
+	// Told is told when the certificate for a name ends, as one is there, or why an
+	// attempt to get one failed. It is called by many goroutines, and may be nil.
+	Told func(name string, ends time.Time, err error)
 }
 
 // ACME obtains certificates and renews them, in goroutines of its own that end with
 // Close. A challenge's address is listened at only while a challenge goes on.
 type ACME struct {
+	o      ACMEOptions
 	config *certmagic.Config
 	cache  *certmagic.Cache
 	ctx    context.Context //nolint:containedctx // of its goroutines
@@ -47,13 +56,14 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &ACME{}
+	a := &ACME{o: o}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	logger := zap.New(zapCore{o.Logger})
 	a.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return a.config, nil }, Logger: logger,
+		RenewCheckInterval: o.CheckEvery,
 	})
-	a.config = certmagic.New(a.cache, certmagic.Config{Storage: &certmagic.FileStorage{Path: o.Dir}, Logger: logger})
+	a.config = certmagic.New(a.cache, certmagic.Config{Storage: &certmagic.FileStorage{Path: o.Dir}, Logger: logger, OnEvent: a.event})
 	issuer.Logger = logger
 	a.config.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(a.config, issuer)}
 	return a, nil
@@ -78,7 +88,18 @@ func (o *ACMEOptions) issuer() (certmagic.ACMEIssuer, error) {
 	if o.Roots != "" {
 		i.TrustedRoots, err3 = roots(o.Roots)
 	}
-	return i, errors.Join(err1, err2, err3)
+	return i, errors.Join(err1, err2, err3, o.oneHost())
+}
+
+// oneHost is an error where the challenges are answered at two hosts, for certmagic
+// listens at one.
+func (o *ACMEOptions) oneHost() error {
+	a, _, err1 := net.SplitHostPort(o.HTTP)
+	b, _, err2 := net.SplitHostPort(o.TLSALPN)
+	if err1 == nil && err2 == nil && a != b {
+		return fmt.Errorf("the challenges are answered at two hosts, %q and %q", a, b)
+	}
+	return nil
 }
 
 func hostPort(address string) (host string, port int, err error) {
@@ -117,6 +138,57 @@ func (a *ACME) Certificate(hello *tls.ClientHelloInfo, names []string) *tls.Cert
 		}
 	}
 	return nil
+}
+
+// event hears what certmagic does. An error from here would stop it.
+func (a *ACME) event(ctx context.Context, event string, data map[string]any) error {
+	name, _ := data["identifier"].(string)
+	switch event {
+	case "cert_failed":
+		err, _ := data["error"].(error)
+		a.tell(name, time.Time{}, err)
+	case "cert_obtained":
+		path, _ := data["certificate_path"].(string)
+		ends, err := a.stored(ctx, path)
+		a.o.Logger.Info("a certificate was issued", "name", name, "ends", ends.Format(time.RFC3339))
+		a.tell(name, ends, err)
+	case "cached_managed_cert":
+		names, _ := data["sans"].([]string)
+		a.cached(names)
+	}
+	return nil
+}
+
+// cached tells of certificates that are in use from now on.
+func (a *ACME) cached(names []string) {
+	for _, name := range names {
+		for _, c := range a.cache.AllMatchingCertificates(name) {
+			a.tell(name, c.Leaf.NotAfter, nil)
+		}
+	}
+}
+
+// stored returns when a certificate that was kept ends.
+func (a *ACME) stored(ctx context.Context, path string) (ends time.Time, err error) {
+	chain, err := a.config.Storage.Load(ctx, path)
+	if err != nil {
+		return ends, err
+	}
+	block, _ := pem.Decode(chain)
+	if block == nil {
+		return ends, fmt.Errorf("%s holds no certificate in PEM", path)
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return ends, err
+	}
+	return c.NotAfter, nil
+}
+
+func (a *ACME) tell(name string, ends time.Time, err error) {
+	if a.o.Told != nil {
+		a.o.Told(name, ends, err)
+	}
 }
 
 // Close ends what goes on.

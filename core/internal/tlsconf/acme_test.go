@@ -118,6 +118,76 @@ func issuerOf(t *testing.T, s *Source, name string) string {
 	return st.PeerCertificates[0].Issuer.CommonName
 }
 
+// TestACertificateIsRenewed before it ends, and whoever connects gets the new one.
+func TestACertificateIsRenewed(t *testing.T) {
+	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
+	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
+	dns := testkit.NewDNS(t, "mx.example.test. A 127.0.0.1\n")
+	addr, port := freePort(t)
+	ends := make(chan time.Time, 100)
+	o := ACMEOptions{HTTP: addr, Dir: filepath.Join(t.TempDir(), "acme"), Logger: hclog.NewNullLogger(), CheckEvery: 100 * time.Millisecond}
+	o.Told = func(name string, at time.Time, err error) {
+		if name != "mx.example.test" || err != nil {
+			return // Close ends an attempt that goes on
+		}
+		select {
+		case ends <- at:
+		default:
+		}
+	}
+	o.Directory, o.Roots = acmeServer(t, dns.Addr(), port, port, 5*time.Second)
+	a, err := NewACME(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if err := a.Manage([]string{"mx.example.test"}); err != nil {
+		t.Fatal(err)
+	}
+	first := <-ends
+	for next := first; !next.After(first); next = <-ends {
+	}
+	for c := (*tls.Certificate)(nil); c == nil || !c.Leaf.NotAfter.After(first); {
+		c = a.Certificate(&tls.ClientHelloInfo{}, []string{"mx.example.test"})
+	}
+}
+
+// TestANameThatIsNotOurs: the authority says no, and whoever looks at the figures
+// sees it.
+func TestANameThatIsNotOurs(t *testing.T) {
+	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
+	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
+	dns := testkit.NewDNS(t, "other.example.test. A 127.0.0.1\n")
+	addr, port := freePort(t)
+	failed := make(chan error, 100)
+	o := ACMEOptions{HTTP: addr, Dir: filepath.Join(t.TempDir(), "acme"), Logger: hclog.NewNullLogger()}
+	o.Told = func(_ string, _ time.Time, err error) {
+		select {
+		case failed <- err:
+		default:
+		}
+	}
+	o.Directory, o.Roots = acmeServer(t, dns.Addr(), port, port, time.Hour)
+	a, err := NewACME(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if err := a.Manage([]string{"mx.example.test"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("a certificate was issued for a name that leads nowhere")
+	}
+}
+
+func TestChallengesAtTwoHosts(t *testing.T) {
+	o := ACMEOptions{HTTP: "127.0.0.1:80", TLSALPN: "127.0.0.2:443", Dir: t.TempDir(), Logger: hclog.NewNullLogger()}
+	if _, err := NewACME(o); err == nil {
+		t.Error("one of them would be listened at where it was not asked for")
+	}
+}
+
 func TestAnAuthorityThatCannotSee(t *testing.T) {
 	if _, err := NewACME(ACMEOptions{Dir: t.TempDir(), Logger: hclog.NewNullLogger()}); err == nil {
 		t.Error("without a challenge nothing can be obtained")
