@@ -47,6 +47,7 @@ type ListenerLimits struct {
 	HeaderSize           int   // octets
 	CommandTimeout       time.Duration
 	DataTimeout          time.Duration // for the next octets of a message
+	DataRate             int           // octets a second of a message, at least; 0: any
 	TransactionTime      time.Duration // from MAIL to the reply to the message
 	IdleCommands         int           // that begin no transaction, in a row
 	Hops                 int           // Received fields before a message counts as looping
@@ -95,6 +96,7 @@ func limitsSpec() *blockSpec {
 			{"header_size", sizeKind(1<<10, 1<<30), `"1MiB"`, false, "Octets of a message's header."},
 			{"command_timeout", durationKind(time.Second), `"5m"`, false, "How long the next command may take to come."},
 			{"data_timeout", durationKind(time.Second), `"3m"`, false, "How long the next octets of a message may take to come."},
+			{"data_rate", sizeKind(0, 1<<30), `"500B"`, false, "Octets of a message that a client has to send in a second, on average over data_timeout; one that is slower for so long is answered 421. Time that stages and disk take does not count. \"0B\" is any rate."},
 			{"transaction_time", durationKind(time.Second), `"30m"`, false, "How long a message may take from MAIL to the reply."},
 			{"idle_commands", numberKind(1, 1e9), `100`, false, "Commands in a row that begin no message, such as NOOP, RSET and EHLO; the next one is answered 421."},
 			{"hops", numberKind(1, 1e6), `100`, false, "Received fields of a message before it counts as looping."},
@@ -144,7 +146,7 @@ func buildLimits(n *node) ListenerLimits {
 		MessageSize: arg[int64](n, "message_size"), Recipients: count("recipients"),
 		Connections: count("connections"), ConnectionsPerClient: count("connections_per_client"),
 		LineLength: count("line_length"), HeaderSize: count("header_size"),
-		CommandTimeout: span("command_timeout"), DataTimeout: span("data_timeout"), TransactionTime: span("transaction_time"),
+		CommandTimeout: span("command_timeout"), DataTimeout: span("data_timeout"), DataRate: int(arg[int64](n, "data_rate")), TransactionTime: span("transaction_time"),
 		Hops: count("hops"), IdleCommands: count("idle_commands"),
 	}
 }
