@@ -13,11 +13,6 @@ import (
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
-// maxFields is how many header fields a message may come with. It leaves the
-// stages some of the 10,000 that the pipeline lets it grow to: a message that no
-// stage can edit would get a 451 for ever.
-const maxFields = 9_000
-
 // content is a message as it was read: our Received field is on top of the
 // header.
 type content struct {
@@ -42,8 +37,8 @@ func (t *transaction) read(ctx context.Context, r io.Reader) (*content, int64, e
 	if err != nil {
 		return nil, 0, err
 	}
-	if h.Len() > maxFields {
-		return nil, 0, t.drain(br, refusedHeader, mail.NewReply(554, mail.Enhanced{5, 6, 0}, fmt.Sprintf("header has more than %d fields", maxFields)))
+	if r := t.fields(&h); r != nil {
+		return nil, 0, t.drain(br, refusedHeader, r)
 	}
 	if n := h.Count("Received"); n >= t.l.Limits.Hops {
 		return nil, 0, t.drain(br, refusedLoop, mail.NewReply(554, mail.Enhanced{5, 4, 6}, fmt.Sprintf("routing loop: %d Received fields", n)))
@@ -59,10 +54,11 @@ func (t *transaction) read(ctx context.Context, r io.Reader) (*content, int64, e
 	if err != nil {
 		return nil, 0, err
 	}
+	nest := t.nesting(&h)
 	if r := t.tx.Headers(ctx, h, own); r != nil {
 		return nil, 0, t.drain(br, refusedHeaders, r)
 	}
-	body, err := t.spool(ctx, br)
+	body, err := t.spool(ctx, br, nest)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -79,16 +75,17 @@ func (t *transaction) drain(r io.Reader, reason string, reply *mail.Reply) error
 	return reply
 }
 
-// spool stores the body.
-func (t *transaction) spool(ctx context.Context, r *bufio.Reader) (mail.Body, error) {
+// spool stores the body, which nest follows.
+func (t *transaction) spool(ctx context.Context, r *bufio.Reader, nest io.Writer) (mail.Body, error) {
 	w := t.r.newBody()
-	err := t.show(ctx, w, r)
+	both := io.MultiWriter(nest, w)
+	err := t.show(ctx, both, r)
 	if err == nil {
-		_, err = io.Copy(w, r)
+		_, err = io.Copy(both, r)
 	}
 	if err != nil {
 		w.Abort()
-		return nil, err
+		return nil, t.nested(r, err)
 	}
 	return w.Finish()
 }

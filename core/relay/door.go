@@ -32,6 +32,7 @@ const (
 	refusedMessage = "message"
 	refusedLoop    = "loop"
 	refusedHeader  = "header_size"
+	refusedMIME    = "mime"
 	refusedQueue   = "queue"
 	refusedLabel   = "label"
 )

@@ -78,8 +78,8 @@ func TestAHeaderAtTheLimitsPassesStagesOrIsRefusedForGood(t *testing.T) {
 	}{
 		{"most octets", strings.Repeat(line, (2<<20-100)/len(line)), 250},
 		{"too many octets", strings.Repeat(line, (2<<20)/len(line)+1), 552},
-		{"most fields", strings.Repeat("A: b\r\n", maxFields), 250},
-		{"too many fields", strings.Repeat("A: b\r\n", maxFields+1), 554},
+		{"most fields", strings.Repeat("A: b\r\n", 9_000), 250},
+		{"too many fields", strings.Repeat("A: b\r\n", 9_001), 554},
 		{"far too many fields", strings.Repeat("A: b\r\n", 100_000), 554},
 	} {
 		if got := submitCode(r, c.header+"\r\nbody\r\n"); got != c.want {

@@ -81,7 +81,7 @@ func (r *Relay) newDoor(c *config.Listener, conf *config.Config) (*listening, er
 		Limits: smtpin.Limits{
 			MessageSize: c.Limits.MessageSize, Recipients: c.Limits.Recipients, LineLength: c.Limits.LineLength,
 			Connections: connections, ConnectionsPerClient: c.Limits.ConnectionsPerClient, IdleCommands: c.Limits.IdleCommands,
-			CommandTimeout: c.Limits.CommandTimeout, DataTimeout: c.Limits.DataTimeout, TransactionTime: c.Limits.TransactionTime,
+			CommandTimeout: c.Limits.CommandTimeout, DataTimeout: c.Limits.DataTimeout, DataRate: c.Limits.DataRate, TransactionTime: c.Limits.TransactionTime,
 			GreetDelay: c.Clients.GreetDelay, Tarpit: c.Clients.Tarpit,
 			Hold: c.Extensions.Hold, DeliverBy: c.Extensions.DeliverBy,
 		},

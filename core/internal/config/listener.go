@@ -45,8 +45,13 @@ type ListenerLimits struct {
 	ConnectionsPerClient int   // at once, per client address
 	LineLength           int   // octets of one line of a message
 	HeaderSize           int   // octets
+	HeaderFields         int
+	FieldLength          int // octets of one header field
+	MIMEDepth            int // multiparts and messages in each other
+	MIMEParts            int // with the message itself
 	CommandTimeout       time.Duration
 	DataTimeout          time.Duration // for the next octets of a message
+	DataRate             int           // octets a second of a message, at least; 0: any
 	TransactionTime      time.Duration // from MAIL to the reply to the message
 	IdleCommands         int           // that begin no transaction, in a row
 	Hops                 int           // Received fields before a message counts as looping
@@ -93,8 +98,13 @@ func limitsSpec() *blockSpec {
 			{"connections_per_client", numberKind(1, 1e6), `200`, false, "Connections at once from one address."},
 			{"line_length", sizeKind(1000, 1<<30), `"1MiB"`, false, "Octets of one line of a message."},
 			{"header_size", sizeKind(1<<10, 1<<30), `"1MiB"`, false, "Octets of a message's header."},
+			{"header_fields", numberKind(1, 9000), `9000`, false, "Fields of a message's header."},
+			{"field_length", sizeKind(1<<10, 1<<30), `"256KiB"`, false, "Octets of one header field with its folding."},
+			{"mime_depth", numberKind(1, 32), `32`, false, "Multiparts and messages in each other. Stages see no deeper: what is deeper is refused, so that nothing is hidden from them."},
+			{"mime_parts", numberKind(1, 1000), `1000`, false, "MIME parts of a message, with itself; stages see no more."},
 			{"command_timeout", durationKind(time.Second), `"5m"`, false, "How long the next command may take to come."},
 			{"data_timeout", durationKind(time.Second), `"3m"`, false, "How long the next octets of a message may take to come."},
+			{"data_rate", sizeKind(0, 1<<30), `"500B"`, false, "Octets of a message that a client has to send in a second, on average over data_timeout; one that is slower for so long is answered 421. Time that stages and disk take does not count. \"0B\" is any rate."},
 			{"transaction_time", durationKind(time.Second), `"30m"`, false, "How long a message may take from MAIL to the reply."},
 			{"idle_commands", numberKind(1, 1e9), `100`, false, "Commands in a row that begin no message, such as NOOP, RSET and EHLO; the next one is answered 421."},
 			{"hops", numberKind(1, 1e6), `100`, false, "Received fields of a message before it counts as looping."},
@@ -144,7 +154,8 @@ func buildLimits(n *node) ListenerLimits {
 		MessageSize: arg[int64](n, "message_size"), Recipients: count("recipients"),
 		Connections: count("connections"), ConnectionsPerClient: count("connections_per_client"),
 		LineLength: count("line_length"), HeaderSize: count("header_size"),
-		CommandTimeout: span("command_timeout"), DataTimeout: span("data_timeout"), TransactionTime: span("transaction_time"),
+		HeaderFields: count("header_fields"), FieldLength: count("field_length"), MIMEDepth: count("mime_depth"), MIMEParts: count("mime_parts"),
+		CommandTimeout: span("command_timeout"), DataTimeout: span("data_timeout"), DataRate: int(arg[int64](n, "data_rate")), TransactionTime: span("transaction_time"),
 		Hops: count("hops"), IdleCommands: count("idle_commands"),
 	}
 }

@@ -34,6 +34,7 @@ type scan struct {
 	inHead bool           // in the header section of the innermost
 	head   []byte
 	err    error
+	only   *tally // nil: parts are to be read
 }
 
 // bound is an open multipart.
@@ -170,6 +171,7 @@ func (s *scan) begin(parent int, pos int64) {
 func (s *scan) add(p Part) int {
 	p.src = s.src
 	s.p.list = append(s.p.list, p)
+	s.count()
 	return len(s.p.list) - 1
 }
 
@@ -188,14 +190,19 @@ func (s *scan) describe(h *mail.Header, pos int64) {
 	old := s.p.list[idx]
 	p, boundary := describe(h, s.defaultType(old.Parent))
 	p.Parent, p.Depth, p.src, p.start, p.content = old.Parent, old.Depth, old.src, old.start, pos
+	holds := strings.HasPrefix(p.Type, "multipart/") && boundary != "" && len(boundary) <= maxBoundary
+	message := !holds && p.isMessage() && !p.encoded()
+	if holds || message {
+		s.deepen(p.Depth)
+	}
 	room := p.Depth < maxPartDepth && len(s.p.list) < maxParts
-	multi := room && strings.HasPrefix(p.Type, "multipart/") && boundary != "" && len(boundary) <= maxBoundary
+	multi := room && holds
 	p.Leaf = !multi
 	s.p.list[idx] = p
 	switch {
 	case multi:
 		s.bind(boundary)
-	case room && p.isMessage() && !p.encoded():
+	case room && message:
 		s.begin(idx, pos)
 	}
 }
@@ -231,6 +238,7 @@ func (s *scan) closeFrom(n int, pos int64) {
 		}
 	}
 	s.open = s.open[:n]
+	s.forget()
 	for len(s.bounds) > 0 && s.bounds[len(s.bounds)-1].at >= n {
 		s.unbind(len(s.bounds) - 1)
 	}
@@ -240,7 +248,7 @@ func (s *scan) closeFrom(n int, pos int64) {
 // looked into. RFC 2045 §6.4 forbids that, and mail readers open it.
 func (s *scan) encoded(idx int) bool {
 	p := &s.p.list[idx]
-	return p.isMessage() && p.encoded() && p.Depth < maxPartDepth
+	return s.only == nil && p.isMessage() && p.encoded() && p.Depth < maxPartDepth
 }
 
 // nested decodes the message in part idx and finds its parts.

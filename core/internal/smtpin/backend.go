@@ -138,6 +138,8 @@ const (
 	ReasonErrors      = "too_many_errors" // connection ended after too many faults
 	ReasonIdle        = "idle_commands"   // connection ended after too many commands without a transaction
 	ReasonTimeout     = "timeout"         // command, data or transaction time passed
+	ReasonSlow        = "data_rate"       // content came below the least rate
+	ReasonChunks      = "chunks"          // message of too many small chunks
 	ReasonConnections = "connections"     // connection above a limit
 	ReasonProxy       = "proxy_protocol"  // a proxy did not begin with a PROXY header
 	ReasonShutdown    = "shutdown"        // we are going down

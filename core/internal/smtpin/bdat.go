@@ -46,7 +46,9 @@ func badChunk() *refusal {
 type chunks struct {
 	s     *session
 	chunk chunk // size is what is left of it
-	total int64 // octets in all chunks announced so far
+	total int64 // octets of the chunks so far
+
+	smalls int // small chunks so far
 }
 
 func (c *chunks) next() ([]byte, error) {
@@ -80,6 +82,10 @@ func (c *chunks) another() error {
 	c.s.say(replyChunk)
 	next, err := c.s.nextChunk()
 	c.chunk = next
+	if err == nil && c.small() {
+		c.s.end(refuse(ReasonChunks, 421, 7, 0, "too many small chunks, closing"))
+		return errAborted
+	}
 	return err
 }
 

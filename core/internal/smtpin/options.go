@@ -47,6 +47,7 @@ type Limits struct {
 	IdleCommands         int           // NOOP, RSET, EHLO and others between two transactions (100)
 	CommandTimeout       time.Duration // for one whole command line, one write, the TLS handshake (5 min)
 	DataTimeout          time.Duration // for the next octets of content (5 min)
+	DataRate             int           // octets of content a second, at least, over DataTimeout; 0: any
 	TransactionTime      time.Duration // from MAIL to the end of content (1 h)
 	GreetDelay           time.Duration // before the banner, for strangers (0)
 	Tarpit               time.Duration // by which each fault of a stranger slows the replies to its faults (0)
@@ -66,6 +67,7 @@ func (l Limits) withDefaults() Limits {
 		IdleCommands:         cmp.Or(l.IdleCommands, 100),
 		CommandTimeout:       cmp.Or(l.CommandTimeout, 5*time.Minute),
 		DataTimeout:          cmp.Or(l.DataTimeout, 5*time.Minute),
+		DataRate:             max(l.DataRate, 0),
 		TransactionTime:      cmp.Or(l.TransactionTime, time.Hour),
 		GreetDelay:           l.GreetDelay, Tarpit: l.Tarpit,
 		Hold:      min(max(cmp.Or(l.Hold, 30*24*time.Hour), time.Second), longestTime),

@@ -33,7 +33,7 @@ func (r *refusal) level() hclog.Level {
 	switch r.reason {
 	case ReasonFault:
 		return hclog.Warn
-	case ReasonBareNewline, ReasonLineLength, ReasonSize, ReasonTLS, ReasonAuth, ReasonEarly, ReasonErrors, ReasonIdle, ReasonTimeout, ReasonProxy:
+	case ReasonBareNewline, ReasonLineLength, ReasonSize, ReasonTLS, ReasonAuth, ReasonEarly, ReasonErrors, ReasonIdle, ReasonTimeout, ReasonSlow, ReasonChunks, ReasonProxy:
 		return hclog.Info
 	}
 	return hclog.Debug

@@ -51,6 +51,7 @@ type session struct {
 	rcpts   int         // recipients accepted
 	expires time.Time   // end of the transaction's time, or of a client's that was sent away; zero: none
 	bdat    *chunk      // first chunk of a message; nil for DATA
+	pace    pace        // of the content
 }
 
 func newSession(s *Server, c net.Conn) *session {
@@ -60,6 +61,7 @@ func newSession(s *Server, c net.Conn) *session {
 		wire:   wire{raw: c, conn: c, timeout: l.CommandTimeout, draining: &s.draining, pool: &s.pool, in: small, small: small},
 		server: s,
 		offer:  s.plain,
+		pace:   newPace(l),
 		client: mail.Client{Addr: addrPort(c), Listener: s.opts.Name, SessionID: ulid.Make().String(), Notes: map[string]string{}},
 	}
 	p.spoken = true // the banner is ours
@@ -209,12 +211,6 @@ func (s *session) follow() *refusal {
 		return lastWord(reply, 421)
 	}
 	return nil
-}
-
-// fillContent waits for more octets of a message.
-func (s *session) fillContent() error {
-	s.grow()
-	return s.fill(s.deadline(s.server.opts.Limits.DataTimeout), inTransaction)
 }
 
 // deadline is d from now, or the end of the transaction's time.

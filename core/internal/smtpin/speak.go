@@ -68,6 +68,8 @@ func (s *session) lost(err error) {
 		s.end(bad)
 	case errors.Is(err, errDraining):
 		s.end(goingDown())
+	case errors.Is(err, errSlow):
+		s.end(s.tooSlow())
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.end(refuse(ReasonTimeout, 421, 4, 2, "timeout, closing"))
 	default:

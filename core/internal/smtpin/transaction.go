@@ -67,6 +67,7 @@ func (s *session) Data(io.Reader) (err error) {
 
 func (s *session) message() *message {
 	l := &s.server.opts.Limits
+	s.pace = newPace(l)
 	m := &message{lines: lineCheck{limit: l.LineLength, binary: s.binary}, limit: s.offer.size}
 	if s.bdat != nil {
 		m.framer = &chunks{s: s, chunk: *s.bdat}
