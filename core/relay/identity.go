@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/postroad-mail/postroad/core/internal/auth"
+	"github.com/postroad-mail/postroad/core/internal/config"
 	"github.com/postroad-mail/postroad/core/mail"
 )
 
@@ -26,7 +27,7 @@ func owns(senders []string, a mail.Address) bool {
 	for _, s := range senders {
 		cut := strings.LastIndexByte(s, '@')
 		domain, local := s[cut+1:], s[:max(cut, 0)]
-		if strings.EqualFold(domain, a.Domain()) && (local == "" || local == a.Local()) {
+		if config.SameDomain(domain) == config.SameDomain(a.Domain()) && (local == "" || local == a.Local()) {
 			return true
 		}
 	}

@@ -43,8 +43,10 @@ func newRouting(c *config.Config) *routing {
 	return r
 }
 
-// rule returns the first rule that matches the domain; nil without rules.
+// rule returns the first rule that matches the domain, in A-labels or U-labels; nil
+// without rules.
 func (r *routing) rule(domain string) *config.Rule {
+	domain = config.SameDomain(domain)
 	for i := range r.rules {
 		if matches(r.rules[i].Domains, domain) {
 			return &r.rules[i]

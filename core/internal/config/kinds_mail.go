@@ -95,7 +95,7 @@ func parseDomain(s string) (string, error) {
 	if _, err := mail.ParseAddress("x@"+strings.TrimPrefix(s, "."), true); err != nil {
 		return "", fmt.Errorf("%q is not a domain", s)
 	}
-	return strings.ToLower(s), nil
+	return SameDomain(s), nil
 }
 
 func mailboxKind() kind {
