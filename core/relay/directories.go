@@ -67,6 +67,8 @@ func openDirectory(u *config.Users, p parts) (any, error) {
 		return openOIDC(u.OIDC, p), nil
 	case "kerberos":
 		return openKerberos(u.Kerberos, p)
+	case "ldap":
+		return openLDAP(u.LDAP)
 	case "stages":
 		return stagesDecide{}, nil
 	}

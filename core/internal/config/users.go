@@ -17,6 +17,7 @@ type Users struct {
 	Certificates []CertificateUser
 	OIDC         *UsersOIDC
 	Kerberos     *UsersKerberos
+	LDAP         *UsersLDAP
 	Pos          Pos
 }
 
@@ -55,6 +56,7 @@ func usersKinds() []usersKind {
 		{usersCertificatesSpec(), buildUsersCertificates},
 		{usersOIDCSpec(), buildUsersOIDC},
 		{usersKerberosSpec(), buildUsersKerberos},
+		{usersLDAPSpec(), buildUsersLDAP},
 		{usersStagesSpec(), func(*decoder, *node, *Users) {}},
 	}
 }

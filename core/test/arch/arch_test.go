@@ -60,6 +60,8 @@ var libraries = map[string][]string{
 	"github.com/coreos/go-systemd":       {"core/cmd/postroad"},
 	"github.com/coreos/go-oidc":          {"core/internal/auth/oidc"},
 	"github.com/go-jose/go-jose":         {"core/internal/auth/oidc"},
+	"github.com/go-ldap/":                {"core/internal/auth/ldap"},
+	"github.com/go-asn1-ber/":            {"core/internal/auth/ldap"},
 	"github.com/jcmturner/":              {"core/internal/auth/kerberos"},
 	"oras.land/oras-go":                  {"core/internal/source"},
 	"github.com/opencontainers/":         {"core/internal/source"},
