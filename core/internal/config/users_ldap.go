@@ -113,10 +113,10 @@ func buildUsersLDAP(d *decoder, n *node, u *Users) {
 		Timeout: arg[time.Duration](n, "timeout"), Connections: int(arg[int64](n, "connections")),
 	}
 	l := u.LDAP
-	if (l.Base == "") == (l.Template == "") {
+	if n.args["base"].given == n.args["template"].given {
 		d.fault(n.rng, "where the entries are is not said, or twice", "expected either base, below which an entry is searched, or template, the DN of a user")
 	}
-	if (l.BindDN == "") != (l.BindPassword == "") {
+	if n.args["bind_dn"].given != n.args["bind_password"].given || l.BindDN != "" && l.BindPassword == "" {
 		d.fault(n.rng, "the service account needs a name and a password", "expected both bind_dn and bind_password, such as secret(\"ldap\"), or neither")
 	}
 	if len(l.URLs) == 0 && n.args["urls"].given {
