@@ -38,7 +38,9 @@ func levels(n int) string {
 }
 
 // parcels are so many messages in each other.
-func parcels(n int) string { return strings.Repeat("Content-Type: message/rfc822\r\n\r\n", n) + "\r\nhello\r\n" }
+func parcels(n int) string {
+	return strings.Repeat("Content-Type: message/rfc822\r\n\r\n", n) + "\r\nhello\r\n"
+}
 
 // wide is a message of so many parts with itself.
 func wide(n int) string {
