@@ -35,6 +35,17 @@ type Client struct {
 	Notes map[string]string // what stages noted about the session; one goroutine at a time
 }
 
+// ClientNetwork returns what counts as one client where clients are counted: an
+// IPv4 address, or the /64 that an IPv6 host can pick its addresses from.
+func ClientNetwork(ip netip.Addr) netip.Addr {
+	ip = ip.Unmap()
+	if !ip.Is6() {
+		return ip
+	}
+	p, _ := ip.Prefix(64) // Is6 says that 64 bits are there
+	return p.Addr()
+}
+
 // Envelope is what SMTP says about a message apart from its content
 // (RFC 5321 §2.3.1), with the facts that Postroad adds. Sender and Recipients
 // are current; the Original fields are as the client gave them.

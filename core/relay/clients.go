@@ -58,7 +58,7 @@ func (s *session) strange() *stranger {
 		return nil
 	}
 	if s.stranger == nil {
-		s.stranger = &stranger{key: clientKey(addr)}
+		s.stranger = &stranger{key: mail.ClientNetwork(addr).String()}
 	}
 	s.stranger.rates, s.stranger.most = s.g.rates[l.Name], l.Clients.Refused
 	return s.stranger
@@ -66,15 +66,6 @@ func (s *session) strange() *stranger {
 
 func within(nets []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
-}
-
-// clientKey is what counts as one client: an IPv4 address, or the /64 of an IPv6.
-func clientKey(ip netip.Addr) string {
-	if ip = ip.Unmap(); ip.Is4() {
-		return ip.String()
-	}
-	p, _ := ip.Prefix(64) // it is IPv6, which has 64 bits
-	return p.Masked().String()
 }
 
 // over reports whether a stranger has used its rate up.

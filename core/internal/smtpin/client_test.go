@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/emersion/go-smtp"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // Clients that others wrote get a message through, with and without TLS.
@@ -87,7 +89,7 @@ func TestOneClientIsOneNetwork(t *testing.T) {
 		"192.0.2.7":         "192.0.2.7",
 		"2001:db8:1:2:3::4": "2001:db8:1:2::",
 	} {
-		equal(t, in, network(netip.MustParseAddr(in)).String(), want)
+		equal(t, in, mail.ClientNetwork(netip.MustParseAddr(in)).String(), want)
 	}
-	equal(t, "none", network(netip.Addr{}).IsValid(), false)
+	equal(t, "none", mail.ClientNetwork(netip.Addr{}).IsValid(), false)
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/emersion/go-smtp"
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // ErrServerClosed is returned by Serve after Shutdown has begun.
@@ -211,7 +213,7 @@ func (s *Server) enter(p *session) *refusal {
 func (s *Server) admit(p *session) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ip := network(p.countsAs())
+	ip := mail.ClientNetwork(p.countsAs())
 	if !ip.IsValid() {
 		return nil
 	}
@@ -249,19 +251,6 @@ func (s *Server) uncount(p *session) {
 		delete(s.perClient, p.admitted) // also of a session that was not admitted
 	}
 	p.admitted = netip.Addr{}
-}
-
-// network is what counts as one client: an IPv4 address, or the /64 that an
-// IPv6 host can pick its addresses from.
-func network(ip netip.Addr) netip.Addr {
-	if !ip.Is6() {
-		return ip
-	}
-	p, err := ip.Prefix(64)
-	if err != nil { // Is6 says that 64 bits are there
-		return ip
-	}
-	return p.Addr()
 }
 
 // turnAway sends bad instead of the banner. It runs in the accept loop and must

@@ -5,7 +5,6 @@
 package interop
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // realm is a KDC of MIT Kerberos with the realm POSTROAD.TEST, whose users have their names as passwords.
@@ -83,17 +81,7 @@ func (r *realm) serve(addr string) {
 		_ = kdc.Process.Signal(syscall.SIGTERM)
 		_ = kdc.Wait()
 	})
-	for end := time.Now().Add(patience); ; {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-			return
-		}
-		if !errors.Is(err, syscall.ECONNREFUSED) || time.Now().After(end) {
-			r.t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond) // between two looks
-	}
+	listening(r.t, addr)
 }
 
 func (r *realm) keytab() string { return filepath.Join(r.dir, "smtp.keytab") }

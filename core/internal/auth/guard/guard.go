@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/postroad-mail/postroad/core/internal/auth"
+	"github.com/postroad-mail/postroad/core/mail"
 )
 
 // What counts as many. Failures are forgotten by half every halfLife; a door that
@@ -66,7 +67,7 @@ type door struct {
 // it is not known. left is to be called with its outcome; if it is not, because
 // the client broke off, nothing is counted.
 func (g *Guard) Enter(p auth.Peer, user string) (left func(err error), ok bool) {
-	from, now := network(p.Addr.Addr()), g.now()
+	from, now := mail.ClientNetwork(p.Addr.Addr()), g.now()
 	user = kept(user)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -152,17 +153,6 @@ func (d *door) knows(from netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// network is what counts as one address: an IPv4 address, or the /64 that an IPv6
-// host can pick its addresses from.
-func network(ip netip.Addr) netip.Addr {
-	ip = ip.Unmap()
-	if !ip.Is6() {
-		return ip
-	}
-	p, _ := ip.Prefix(64) // Is6 says that 64 bits are there
-	return p.Addr()
 }
 
 // recent keeps the doors that were used last: at least the last places/2, at most
